@@ -1,0 +1,248 @@
+//! Creating, destroying, pausing, renaming: what verbs do to domains.
+
+use super::records::Record;
+use super::Toolstack;
+use crate::builder::{build, Request};
+use crate::client::Hypervisor;
+use crate::config::keys::nearest;
+use crate::config::{check_name, shown, DomainConfig, Uuid};
+use crate::console::Console;
+use crate::error::ToolError;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use hypercall_abi::domctl::GetDomainInfo;
+use hypercall_abi::sched::shutdown;
+use hypercall_abi::{DomId, Errno};
+
+/// Whether a new domain runs at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartMode {
+    /// At once.
+    Running,
+    /// When it is unpaused.
+    Paused,
+}
+
+/// A domain that was created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// Its number.
+    pub domain: DomId,
+    /// How long its creation took.
+    pub elapsed_ns: u64,
+}
+
+/// One domain as `zl list` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainRow {
+    /// Its name; `None` for a domain that somebody else created or that is almost gone.
+    pub name: Option<String>,
+    /// What the hypervisor says about it.
+    pub info: GetDomainInfo,
+}
+
+/// A domain that is started again keeps some of its former life.
+#[derive(Clone, Copy)]
+pub(super) struct FormerLife {
+    pub uuid: Option<Uuid>,
+    pub quick_deaths: u32,
+}
+
+impl<H: Hypervisor + Clone> Toolstack<'_, H> {
+    /// Creates a domain.
+    ///
+    /// # Errors
+    /// What prevented it; nothing is left of the domain then.
+    pub fn create(&mut self, config: DomainConfig, mode: StartMode) -> Result<Created, ToolError> {
+        self.create_again(config, mode, None)
+    }
+
+    pub(super) fn create_again(
+        &mut self,
+        config: DomainConfig,
+        mode: StartMode,
+        former: Option<FormerLife>,
+    ) -> Result<Created, ToolError> {
+        let started_ns = self.hypervisor.now_ns();
+        self.check_name_is_free(&config.name)?;
+        let uuid = former.and_then(|former| former.uuid).or(config.uuid).unwrap_or_else(|| {
+            self.uuid_seed = self.uuid_seed.wrapping_add(1);
+            Uuid::from_seed(self.uuid_seed ^ started_ns.rotate_left(32))
+        });
+        let kernel = self.file("kernel", &config.kernel)?;
+        let ramdisk = match &config.ramdisk {
+            Some(name) => Some(self.file("ramdisk", name)?),
+            None => None,
+        };
+        let hypervisor = self.hypervisor.clone();
+        let request = Request { config: &config, uuid, kernel, ramdisk };
+        let paused = build(&hypervisor, &request)?;
+        let domain = paused.domain();
+        let console = Console::connect(hypervisor.clone(), domain, paused.console())?;
+        if mode == StartMode::Running {
+            hypervisor.unpause_domain(domain).map_err(|errno| unpause_failed(domain, errno))?;
+        }
+        let _released = paused.release();
+        let console_id = self.new_console_id();
+        let created_ns = hypervisor.now_ns();
+        self.records.push(Record {
+            domain,
+            config,
+            uuid,
+            created_ns,
+            console,
+            console_id,
+            attached: 0,
+            has_ended: false,
+            quick_deaths: former.map_or(0, |former| former.quick_deaths),
+        });
+        Ok(Created { domain, elapsed_ns: created_ns.saturating_sub(started_ns) })
+    }
+
+    fn file(&self, key: &str, name: &str) -> Result<&[u8], ToolError> {
+        self.archive.get(name).ok_or_else(|| {
+            let advice = match nearest(name, self.archive.files().map(|(name, _)| name)) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => String::from("see 'ls' for its files"),
+            };
+            let name = shown(name);
+            ToolError::failed(format!("{key}: no file '{name}' in the boot archive; {advice}"))
+        })
+    }
+
+    /// Destroys a domain.
+    ///
+    /// # Errors
+    /// The hypervisor refused.
+    pub fn destroy(&mut self, domain: DomId) -> Result<(), ToolError> {
+        refuse_dom0(domain, "destroyed", "use 'poweroff' to end the whole machine")?;
+        self.destroy_as(domain, "destroyed")
+    }
+
+    /// Pauses a domain.
+    ///
+    /// # Errors
+    /// The hypervisor refused.
+    pub fn pause(&self, domain: DomId) -> Result<(), ToolError> {
+        refuse_dom0(domain, "paused", "nobody could unpause it")?;
+        self.hypervisor.pause_domain(domain).map_err(|errno| {
+            let argument = format_args!("domain={domain}");
+            ToolError::hypercall("domctl pausedomain", argument, errno, "see 'zl list'")
+        })
+    }
+
+    /// Lets a paused domain run.
+    ///
+    /// # Errors
+    /// It was not paused, or the hypervisor refused.
+    pub fn unpause(&self, domain: DomId) -> Result<(), ToolError> {
+        refuse_dom0(domain, "unpaused", "it is never paused")?;
+        self.hypervisor.unpause_domain(domain).map_err(|errno| unpause_failed(domain, errno))
+    }
+
+    /// Stops a domain with the reason poweroff, without asking it.
+    ///
+    /// # Errors
+    /// It has ended already, or the hypervisor refused.
+    pub fn shutdown(&self, domain: DomId) -> Result<(), ToolError> {
+        refuse_dom0(domain, "shut down like this", "use 'poweroff'")?;
+        self.remote_shutdown(domain, shutdown::POWEROFF)
+    }
+
+    /// Stops a domain with the reason reboot, without asking it.
+    ///
+    /// # Errors
+    /// It has ended already, or the hypervisor refused.
+    pub fn reboot(&self, domain: DomId) -> Result<(), ToolError> {
+        refuse_dom0(domain, "rebooted like this", "use the command 'reboot'")?;
+        self.remote_shutdown(domain, shutdown::REBOOT)
+    }
+
+    fn remote_shutdown(&self, domain: DomId, reason: u32) -> Result<(), ToolError> {
+        if self.record(domain).is_some_and(|record| record.has_ended) {
+            let text = format!("domain {domain} has ended and is kept for inspection");
+            return Err(ToolError::refused(text + "; remove it with 'zl destroy'"));
+        }
+        self.hypervisor.remote_shutdown(domain, reason).map_err(|errno| {
+            let argument = format_args!("domain_id={domain}, reason={reason}");
+            ToolError::hypercall("SCHEDOP_remote_shutdown", argument, errno, "see 'zl list'")
+        })
+    }
+
+    /// Gives a domain another name.
+    ///
+    /// # Errors
+    /// The name cannot be used, or the domain is not one of ours.
+    pub fn rename(&mut self, domain: DomId, name: &str) -> Result<(), ToolError> {
+        refuse_dom0(domain, "renamed", "its name is fixed")?;
+        check_name(name)
+            .map_err(|(what, advice)| ToolError::failed(format!("{what}; {advice}")))?;
+        self.check_name_is_free(name)?;
+        match self.record_mut(domain) {
+            Some(record) => {
+                record.config.name = name.into();
+                Ok(())
+            }
+            None => {
+                let text = format!("domain {domain} was not created here; see 'zl list'");
+                Err(ToolError::refused(text))
+            }
+        }
+    }
+
+    /// All domains, by number.
+    ///
+    /// # Errors
+    /// The hypervisor refused.
+    pub fn list(&self) -> Result<Vec<DomainRow>, ToolError> {
+        let infos = self.hypervisor.domain_list().map_err(|errno| {
+            let advice = "this must run in the control domain";
+            ToolError::hypercall("sysctl getdomaininfolist", format_args!("all"), errno, advice)
+        })?;
+        let row = |info: GetDomainInfo| DomainRow {
+            name: self.name_of(info.domain).map(String::from),
+            info,
+        };
+        Ok(infos.into_iter().map(row).collect())
+    }
+
+    /// One domain.
+    ///
+    /// # Errors
+    /// It does not exist.
+    pub fn row(&self, domain: DomId) -> Result<DomainRow, ToolError> {
+        let info = self.hypervisor.domain_info(domain).map_err(|errno| {
+            let argument = format_args!("domain={domain}");
+            ToolError::hypercall("domctl getdomaininfo", argument, errno, "see 'zl list'")
+        })?;
+        Ok(DomainRow { name: self.name_of(domain).map(String::from), info })
+    }
+
+    /// Whether nothing of a domain is left, not even in the hypervisor.
+    #[must_use]
+    pub fn is_gone(&self, domain: DomId) -> bool {
+        self.hypervisor.domain_info(domain) == Err(Errno::ESRCH)
+    }
+
+    /// Whether a domain has ended: gone, or kept for inspection.
+    #[must_use]
+    pub fn has_ended(&self, domain: DomId) -> bool {
+        self.is_gone(domain) || self.record(domain).is_some_and(|record| record.has_ended)
+    }
+}
+
+fn refuse_dom0(domain: DomId, what: &str, advice: &str) -> Result<(), ToolError> {
+    match domain {
+        DomId::DOM0 => Err(ToolError::refused(format!("Domain-0 cannot be {what}; {advice}"))),
+        _ => Ok(()),
+    }
+}
+
+fn unpause_failed(domain: DomId, errno: Errno) -> ToolError {
+    let advice = match errno {
+        Errno::EINVAL => "it is not paused",
+        _ => "see 'zl list'",
+    };
+    ToolError::hypercall("domctl unpausedomain", format_args!("domain={domain}"), errno, advice)
+}

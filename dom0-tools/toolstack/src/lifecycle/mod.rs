@@ -1,0 +1,95 @@
+//! The domains this toolstack knows, and what may be done with them.
+//!
+//! [`Toolstack`] is the one object behind all verbs: it creates and destroys, pauses and renames,
+//! and reacts when a domain ends. The control domain keeps it behind a lock; verbs, the console
+//! service and the watcher of ends take turns.
+//!
+//! There is no xenstore in this release, hence no control node through which a guest could be asked
+//! to shut down by itself: `shutdown` and `reboot` stop it at once with that reason, as
+//! `SCHEDOP_remote_shutdown` does.
+//!
+//! Invariant: every record stands for a domain this toolstack created and that the hypervisor still
+//! knew at the last look; names are unique. No call here waits.
+
+mod consoles;
+mod control;
+mod ends;
+pub mod policy;
+mod records;
+#[cfg(test)]
+mod tests;
+
+pub use consoles::{ConsoleId, ConsoleText};
+pub use control::{Created, DomainRow, StartMode};
+
+use crate::archive::Archive;
+use crate::client::Hypervisor;
+use crate::console::LastWords;
+use alloc::string::String;
+use alloc::vec::Vec;
+use consoles::Finished;
+use records::Record;
+
+/// Most notices that wait for somebody to read them.
+const MOST_NOTICES: usize = 64;
+
+/// All that is known about the domains of this machine.
+pub struct Toolstack<'a, H: Hypervisor + Clone> {
+    hypervisor: H,
+    archive: Archive<'a>,
+    records: Vec<Record<H>>,
+    finished: Vec<Finished>,
+    notices: Vec<String>,
+    last_words: LastWords,
+    next_console: u64,
+    /// Counts up so that two domains created in one nanosecond differ.
+    uuid_seed: u64,
+}
+
+impl<'a, H: Hypervisor + Clone> Toolstack<'a, H> {
+    /// A toolstack that takes kernels and configurations from `archive`.
+    #[must_use]
+    pub fn new(hypervisor: H, archive: Archive<'a>) -> Self {
+        let uuid_seed = hypervisor.now_ns();
+        Self {
+            hypervisor,
+            archive,
+            records: Vec::new(),
+            finished: Vec::new(),
+            notices: Vec::new(),
+            last_words: LastWords::default(),
+            next_console: 1,
+            uuid_seed,
+        }
+    }
+
+    /// The hypervisor underneath.
+    #[must_use]
+    pub fn hypervisor(&self) -> &H {
+        &self.hypervisor
+    }
+
+    /// The files of the control domain.
+    #[must_use]
+    pub fn archive(&self) -> &Archive<'a> {
+        &self.archive
+    }
+
+    /// What happened since the last call, one line each, for the person at the shell.
+    #[must_use]
+    pub fn take_notices(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.notices)
+    }
+
+    /// Whether there is a notice to take.
+    #[must_use]
+    pub fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
+    fn notice(&mut self, text: String) {
+        if self.notices.len() < MOST_NOTICES {
+            self.notices.push(text);
+        }
+    }
+}

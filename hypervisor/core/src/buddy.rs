@@ -1,0 +1,341 @@
+//! The frame allocator: blocks of two to the power of `order` frames, naturally aligned.
+//!
+//! Called by whoever needs machine memory: `populate_physmap`, domain building, the heap. Its
+//! bookkeeping is in the frame table (links, order, and a flag on the first frame of each free
+//! block), so it costs no memory of its own and each operation is bounded by the number of orders.
+//!
+//! Two zones, below and above 4 GiB, keep low memory for those who ask for it: a request without a
+//! limit is served from above first.
+//!
+//! It does not scrub, does not flush TLBs and does not know owners: a frame is freed dead.
+
+use hypercall_abi::Mfn;
+
+use crate::page::{FrameInfo, PageList, State};
+
+/// Largest order of a block: 1 GiB.
+pub const MAX_ORDER: u8 = 18;
+const ORDERS: usize = MAX_ORDER as usize + 1;
+
+/// First frame of the upper zone: 4 GiB. A multiple of the largest block, so blocks never straddle.
+const HIGH_ZONE_START: u64 = 1 << 20;
+
+/// Blocks of one list that are looked at when a limit cuts through a zone.
+const LIMITED_SCAN: usize = 64;
+
+/// A block that cannot be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreeError {
+    /// Not inside the frame table, not aligned to its order, or of too large an order.
+    BadBlock,
+    /// Part of it is free already.
+    DoubleFree,
+    /// Somebody still owns or refers to the first frame.
+    StillOwned,
+}
+
+/// The free memory of the machine.
+pub struct Buddy<'f> {
+    frames: &'f [FrameInfo],
+    low: [PageList; ORDERS],
+    high: [PageList; ORDERS],
+    free_frames: u64,
+}
+
+impl<'f> Buddy<'f> {
+    /// An allocator over this frame table without free memory.
+    #[must_use]
+    pub const fn new(frames: &'f [FrameInfo]) -> Self {
+        Self {
+            frames,
+            low: [PageList::new(); ORDERS],
+            high: [PageList::new(); ORDERS],
+            free_frames: 0,
+        }
+    }
+
+    /// Number of free frames.
+    #[must_use]
+    pub const fn free_frames(&self) -> u64 {
+        self.free_frames
+    }
+
+    /// Adds the frames from `start` to before `end` at boot, in the largest blocks that fit.
+    ///
+    /// # Errors
+    /// The range is not inside the frame table, or part of it is free already; what comes before
+    /// that part has been added.
+    pub fn add_range(&mut self, start: Mfn, end: Mfn) -> Result<(), FreeError> {
+        let (mut next, end) = (start.get(), end.get());
+        while next < end {
+            let alignment = next.trailing_zeros();
+            let size = (end - next).ilog2();
+            let order = alignment.min(size).min(u32::from(MAX_ORDER)) as u8;
+            self.free(Mfn::new(next), order)?;
+            next += 1 << order;
+        }
+        Ok(())
+    }
+
+    /// Takes a block, all of it at or below `max_mfn` if that is given. `None` when there is none
+    /// (with a limit inside a zone only some blocks of each size are looked at).
+    pub fn alloc(&mut self, order: u8, max_mfn: Option<Mfn>) -> Option<Mfn> {
+        if order > MAX_ORDER {
+            return None;
+        }
+        let last_start = match max_mfn {
+            Some(max) => max.get().checked_sub((1 << order) - 1)?,
+            None => u64::MAX,
+        };
+        let start = self
+            .take_from(HIGH_ZONE_START, order, last_start)
+            .or_else(|| self.take_from(0, order, last_start))?;
+        self.free_frames -= 1 << order;
+        Some(start)
+    }
+
+    /// Takes a block of `order` that starts at or below `last_start` from a zone.
+    fn take_from(&mut self, zone_start: u64, order: u8, last_start: u64) -> Option<Mfn> {
+        if zone_start > last_start {
+            return None;
+        }
+        let frames = self.frames;
+        for found in order..=MAX_ORDER {
+            let list = self.list(Mfn::new(zone_start), found);
+            let fits = |mfn: &Mfn| mfn.get() <= last_start;
+            let Some(start) = list.iter(frames).take(LIMITED_SCAN).find(fits) else { continue };
+            self.unlink(start, found);
+            // The lower half is kept each time, so the block still starts where it fits.
+            for half in (order..found).rev() {
+                self.link(Mfn::new(start.get() + (1 << half)), half);
+            }
+            return Some(start);
+        }
+        None
+    }
+
+    /// Gives a block back and joins it with its free neighbours.
+    ///
+    /// # Errors
+    /// See [`FreeError`]; nothing has changed then.
+    pub fn free(&mut self, mfn: Mfn, order: u8) -> Result<(), FreeError> {
+        self.check_free(mfn, order)?;
+        let (mut start, mut order) = (mfn.get(), order);
+        self.free_frames += 1 << order;
+        while order < MAX_ORDER {
+            let neighbour = Mfn::new(start ^ (1 << order));
+            if !self.is_free_block(neighbour, order) {
+                break;
+            }
+            self.unlink(neighbour, order);
+            start &= !(1 << order);
+            order += 1;
+        }
+        self.link(Mfn::new(start), order);
+        Ok(())
+    }
+
+    fn check_free(&self, mfn: Mfn, order: u8) -> Result<(), FreeError> {
+        if order > MAX_ORDER || mfn.get() & ((1 << order) - 1) != 0 {
+            return Err(FreeError::BadBlock);
+        }
+        let last = mfn.checked_add((1 << order) - 1).ok_or(FreeError::BadBlock)?;
+        let (Some(first), Some(_)) = (self.frame(mfn), self.frame(last)) else {
+            return Err(FreeError::BadBlock);
+        };
+        if first.state() != State::DEAD {
+            return Err(FreeError::StillOwned);
+        }
+        // Any free block that contains the first frame starts at one of these places.
+        let is_inside_free = (0..=MAX_ORDER).any(|larger| {
+            let start = mfn.get() & !((1 << larger) - 1);
+            self.frame(Mfn::new(start))
+                .is_some_and(|frame| frame.is_free_head() && frame.order() >= larger)
+        });
+        if is_inside_free {
+            return Err(FreeError::DoubleFree);
+        }
+        debug_assert!(
+            !self.contains_free_head(mfn, order),
+            "a block is freed of which a part is free"
+        );
+        Ok(())
+    }
+
+    /// Looks at every frame, so only for debug builds.
+    fn contains_free_head(&self, mfn: Mfn, order: u8) -> bool {
+        (mfn.get()..mfn.get() + (1 << order))
+            .any(|number| self.frame(Mfn::new(number)).is_some_and(FrameInfo::is_free_head))
+    }
+
+    fn frame(&self, mfn: Mfn) -> Option<&'f FrameInfo> {
+        usize::try_from(mfn.get()).ok().and_then(|index| self.frames.get(index))
+    }
+
+    fn is_free_block(&self, mfn: Mfn, order: u8) -> bool {
+        self.frame(mfn).is_some_and(|frame| frame.is_free_head() && frame.order() == order)
+    }
+
+    fn list(&mut self, mfn: Mfn, order: u8) -> &mut PageList {
+        let zone = if mfn.get() < HIGH_ZONE_START { &mut self.low } else { &mut self.high };
+        &mut zone[usize::from(order)]
+    }
+
+    fn link(&mut self, mfn: Mfn, order: u8) {
+        let frames = self.frames;
+        if let Some(frame) = self.frame(mfn) {
+            frame.set_free_head(true);
+            frame.set_order(order);
+            self.list(mfn, order).push_front(frames, mfn);
+        }
+    }
+
+    fn unlink(&mut self, mfn: Mfn, order: u8) {
+        let frames = self.frames;
+        if let Some(frame) = self.frame(mfn) {
+            frame.set_free_head(false);
+            self.list(mfn, order).remove(frames, mfn);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    const FRAMES: u64 = 200;
+
+    fn table(len: u64) -> Vec<FrameInfo> {
+        (0..len).map(|_| FrameInfo::new()).collect()
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Op {
+        Alloc { order: u8, max: Option<u64> },
+        Free { choice: usize },
+        FreeWrong { mfn: u64, order: u8 },
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let max = prop_oneof![3 => Just(None), 1 => (0..FRAMES + 20).prop_map(Some)];
+        prop_oneof![
+            4 => (0..6u8, max).prop_map(|(order, max)| Op::Alloc { order, max }),
+            3 => any::<usize>().prop_map(|choice| Op::Free { choice }),
+            1 => (0..FRAMES + 8, 0..4u8).prop_map(|(mfn, order)| Op::FreeWrong { mfn, order }),
+        ]
+    }
+
+    /// Which frames are free, and nothing else.
+    struct Bitmap(Vec<bool>);
+
+    impl Bitmap {
+        fn set(&mut self, mfn: u64, order: u8, free: bool) {
+            for number in mfn..mfn + (1 << order) {
+                assert_ne!(self.0[number as usize], free, "frame {number}");
+                self.0[number as usize] = free;
+            }
+        }
+
+        fn has_block(&self, order: u8, max: Option<u64>) -> bool {
+            let size = 1usize << order;
+            self.0.chunks_exact(size).enumerate().any(|(block, free)| {
+                let last = (block * size + size - 1) as u64;
+                free.iter().all(|free| *free) && max.is_none_or(|max| last <= max)
+            })
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn allocator_agrees_with_a_bitmap(
+            start in 0..10u64,
+            ops in proptest::collection::vec(op(), 0..120),
+        ) {
+            let frames = table(FRAMES);
+            let mut buddy = Buddy::new(&frames);
+            let mut bitmap = Bitmap(alloc::vec![false; FRAMES as usize]);
+            buddy.add_range(Mfn::new(start), Mfn::new(FRAMES)).expect("inside the table");
+            for number in start..FRAMES {
+                bitmap.set(number, 0, true);
+            }
+            let mut held: Vec<(u64, u8)> = Vec::new();
+            for op in ops {
+                match op {
+                    Op::Alloc { order, max } => match buddy.alloc(order, max.map(Mfn::new)) {
+                        Some(mfn) => {
+                            let mfn = mfn.get();
+                            prop_assert_eq!(mfn % (1 << order), 0);
+                            prop_assert!(max.is_none_or(|max| mfn + (1 << order) - 1 <= max));
+                            bitmap.set(mfn, order, false);
+                            held.push((mfn, order));
+                        }
+                        None => prop_assert!(!bitmap.has_block(order, max)),
+                    },
+                    Op::Free { choice } if !held.is_empty() => {
+                        let (mfn, order) = held.swap_remove(choice % held.len());
+                        buddy.free(Mfn::new(mfn), order).expect("held");
+                        bitmap.set(mfn, order, true);
+                    }
+                    Op::FreeWrong { mfn, order } => {
+                        let is_outside = mfn + (1 << order) > FRAMES || mfn % (1 << order) != 0;
+                        let is_free = !is_outside && bitmap.0[mfn as usize];
+                        if is_outside || is_free {
+                            prop_assert!(buddy.free(Mfn::new(mfn), order).is_err());
+                        }
+                    }
+                    Op::Free { .. } => {}
+                }
+                let free = bitmap.0.iter().filter(|free| **free).count() as u64;
+                prop_assert_eq!(buddy.free_frames(), free);
+            }
+            // Everything back: the same largest blocks as at first can be had again.
+            for (mfn, order) in held {
+                buddy.free(Mfn::new(mfn), order).expect("held");
+            }
+            prop_assert_eq!(buddy.free_frames(), FRAMES - start);
+            let largest = (0..=MAX_ORDER).rev().find(|order| {
+                (start.next_multiple_of(1 << order) + (1 << order)) <= FRAMES
+            });
+            prop_assert!(buddy.alloc(largest.expect("some"), None).is_some());
+        }
+    }
+
+    #[test]
+    fn double_free_is_refused() {
+        let frames = table(64);
+        let mut buddy = Buddy::new(&frames);
+        buddy.add_range(Mfn::new(0), Mfn::new(64)).expect("fresh");
+        let block = buddy.alloc(2, None).expect("there is memory");
+        buddy.free(block, 2).expect("held");
+        for order in 0..=2 {
+            assert_eq!(buddy.free(block, order), Err(FreeError::DoubleFree));
+        }
+        assert_eq!(buddy.free_frames(), 64);
+    }
+
+    #[test]
+    fn owned_frame_cannot_be_freed() {
+        let frames = table(8);
+        let mut buddy = Buddy::new(&frames);
+        frames[3].bring_alive(hypercall_abi::DomId::new(1), State::ALLOCATED).expect("dead");
+        assert_eq!(buddy.free(Mfn::new(3), 0), Err(FreeError::StillOwned));
+    }
+
+    #[test]
+    fn memory_above_4_gib_is_used_first_and_kept_from_limited_requests() {
+        let split = HIGH_ZONE_START;
+        let frames = table(split + 16);
+        let mut buddy = Buddy::new(&frames);
+        buddy.add_range(Mfn::new(split - 16), Mfn::new(split + 16)).expect("fresh");
+        let limit = Some(Mfn::new(split - 1));
+        for _ in 0..16 {
+            assert!(buddy.alloc(0, None).expect("free").get() >= split);
+        }
+        for _ in 0..16 {
+            assert!(buddy.alloc(0, limit).expect("free").get() < split);
+        }
+        assert_eq!(buddy.alloc(0, None), None);
+    }
+}

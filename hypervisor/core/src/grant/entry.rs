@@ -1,0 +1,80 @@
+//! The shared entry: access to the words a granter writes, and the step that marks one in use.
+//!
+//! The granter can change its words between any two accesses. So flags and domain are read as one
+//! word, judged, and changed by compare-exchange against exactly what was judged; the frame number
+//! is read once, after the in-use bit made it a promise of the granter not to change it. A granter
+//! that changes it nevertheless only chooses which of its own frames it grants: who owns the frame
+//! is checked afterwards, by the image.
+
+use hypercall_abi::grant::gtf;
+use hypercall_abi::{DomId, GrantRef, Mfn};
+
+use super::map::{Access, Usage};
+use super::GrantError;
+
+/// Attempts before a granter that keeps changing an entry is given up on.
+const ATTEMPTS: u32 = 5;
+
+/// The shared frames of one granter. References passed in are within the table.
+pub trait SharedEntries {
+    /// Reads flags (low half) and domain (high half) in one access.
+    fn load(&self, gref: GrantRef) -> u32;
+    /// Replaces flags and domain if they are still `old`.
+    ///
+    /// # Errors
+    /// What was there instead.
+    fn compare_exchange(&self, gref: GrantRef, old: u32, new: u32) -> Result<(), u32>;
+    /// Reads the frame number.
+    fn frame(&self, gref: GrantRef) -> u32;
+    /// Clears `mask` in the flags, atomically, and is a full barrier.
+    fn clear_flags(&self, gref: GrantRef, mask: u16);
+    /// Writes a whole entry; only for entries that are not in use.
+    fn store(&self, gref: GrantRef, header: u32, frame: u32);
+}
+
+/// Sets the in-use bits of an entry if it permits the use.
+///
+/// # Errors
+/// `NotPermitted`, `Unstable`; the entry is then as the granter left it.
+pub(super) fn mark_in_use<E: SharedEntries>(
+    entries: &E,
+    gref: GrantRef,
+    mapper: DomId,
+    access: Access,
+    usage: Usage,
+) -> Result<(), GrantError> {
+    let mut header = entries.load(gref);
+    for _ in 0..ATTEMPTS {
+        let marked = judge(header, mapper, access, usage)?;
+        match entries.compare_exchange(gref, header, marked) {
+            Ok(()) => return Ok(()),
+            Err(now) => header = now,
+        }
+    }
+    Err(GrantError::Unstable)
+}
+
+/// The header with the in-use bits for a permitted use.
+fn judge(header: u32, mapper: DomId, access: Access, usage: Usage) -> Result<u32, GrantError> {
+    let flags = header as u16;
+    let domid = (header >> 16) as u16;
+    let relevant = match usage {
+        // Parts of a page exist in version 2 only; a mapping of one could not be confined.
+        Usage::Map(_) => gtf::TYPE_MASK | gtf::SUB_PAGE,
+        Usage::Copy => gtf::TYPE_MASK,
+    };
+    if flags & relevant != gtf::PERMIT_ACCESS || domid != mapper.get() {
+        return Err(GrantError::NotPermitted);
+    }
+    let in_use = match access {
+        Access::ReadOnly => gtf::READING,
+        Access::ReadWrite if flags & gtf::READONLY != 0 => return Err(GrantError::NotPermitted),
+        Access::ReadWrite => gtf::READING | gtf::WRITING,
+    };
+    Ok(header | u32::from(in_use))
+}
+
+/// The frame of an entry that was just marked.
+pub(super) fn frame_of<E: SharedEntries>(entries: &E, gref: GrantRef) -> Mfn {
+    Mfn::new(u64::from(entries.frame(gref)))
+}

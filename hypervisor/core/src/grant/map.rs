@@ -1,0 +1,128 @@
+//! The words of a map operation: what was asked for, and what a handle stands for.
+//!
+//! Used by the image to decode arguments and by [`super::Maptrack`] to remember them.
+
+use hypercall_abi::grant::gntmap;
+use hypercall_abi::{DomId, GrantRef, Mfn};
+
+use super::GrantError;
+
+/// Whether the frame may be written through the grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Only read.
+    ReadOnly,
+    /// Read and written.
+    ReadWrite,
+}
+
+bitflags::bitflags! {
+    /// For whom a frame is mapped; each kind holds pins and references of its own.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct MapKinds: u8 {
+        /// For the CPU, through a page-table entry.
+        const HOST = 1;
+        /// For devices, by machine address.
+        const DEVICE = 2;
+    }
+}
+
+/// What an entry is acquired for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// Mappings that stay until they are unmapped.
+    Map(MapKinds),
+    /// One copy, released right after; counts as a host use.
+    Copy,
+}
+
+impl Usage {
+    /// The kinds of pins the usage holds.
+    #[must_use]
+    pub const fn kinds(self) -> MapKinds {
+        match self {
+            Self::Map(kinds) => kinds,
+            Self::Copy => MapKinds::HOST,
+        }
+    }
+}
+
+/// The flags of a map operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapRequest {
+    /// For whom to map.
+    pub kinds: MapKinds,
+    /// Read only or not.
+    pub access: Access,
+    /// For user mode of the guest instead of its kernel.
+    pub for_user: bool,
+    /// The host address is the machine address of a page-table entry.
+    pub contains_pte: bool,
+    /// Bits 9 to 11 of the page-table entry, which are the guest's own, in place.
+    pub avail_bits: u64,
+}
+
+/// Number of `GUEST_AVAIL` bits that have a place in a page-table entry.
+const AVAIL_MASK: u32 = 7;
+/// First bit of a page-table entry that is the guest's own.
+const PTE_AVAIL_SHIFT: u32 = 9;
+
+impl MapRequest {
+    /// Decodes the flags of `GNTTABOP_map_grant_ref`. Flags without a meaning are ignored, as Xen
+    /// does.
+    ///
+    /// # Errors
+    /// `NothingToMap`.
+    pub fn decode(flags: u32) -> Result<Self, GrantError> {
+        let mut kinds = MapKinds::empty();
+        kinds.set(MapKinds::HOST, flags & gntmap::HOST_MAP != 0);
+        kinds.set(MapKinds::DEVICE, flags & gntmap::DEVICE_MAP != 0);
+        if kinds.is_empty() {
+            return Err(GrantError::NothingToMap);
+        }
+        let access = match flags & gntmap::READONLY {
+            0 => Access::ReadWrite,
+            _ => Access::ReadOnly,
+        };
+        let avail = (flags >> gntmap::GUEST_AVAIL0.trailing_zeros()) & AVAIL_MASK;
+        Ok(Self {
+            kinds,
+            access,
+            for_user: flags & gntmap::APPLICATION_MAP != 0,
+            contains_pte: flags & gntmap::CONTAINS_PTE != 0,
+            avail_bits: u64::from(avail) << PTE_AVAIL_SHIFT,
+        })
+    }
+}
+
+/// What a handle stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The domain whose frame is mapped.
+    pub granter: DomId,
+    /// Its entry.
+    pub gref: GrantRef,
+    /// The frame, as it was when the entry was acquired.
+    pub frame: Mfn,
+    /// Read only or not.
+    pub access: Access,
+    /// Kinds that are still mapped.
+    pub kinds: MapKinds,
+}
+
+impl Mapping {
+    /// The kinds that an unmap operation with these addresses takes away; 0 means "not this one".
+    /// A kind that is named and not mapped is passed over, as Xen does.
+    ///
+    /// # Errors
+    /// `WrongAddress` if the device address is not the frame's.
+    pub fn plan_unmap(&self, host_addr: u64, dev_bus_addr: u64) -> Result<MapKinds, GrantError> {
+        if dev_bus_addr != 0 && dev_bus_addr != self.frame.maddr() {
+            return Err(GrantError::WrongAddress);
+        }
+        let mut named = MapKinds::empty();
+        named.set(MapKinds::HOST, host_addr != 0);
+        named.set(MapKinds::DEVICE, dev_bus_addr != 0);
+        Ok(named & self.kinds)
+    }
+}

@@ -1,0 +1,21 @@
+//! The decisions of the hypervisor, without a machine.
+//!
+//! Everything here is safe, deterministic Rust that runs under plain `cargo test`: it takes state,
+//! arguments and time, and returns values. It never locks, logs, sleeps or reads a clock; what must
+//! be done to the machine is returned as data and applied by the image.
+#![cfg_attr(not(any(test, feature = "testkit")), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod buddy;
+pub mod cpuid;
+pub mod emul;
+pub mod evtchn;
+pub mod grant;
+pub mod msr;
+pub mod page;
+pub mod rangeset;
+pub mod sched;
+pub mod timer;
+pub mod trap;

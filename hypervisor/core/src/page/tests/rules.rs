@@ -1,0 +1,1 @@
+//! Single rules of direct paging, one test each.

@@ -1,0 +1,127 @@
+//! The scheduler's record of a vCPU, and the table of all records.
+//!
+//! Used by the policy. Invariants: a record is `Queued` exactly when it is linked into that queue,
+//! `Running` exactly when that CPU's `running` names it; it is runnable, thus queued or running,
+//! only if it is neither blocked nor paused (a running one may be paused until its CPU notices).
+
+use alloc::vec::Vec;
+
+use super::queue::Links;
+use super::{CpuId, SchedError, SchedId, VcpuKey};
+
+/// The two queues of a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Woke after it had blocked of its own accord: goes first, for a short time.
+    Boosted,
+    /// Everything else.
+    Normal,
+}
+
+/// Where a vCPU is at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Neither runs nor waits for a CPU.
+    Away,
+    /// Waits for this CPU.
+    Queued(CpuId, Class),
+    /// Runs on this CPU.
+    Running(CpuId),
+}
+
+/// What the policy knows about a vCPU.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entity {
+    pub(super) key: VcpuKey,
+    pub(super) affinity: u64,
+    pub(super) place: Place,
+    pub(super) links: Links,
+    pub(super) blocked: bool,
+    pub(super) paused: bool,
+    /// The last time it stopped, it did so of its own accord with time left.
+    pub(super) earned_boost: bool,
+    /// What is left of its time slice.
+    pub(super) slice_left_ns: u64,
+    /// When it began to wait for its present or latest turn.
+    pub(super) queued_ns: u64,
+    /// Time run up to the last accounting.
+    pub(super) run_ns: u64,
+    /// Where it ran last: its caches may still be warm there.
+    pub(super) last_cpu: CpuId,
+    /// The CPU that holds its register state; no other may run it.
+    pub(super) on_cpu: Option<CpuId>,
+}
+
+impl Entity {
+    fn new(key: VcpuKey, affinity: u64) -> Self {
+        Self {
+            key,
+            affinity,
+            place: Place::Away,
+            links: Links::default(),
+            blocked: false,
+            paused: true,
+            earned_boost: false,
+            slice_left_ns: 0,
+            queued_ns: 0,
+            run_ns: 0,
+            last_cpu: CpuId::new(affinity.trailing_zeros() % super::MAX_CPUS),
+            on_cpu: None,
+        }
+    }
+
+    /// Whether `cpu` may run it at this moment.
+    pub(super) fn may_run_on(&self, cpu: CpuId) -> bool {
+        self.affinity & cpu.bit() != 0 && self.on_cpu.is_none_or(|holder| holder == cpu)
+    }
+
+    pub(super) fn is_runnable(&self) -> bool {
+        !self.blocked && !self.paused
+    }
+}
+
+/// All records, by number.
+#[derive(Debug, Default)]
+pub(super) struct Entities {
+    slots: Vec<Option<Entity>>,
+    unused: Vec<SchedId>,
+}
+
+impl Entities {
+    pub(super) const fn new() -> Self {
+        Self { slots: Vec::new(), unused: Vec::new() }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, id: SchedId) -> Option<&Entity> {
+        self.slots.get(id.index())?.as_ref()
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, id: SchedId) -> Option<&mut Entity> {
+        self.slots.get_mut(id.index())?.as_mut()
+    }
+
+    pub(super) fn insert(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, SchedError> {
+        if let Some(id) = self.unused.pop() {
+            if let Some(slot) = self.slots.get_mut(id.index()) {
+                *slot = Some(Entity::new(key, affinity));
+            }
+            return Ok(id);
+        }
+        let id = SchedId(u32::try_from(self.slots.len()).map_err(|_| SchedError::NoMemory)?);
+        self.slots.try_reserve(1).map_err(|_| SchedError::NoMemory)?;
+        // Room to take the number back, so that removal never allocates.
+        self.unused.try_reserve(self.slots.len() + 1).map_err(|_| SchedError::NoMemory)?;
+        self.slots.push(Some(Entity::new(key, affinity)));
+        Ok(id)
+    }
+
+    pub(super) fn remove(&mut self, id: SchedId) {
+        if let Some(slot) = self.slots.get_mut(id.index()) {
+            if slot.take().is_some() {
+                self.unused.push(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The error code of a page fault as a guest sees it.
+//!
+//! Called on every page fault that the hypervisor does not resolve itself. Guest kernel and guest
+//! user both run in ring 3, so the processor always says "user"; the guest is told its own mode.
+//!
+//! Invariant: bits of features that guests do not have are never shown.
+
+use super::Mode;
+
+/// The translation was present.
+pub const PRESENT: u32 = 1 << 0;
+/// The access was a write.
+pub const WRITE: u32 = 1 << 1;
+/// The access came from user mode.
+pub const USER: u32 = 1 << 2;
+/// A reserved bit was set in an entry.
+pub const RESERVED: u32 = 1 << 3;
+/// The access was an instruction fetch.
+pub const FETCH: u32 = 1 << 4;
+
+/// The hypervisor never stores reserved bits in present entries; a fault about one means that a
+/// table is damaged, and the domain has to be crashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReservedBitFault;
+
+/// Translates the error code of the processor.
+///
+/// # Errors
+/// A reserved bit was set in a page-table entry.
+#[inline]
+pub const fn guest_error_code(hardware: u32, mode: Mode) -> Result<u32, ReservedBitFault> {
+    if hardware & RESERVED != 0 {
+        return Err(ReservedBitFault);
+    }
+    let user = match mode {
+        Mode::User => USER,
+        Mode::Kernel => 0,
+    };
+    Ok(hardware & (PRESENT | WRITE | FETCH) | user)
+}
+
+/// Whether a fault may be a write of a guest kernel to one of its page tables, which is emulated
+/// when the guest has enabled it and the frame is a level 1 table.
+#[inline]
+#[must_use]
+pub const fn may_be_page_table_write(hardware: u32, mode: Mode) -> bool {
+    matches!(mode, Mode::Kernel)
+        && hardware & (PRESENT | WRITE | RESERVED | FETCH) == PRESENT | WRITE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_bit_is_the_mode_and_unknown_bits_vanish() {
+        assert_eq!(guest_error_code(0x7, Mode::Kernel), Ok(3));
+        assert_eq!(guest_error_code(0x3, Mode::User), Ok(7));
+        assert_eq!(guest_error_code(0x80f7, Mode::Kernel), Ok(0x13));
+        assert_eq!(guest_error_code(0xc, Mode::User), Err(ReservedBitFault));
+    }
+
+    #[test]
+    fn only_kernel_writes_to_present_pages_can_be_table_writes() {
+        assert!(may_be_page_table_write(0x7, Mode::Kernel));
+        for (code, mode) in [(7, Mode::User), (5, Mode::Kernel), (6, Mode::Kernel)] {
+            assert!(!may_be_page_table_write(code, mode));
+        }
+        assert!(!may_be_page_table_write(0x17, Mode::Kernel));
+    }
+}

@@ -1,0 +1,204 @@
+//! A granter that writes between any two reads of the hypervisor: nothing may depend on reading
+//! the same word twice, and nobody may be kept busy for ever.
+
+use std::cell::Cell;
+
+use hv_core::grant::{
+    check_version, Access, CopyPlan, CopySide, GrantError, GrantTable, MapKinds, SharedEntries,
+    Usage, VersionError,
+};
+use hypercall_abi::grant::{
+    gtf, GnttabCopy, GnttabCopyPtr, GNTCOPY_DEST_GREF, GNTCOPY_SOURCE_GREF,
+};
+use hypercall_abi::{DomId, GrantRef, Mfn};
+
+const MAPPER: DomId = DomId::new(3);
+const GREF: GrantRef = GrantRef::new(5);
+const PERMIT: u32 = gtf::PERMIT_ACCESS as u32 | (MAPPER.get() as u32) << 16;
+
+/// One entry whose header runs through `script`, one step per access, and stays at the end of it;
+/// whose frame number is another one at each read.
+struct FlickerMemory {
+    script: Vec<u32>,
+    step: Cell<usize>,
+    written: Cell<Option<u32>>,
+    exchanges: Cell<u32>,
+    frame_reads: Cell<u32>,
+}
+
+impl FlickerMemory {
+    fn new(script: &[u32]) -> Self {
+        Self {
+            script: script.to_vec(),
+            step: Cell::new(0),
+            written: Cell::new(None),
+            exchanges: Cell::new(0),
+            frame_reads: Cell::new(0),
+        }
+    }
+
+    fn next(&self) -> u32 {
+        let step = self.step.replace(self.step.get() + 1);
+        self.script[step.min(self.script.len() - 1)]
+    }
+}
+
+impl SharedEntries for FlickerMemory {
+    fn load(&self, _: GrantRef) -> u32 {
+        self.next()
+    }
+    fn compare_exchange(&self, _: GrantRef, old: u32, new: u32) -> Result<(), u32> {
+        self.exchanges.set(self.exchanges.get() + 1);
+        let now = self.next();
+        if now != old {
+            return Err(now);
+        }
+        self.written.set(Some(new));
+        Ok(())
+    }
+    fn frame(&self, _: GrantRef) -> u32 {
+        assert!(self.written.get().is_some(), "the frame was read before the entry was marked");
+        self.frame_reads.set(self.frame_reads.get() + 1);
+        100 + self.frame_reads.get()
+    }
+    fn clear_flags(&self, _: GrantRef, mask: u16) {
+        let now = self.written.get().expect("bits cleared that were never set");
+        self.written.set(Some(now & !u32::from(mask)));
+    }
+    fn store(&self, _: GrantRef, _: u32, _: u32) {
+        panic!("nothing here exchanges entries");
+    }
+}
+
+fn table() -> GrantTable {
+    let mut table = GrantTable::new(1);
+    table.add_frame(Mfn::new(1)).unwrap();
+    table
+}
+
+fn write_to(memory: &FlickerMemory, table: &mut GrantTable) -> Result<Mfn, GrantError> {
+    table.acquire(memory, GREF, MAPPER, Access::ReadWrite, Usage::Map(MapKinds::HOST))
+}
+
+#[test]
+fn an_entry_that_turns_read_only_before_the_exchange_is_not_written_through() {
+    let memory = FlickerMemory::new(&[PERMIT, PERMIT | u32::from(gtf::READONLY)]);
+    let mut table = table();
+    assert_eq!(write_to(&memory, &mut table), Err(GrantError::NotPermitted));
+    assert_eq!((memory.written.get(), table.pinned()), (None, 0));
+}
+
+#[test]
+fn an_entry_that_turns_to_another_domain_before_the_exchange_is_not_used() {
+    let other = gtf::PERMIT_ACCESS as u32 | 9 << 16;
+    let memory = FlickerMemory::new(&[PERMIT, other]);
+    let mut table = table();
+    assert_eq!(write_to(&memory, &mut table), Err(GrantError::NotPermitted));
+    assert_eq!(memory.exchanges.get(), 1);
+}
+
+#[test]
+fn a_change_that_still_permits_is_marked_as_it_is_now() {
+    let cached = PERMIT | u32::from(gtf::PCD);
+    let memory = FlickerMemory::new(&[PERMIT, cached]);
+    write_to(&memory, &mut table()).unwrap();
+    let in_use = u32::from(gtf::READING | gtf::WRITING);
+    assert_eq!(memory.written.get(), Some(cached | in_use));
+}
+
+#[test]
+fn a_granter_that_never_stops_changing_is_given_up_on_after_five_attempts() {
+    let script: Vec<u32> = (0..100).map(|n| PERMIT | (n % 2) << 5).collect();
+    let memory = FlickerMemory::new(&script);
+    let mut table = table();
+    assert_eq!(write_to(&memory, &mut table), Err(GrantError::Unstable));
+    assert_eq!((memory.exchanges.get(), table.pinned()), (5, 0));
+}
+
+#[test]
+fn the_frame_is_read_once_and_kept_while_in_use() {
+    let memory = FlickerMemory::new(&[PERMIT]);
+    let mut table = table();
+    let first = write_to(&memory, &mut table);
+    assert_eq!(first, Ok(Mfn::new(101)));
+    assert_eq!(write_to(&memory, &mut table), first);
+    assert_eq!(memory.frame_reads.get(), 1);
+    table.release(&memory, GREF, Access::ReadWrite, MapKinds::HOST);
+    table.release(&memory, GREF, Access::ReadWrite, MapKinds::HOST);
+    assert_eq!(memory.written.get(), Some(PERMIT), "all in-use bits are gone");
+}
+
+#[test]
+fn writing_ends_with_the_last_writer_and_reading_with_the_last_user() {
+    let memory = FlickerMemory::new(&[PERMIT]);
+    let mut table = table();
+    let read = (Access::ReadOnly, MapKinds::HOST);
+    table.acquire(&memory, GREF, MAPPER, read.0, Usage::Map(read.1)).unwrap();
+    assert_eq!(memory.written.get(), Some(PERMIT | u32::from(gtf::READING)));
+    let both = MapKinds::HOST | MapKinds::DEVICE;
+    table.acquire(&memory, GREF, MAPPER, Access::ReadWrite, Usage::Map(both)).unwrap();
+    let writing = Some(PERMIT | u32::from(gtf::READING | gtf::WRITING));
+    assert_eq!(memory.written.get(), writing);
+    table.release(&memory, GREF, Access::ReadWrite, MapKinds::DEVICE);
+    assert_eq!(memory.written.get(), writing);
+    table.release(&memory, GREF, Access::ReadWrite, MapKinds::HOST);
+    assert_eq!(memory.written.get(), Some(PERMIT | u32::from(gtf::READING)));
+    table.release(&memory, GREF, read.0, read.1);
+    assert_eq!(memory.written.get(), Some(PERMIT));
+}
+
+#[test]
+fn parts_of_a_page_cannot_be_mapped_in_version_1() {
+    let memory = FlickerMemory::new(&[PERMIT | u32::from(gtf::SUB_PAGE)]);
+    assert_eq!(write_to(&memory, &mut table()), Err(GrantError::NotPermitted));
+    let copied = table().acquire(&memory, GREF, MAPPER, Access::ReadOnly, Usage::Copy);
+    assert_eq!(copied, Ok(Mfn::new(101)));
+}
+
+#[test]
+fn only_version_1_is_offered() {
+    assert_eq!(check_version(1), Ok(()));
+    assert_eq!(check_version(2), Err(VersionError::NotOffered));
+    assert_eq!(check_version(0), Err(VersionError::Unknown));
+    assert_eq!(check_version(3), Err(VersionError::Unknown));
+}
+
+fn side(u: u64, domid: DomId, offset: u16) -> GnttabCopyPtr {
+    GnttabCopyPtr { u, domid, offset, ..GnttabCopyPtr::default() }
+}
+
+fn copy(source: GnttabCopyPtr, dest: GnttabCopyPtr, len: u16, flags: u16) -> GnttabCopy {
+    GnttabCopy { source, dest, len, flags, ..GnttabCopy::default() }
+}
+
+#[test]
+fn a_copy_stays_inside_both_pages() {
+    let at = |source, dest, len| {
+        let op = copy(side(1, DomId::SELF, source), side(2, DomId::SELF, dest), len, 0);
+        CopyPlan::decode(&op).map(|plan| plan.map(|plan| plan.len))
+    };
+    assert_eq!(at(0, 0, 4096), Ok(Some(4096)));
+    assert_eq!(at(4095, 4095, 1), Ok(Some(1)));
+    assert_eq!(at(1, 0, 4096), Err(GrantError::CopyRange));
+    assert_eq!(at(0, 1, 4096), Err(GrantError::CopyRange));
+    assert_eq!(at(u16::MAX, 0, u16::MAX), Err(GrantError::CopyRange));
+    assert_eq!(at(4096, 0, 1), Err(GrantError::CopyRange));
+}
+
+#[test]
+fn a_copy_of_nothing_looks_at_nothing() {
+    let foreign = side(1, DomId::new(9), u16::MAX);
+    assert_eq!(CopyPlan::decode(&copy(foreign, foreign, 0, 0)), Ok(None));
+}
+
+#[test]
+fn only_own_frames_can_be_named_directly() {
+    let own = side(0x1_0000_0001, DomId::SELF, 0);
+    let foreign = side(7, DomId::new(9), 0);
+    let decode = |source, dest, flags| CopyPlan::decode(&copy(source, dest, 8, flags));
+    assert_eq!(decode(foreign, own, 0), Err(GrantError::ForeignFrame));
+    assert_eq!(decode(own, foreign, GNTCOPY_SOURCE_GREF), Err(GrantError::ForeignFrame));
+    let plan = decode(own, foreign, GNTCOPY_DEST_GREF).unwrap().unwrap();
+    assert_eq!(plan.source, CopySide::Own { frame: Mfn::new(0x1_0000_0001) });
+    assert_eq!(plan.dest, CopySide::Grant { dom: DomId::new(9), gref: GrantRef::new(7) });
+}

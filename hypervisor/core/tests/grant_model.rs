@@ -1,0 +1,405 @@
+//! Grants of one domain to two others: random programs of all sides against a list of uses.
+//!
+//! The granter is either honest (it follows the protocol of the interface) or hostile (it writes
+//! what it likes whenever it likes). Some laws hold only with an honest one; that the hypervisor's
+//! own books are right holds always.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use hv_core::grant::{
+    status_of, Access, GrantError, GrantTable, MapKinds, MapRequest, Mapping, Maptrack, Released,
+    SharedEntries, Usage,
+};
+use hypercall_abi::grant::{gntmap, gtf, GrantHandle};
+use hypercall_abi::{DomId, GrantRef, Mfn};
+use proptest::prelude::*;
+
+const GRANTER: DomId = DomId::new(7);
+const MAPPERS: [DomId; 2] = [DomId::new(1), DomId::new(2)];
+/// References the programs use: a few at the start, and the first two of the second frame.
+const REFS: [u32; 6] = [0, 1, 2, 3, 512, 513];
+const ALL_REFS: usize = 1024;
+const IN_USE: u16 = gtf::READING | gtf::WRITING;
+
+/// Shared frames in ordinary memory.
+struct Shared {
+    headers: Vec<Cell<u32>>,
+    frames: Vec<Cell<u32>>,
+}
+
+impl Shared {
+    fn new() -> Self {
+        let zeros = || (0..ALL_REFS).map(|_| Cell::new(0)).collect();
+        Self { headers: zeros(), frames: zeros() }
+    }
+
+    fn flags(&self, gref: u32) -> u16 {
+        self.headers[gref as usize].get() as u16
+    }
+}
+
+fn index(gref: GrantRef) -> usize {
+    gref.get() as usize
+}
+
+impl SharedEntries for Shared {
+    fn load(&self, gref: GrantRef) -> u32 {
+        self.headers[index(gref)].get()
+    }
+    fn compare_exchange(&self, gref: GrantRef, old: u32, new: u32) -> Result<(), u32> {
+        let now = self.load(gref);
+        if now != old {
+            return Err(now);
+        }
+        self.headers[index(gref)].set(new);
+        Ok(())
+    }
+    fn frame(&self, gref: GrantRef) -> u32 {
+        self.frames[index(gref)].get()
+    }
+    fn clear_flags(&self, gref: GrantRef, mask: u16) {
+        let now = self.load(gref);
+        self.headers[index(gref)].set(now & !u32::from(mask));
+    }
+    fn store(&self, gref: GrantRef, header: u32, frame: u32) {
+        self.headers[index(gref)].set(header);
+        self.frames[index(gref)].set(frame);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Grant { gref: u32, mapper: usize, readonly: bool, frame: u32 },
+    Revoke { gref: u32 },
+    Scribble { gref: u32, header: u32, frame: u32 },
+    Map { mapper: usize, gref: u32, flags: u32 },
+    /// The map fails after the entry was acquired, as when the page is of the wrong type.
+    FailedMap { mapper: usize, gref: u32, flags: u32 },
+    Unmap { mapper: usize, handle: u32, host: bool, device: bool },
+    Copy { mapper: usize, gref: u32, access: Access },
+    Swap { a: u32, b: u32 },
+    Grow,
+}
+
+fn op(hostile: bool) -> impl Strategy<Value = Op> {
+    let gref = || proptest::sample::select(REFS.to_vec());
+    let mapper = || 0..MAPPERS.len();
+    let access = prop_oneof![Just(Access::ReadOnly), Just(Access::ReadWrite)];
+    let header = (0u32..0x200, 0u32..4).prop_map(|(flags, domid)| flags | domid << 16);
+    let scribble = (gref(), header, 0u32..50)
+        .prop_map(|(gref, header, frame)| Op::Scribble { gref, header, frame });
+    let grant = (gref(), mapper(), any::<bool>(), 100u32..200).prop_map(
+        |(gref, mapper, readonly, frame)| Op::Grant { gref, mapper, readonly, frame },
+    );
+    prop_oneof![
+        4 => grant,
+        2 => gref().prop_map(|gref| Op::Revoke { gref }),
+        if hostile { 4 } else { 0 } => scribble,
+        8 => (mapper(), gref(), 0u32..8).prop_map(|(mapper, gref, flags)| Op::Map { mapper, gref, flags }),
+        2 => (mapper(), gref(), 1u32..8)
+            .prop_map(|(mapper, gref, flags)| Op::FailedMap { mapper, gref, flags }),
+        8 => (mapper(), 0u32..6, any::<bool>(), any::<bool>())
+            .prop_map(|(mapper, handle, host, device)| Op::Unmap { mapper, handle, host, device }),
+        2 => (mapper(), gref(), access).prop_map(|(mapper, gref, access)| Op::Copy { mapper, gref, access }),
+        1 => (gref(), gref()).prop_map(|(a, b)| Op::Swap { a, b }),
+        1 => Just(Op::Grow),
+    ]
+}
+
+struct World {
+    shared: Shared,
+    table: GrantTable,
+    tracks: [Maptrack; 2],
+    /// The model: what each mapper's handles map.
+    maps: BTreeMap<(usize, u32), Mapping>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut table = GrantTable::new(2);
+        table.add_frame(Mfn::new(1000)).unwrap();
+        Self {
+            shared: Shared::new(),
+            table,
+            tracks: [Maptrack::new(1), Maptrack::new(1)],
+            maps: BTreeMap::new(),
+        }
+    }
+
+    fn users(&self, gref: u32) -> impl Iterator<Item = (usize, &Mapping)> {
+        let is_user = move |m: &Mapping| m.gref.get() == gref;
+        self.maps.iter().filter(move |(_, m)| is_user(m)).map(|((mapper, _), m)| (*mapper, m))
+    }
+
+    /// What must come of an attempt to use an entry, if nobody interferes.
+    fn expected(&self, mapper: usize, gref: u32, access: Access, usage: Usage) -> Result<u64, ()> {
+        if gref >= self.table.entries() {
+            return Err(());
+        }
+        if self.users(gref).any(|(user, _)| user != mapper) {
+            return Err(());
+        }
+        let pinned_frame = self.users(gref).next().map(|(_, m)| m.frame.get());
+        let has_writer = self.users(gref).any(|(_, m)| m.access == Access::ReadWrite);
+        let adds_right = access == Access::ReadWrite && !has_writer;
+        if pinned_frame.is_none() || adds_right {
+            let header = self.shared.headers[gref as usize].get();
+            let flags = header as u16;
+            let sub_page = flags & gtf::SUB_PAGE != 0 && usage != Usage::Copy;
+            let permits = flags & 3 == gtf::PERMIT_ACCESS && !sub_page;
+            let writable = access == Access::ReadOnly || flags & gtf::READONLY == 0;
+            if !permits || header >> 16 != u32::from(MAPPERS[mapper].get()) || !writable {
+                return Err(());
+            }
+        }
+        Ok(pinned_frame.unwrap_or_else(|| u64::from(self.shared.frames[gref as usize].get())))
+    }
+
+    fn acquire(
+        &mut self,
+        mapper: usize,
+        gref: u32,
+        access: Access,
+        usage: Usage,
+    ) -> Result<Mfn, GrantError> {
+        let expected = self.expected(mapper, gref, access, usage);
+        let gref = GrantRef::new(gref);
+        let got = self.table.acquire(&self.shared, gref, MAPPERS[mapper], access, usage);
+        assert_eq!(got.map(Mfn::get).map_err(|_| ()), expected);
+        assert_eq!(got.is_ok(), status_of(&got) == 0);
+        assert!(status_of(&got) <= 0, "a status must never be positive");
+        got
+    }
+
+    fn release(&mut self, gref: GrantRef, access: Access, kinds: MapKinds) {
+        let others = self.users(gref.get()).count();
+        let released = self.table.release(&self.shared, gref, access, kinds);
+        assert_eq!(released == Released::Idle, others == 0);
+    }
+
+    fn map(&mut self, mapper: usize, gref: u32, flags: u32, succeeds: bool) {
+        let request = match MapRequest::decode(flags) {
+            Ok(request) => request,
+            Err(error) => {
+                assert_eq!((error, flags & 3), (GrantError::NothingToMap, 0));
+                return;
+            }
+        };
+        let handle = self.tracks[mapper].reserve().unwrap();
+        let usage = Usage::Map(request.kinds);
+        let acquired = self.acquire(mapper, gref, request.access, usage);
+        let gref = GrantRef::new(gref);
+        match acquired {
+            Ok(frame) if succeeds => {
+                let (access, kinds) = (request.access, request.kinds);
+                let mapping = Mapping { granter: GRANTER, gref, frame, access, kinds };
+                self.tracks[mapper].commit(handle, mapping);
+                assert!(self.maps.insert((mapper, handle.get()), mapping).is_none());
+            }
+            Ok(_) => {
+                self.tracks[mapper].cancel(handle);
+                self.release(gref, request.access, request.kinds);
+            }
+            Err(_) => self.tracks[mapper].cancel(handle),
+        }
+    }
+
+    fn unmap(&mut self, mapper: usize, handle: u32, kinds: MapKinds) {
+        let handle = GrantHandle::new(handle);
+        let Some(mut mapping) = self.maps.get(&(mapper, handle.get())).copied() else {
+            assert_eq!(self.tracks[mapper].lookup(handle), Err(GrantError::BadHandle));
+            assert_eq!(self.tracks[mapper].remove(handle, kinds), Err(GrantError::BadHandle));
+            return;
+        };
+        assert_eq!(self.tracks[mapper].lookup(handle), Ok(mapping));
+        let host_addr = if kinds.contains(MapKinds::HOST) { 0x1000 } else { 0 };
+        let device = kinds.contains(MapKinds::DEVICE) && mapping.frame.get() != 0;
+        let dev_addr = if device { mapping.frame.maddr() } else { 0 };
+        assert_eq!(mapping.plan_unmap(host_addr, !0), Err(GrantError::WrongAddress));
+        let planned = mapping.plan_unmap(host_addr, dev_addr).unwrap();
+        let removed = self.tracks[mapper].remove(handle, planned).unwrap();
+        assert_eq!(removed.kinds, planned);
+        mapping.kinds -= planned;
+        assert_eq!(removed.is_gone, mapping.kinds.is_empty());
+        match removed.is_gone {
+            true => self.maps.remove(&(mapper, handle.get())),
+            false => self.maps.insert((mapper, handle.get()), mapping),
+        };
+        if !removed.kinds.is_empty() {
+            self.release(mapping.gref, mapping.access, removed.kinds);
+        }
+    }
+
+    fn swap(&mut self, a: u32, b: u32) {
+        let before = [a, b].map(|r| (self.shared.headers[r as usize].get(), self.shared.frames[r as usize].get()));
+        let beyond = a.max(b) >= self.table.entries();
+        let busy = a != b && [a, b].iter().any(|gref| self.users(*gref).next().is_some());
+        let got = self.table.swap(&self.shared, GrantRef::new(a), GrantRef::new(b));
+        let after = [a, b].map(|r| (self.shared.headers[r as usize].get(), self.shared.frames[r as usize].get()));
+        match (beyond, busy) {
+            (true, _) => assert_eq!(got, Err(GrantError::BadRef)),
+            (false, true) => assert_eq!(got, Err(GrantError::Busy)),
+            (false, false) => assert_eq!(got, Ok(())),
+        }
+        let expected = if got.is_ok() { [before[1], before[0]] } else { before };
+        assert_eq!(after, expected);
+    }
+
+    fn step(&mut self, op: &Op) {
+        match *op {
+            Op::Grant { gref, mapper, readonly, frame } => {
+                // An honest granter does not touch an entry in use.
+                if self.shared.flags(gref) & IN_USE == 0 {
+                    let flags = gtf::PERMIT_ACCESS | if readonly { gtf::READONLY } else { 0 };
+                    let header = u32::from(flags) | u32::from(MAPPERS[mapper].get()) << 16;
+                    self.shared.store(GrantRef::new(gref), header, frame);
+                }
+            }
+            Op::Revoke { gref } => {
+                if self.shared.flags(gref) & IN_USE == 0 {
+                    self.shared.headers[gref as usize].set(0);
+                }
+            }
+            Op::Scribble { gref, header, frame } => {
+                self.shared.store(GrantRef::new(gref), header, frame);
+            }
+            Op::Map { mapper, gref, flags } => self.map(mapper, gref, flags, true),
+            Op::FailedMap { mapper, gref, flags } => self.map(mapper, gref, flags, false),
+            Op::Unmap { mapper, handle, host, device } => {
+                let mut kinds = MapKinds::empty();
+                kinds.set(MapKinds::HOST, host);
+                kinds.set(MapKinds::DEVICE, device);
+                self.unmap(mapper, handle, kinds);
+            }
+            Op::Copy { mapper, gref, access } => {
+                if self.acquire(mapper, gref, access, Usage::Copy).is_ok() {
+                    self.release(GrantRef::new(gref), access, MapKinds::HOST);
+                }
+            }
+            Op::Swap { a, b } => self.swap(a, b),
+            Op::Grow => {
+                let missing = self.table.frames_missing(2).unwrap();
+                for _ in 0..missing {
+                    self.table.add_frame(Mfn::new(2000)).unwrap();
+                }
+                assert_eq!(self.table.add_frame(Mfn::new(3000)), Err(GrantError::TableLimit));
+            }
+        }
+    }
+
+    fn check_books(&self) {
+        let in_use = REFS.iter().filter(|gref| self.users(**gref).next().is_some()).count();
+        assert_eq!(self.table.pinned() as usize, in_use);
+        for (mapper, track) in self.tracks.iter().enumerate() {
+            let live = self.maps.keys().filter(|(owner, _)| *owner == mapper).count();
+            assert_eq!(track.live() as usize, live);
+        }
+    }
+
+    /// In-use bits are set exactly while there are uses, and only bits for the uses there are.
+    fn check_bits(&self) {
+        for gref in REFS {
+            let reads = self.users(gref).next().is_some();
+            let writes = self.users(gref).any(|(_, m)| m.access == Access::ReadWrite);
+            let expected =
+                if reads { gtf::READING } else { 0 } | if writes { gtf::WRITING } else { 0 };
+            assert_eq!(self.shared.flags(gref) & IN_USE, expected, "reference {gref}");
+        }
+    }
+
+    /// Both mappers die, one slot at a time.
+    fn tear_down(&mut self) {
+        for mapper in 0..MAPPERS.len() {
+            let mut cursor = 0;
+            loop {
+                let mut budget = 1;
+                match self.tracks[mapper].drain_step(&mut cursor, &mut budget) {
+                    Ok(Some(mapping)) => {
+                        let found = self.maps.iter().find(|((m, _), x)| *m == mapper && **x == mapping);
+                        let key = *found.expect("a mapping nobody made").0;
+                        self.maps.remove(&key);
+                        self.release(mapping.gref, mapping.access, mapping.kinds);
+                    }
+                    Ok(None) => break,
+                    Err(_) => {}
+                }
+            }
+        }
+        assert!(self.maps.is_empty());
+        self.check_books();
+    }
+}
+
+fn program(hostile: bool) -> impl Strategy<Value = Vec<Op>> {
+    proptest::collection::vec(op(hostile), 1..100)
+}
+
+proptest! {
+    #[test]
+    fn with_an_honest_granter_bits_and_books_are_exact(ops in program(false)) {
+        let mut world = World::new();
+        for op in &ops {
+            world.step(op);
+            world.check_books();
+            world.check_bits();
+        }
+        world.tear_down();
+        world.check_bits();
+    }
+
+    #[test]
+    fn a_hostile_granter_cannot_bring_the_books_into_disorder(ops in program(true)) {
+        let mut world = World::new();
+        for op in &ops {
+            world.step(op);
+            world.check_books();
+        }
+        world.tear_down();
+    }
+}
+
+#[test]
+fn a_dead_granters_uses_end_without_touching_shared_memory() {
+    let mut world = World::new();
+    world.step(&Op::Grant { gref: 1, mapper: 0, readonly: false, frame: 100 });
+    world.map(0, 1, gntmap::HOST_MAP, true);
+    assert_eq!(world.table.retire(), [Mfn::new(1000)]);
+    assert_eq!(world.acquire(0, 1, Access::ReadOnly, Usage::Copy), Err(GrantError::BadRef));
+    assert_eq!(world.table.frames_missing(1), Err(GrantError::TableLimit));
+    world.unmap(0, 0, MapKinds::HOST);
+    assert_eq!(world.table.pinned(), 0);
+    assert_eq!(world.shared.flags(1) & IN_USE, IN_USE);
+}
+
+#[test]
+fn a_count_that_would_overflow_is_refused_and_nothing_is_pinned() {
+    let mut world = World::new();
+    world.step(&Op::Grant { gref: 1, mapper: 0, readonly: false, frame: 100 });
+    let gref = GrantRef::new(1);
+    let both = Usage::Map(MapKinds::HOST | MapKinds::DEVICE);
+    let mut acquire = |usage| {
+        world.table.acquire(&world.shared, gref, MAPPERS[0], Access::ReadOnly, usage)
+    };
+    for _ in 0..u16::MAX {
+        acquire(Usage::Map(MapKinds::DEVICE)).unwrap();
+    }
+    assert_eq!(acquire(both), Err(GrantError::TooManyUses));
+    for _ in 0..u16::MAX {
+        world.table.release(&world.shared, gref, Access::ReadOnly, MapKinds::DEVICE);
+    }
+    assert_eq!(world.table.pinned(), 0, "the refused use left its host half");
+}
+
+#[test]
+fn handles_run_out_at_the_limit_and_come_back() {
+    let mut none = Maptrack::new(0);
+    assert_eq!(none.reserve(), Err(GrantError::NoHandles));
+    let mut track = Maptrack::new(1);
+    let handles: Vec<_> = (0..256).map(|_| track.reserve().unwrap()).collect();
+    assert_eq!(track.reserve(), Err(GrantError::NoHandles));
+    assert_eq!(track.lookup(handles[9]), Err(GrantError::BadHandle), "reserved is not mapped");
+    track.cancel(handles[9]);
+    assert_eq!(track.reserve(), Ok(handles[9]));
+    assert_eq!(track.lookup(GrantHandle::new(u32::MAX)), Err(GrantError::BadHandle));
+}

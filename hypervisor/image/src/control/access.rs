@@ -1,0 +1,72 @@
+//! Commands that give rights to devices to a domain. A caller can give what it has itself.
+
+use core::sync::atomic::Ordering;
+use hv_core::rangeset::RangeSet;
+use hypercall_abi::domctl::{IomemPermission, IoportPermission, IrqPermission, XenDomctl};
+use hypercall_abi::errno::Errno;
+
+use super::rights::Rights;
+use crate::domain::Domain;
+use crate::hypercall::Call;
+
+/// Ports of the machine.
+const NR_PORTS: u64 = 65_536;
+
+/// `irq_permission`.
+///
+/// # Errors
+/// `EPERM` for an interrupt the caller may not use itself, `ENOMEM`.
+pub fn irq(call: &Call<'_>, dom: &Domain, op: &XenDomctl) -> Result<(), Errno> {
+    let wanted: IrqPermission = op.payload();
+    let range = u64::from(wanted.pirq)..=u64::from(wanted.pirq);
+    change(call, dom, |rights| &mut rights.irqs, range, wanted.allow_access != 0)
+}
+
+/// `iomem_permission`.
+///
+/// # Errors
+/// `EINVAL` for a range that wraps, `EPERM`, `ENOMEM`.
+pub fn iomem(call: &Call<'_>, dom: &Domain, op: &XenDomctl) -> Result<(), Errno> {
+    let wanted: IomemPermission = op.payload();
+    let first = wanted.first_mfn.get();
+    let last = wanted.nr_mfns.checked_sub(1).and_then(|more| first.checked_add(more));
+    let range = first..=last.ok_or(Errno::EINVAL)?;
+    change(call, dom, |rights| &mut rights.iomem, range, wanted.allow_access != 0)
+}
+
+/// `ioport_permission`.
+///
+/// # Errors
+/// `EINVAL` for ports that do not exist, `EPERM`, `ENOMEM`.
+pub fn ioport(call: &Call<'_>, dom: &Domain, op: &XenDomctl) -> Result<(), Errno> {
+    let wanted: IoportPermission = op.payload();
+    let first = u64::from(wanted.first_port);
+    let end = first + u64::from(wanted.nr_ports);
+    if end > NR_PORTS {
+        return Err(Errno::EINVAL);
+    }
+    if wanted.nr_ports == 0 {
+        return Ok(());
+    }
+    change(call, dom, |rights| &mut rights.ports, first..=end - 1, wanted.allow_access != 0)
+}
+
+/// Changes one kind of right. The caller's own set is looked at and let go of before the target's
+/// is locked.
+fn change(
+    call: &Call<'_>,
+    dom: &Domain,
+    pick: fn(&mut Rights) -> &mut RangeSet,
+    range: core::ops::RangeInclusive<u64>,
+    allow: bool,
+) -> Result<(), Errno> {
+    if !pick(&mut call.here.dom().rights.lock()).contains_all(range.clone()) {
+        return Err(Errno::EPERM);
+    }
+    let mut rights = dom.rights.lock();
+    let set = pick(&mut rights);
+    let changed = if allow { set.insert(range) } else { set.remove(range) };
+    changed.map_err(|_| Errno::ENOMEM)?;
+    dom.has_devices.store(rights.has_devices(), Ordering::Relaxed);
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The vCPU that runs on this CPU.
+//!
+//! Set by `switch` only. A [`Here`] borrows it for the time of one hypercall or trap; switching
+//! while one is alive would panic, and cannot happen because switches are made in `exit_work` only,
+//! when the handler has returned.
+
+use core::cell::{Ref, RefCell};
+use hv_machine::percpu::PerCpu;
+
+use crate::domain::{DomainRef, Vcpu};
+
+/// A vCPU by its domain and index.
+#[derive(Clone)]
+pub struct Running {
+    /// The domain.
+    pub dom: DomainRef,
+    /// Index of the vCPU in it.
+    pub index: usize,
+}
+
+impl Running {
+    /// The vCPU.
+    #[inline]
+    pub fn vcpu(&self) -> &Vcpu {
+        &self.dom.vcpus[self.index]
+    }
+}
+
+static CURRENT: PerCpu<RefCell<Option<Running>>> = PerCpu::new(|| RefCell::new(None));
+
+/// The vCPU running here, borrowed.
+pub struct Here(Ref<'static, Running>);
+
+impl Here {
+    /// Its domain.
+    #[inline]
+    pub fn dom(&self) -> &DomainRef {
+        &self.0.dom
+    }
+
+    /// The vCPU.
+    #[inline]
+    pub fn vcpu(&self) -> &Vcpu {
+        self.0.vcpu()
+    }
+
+    /// Both, to keep.
+    pub fn running(&self) -> Running {
+        self.0.clone()
+    }
+}
+
+/// The vCPU that runs here; `None` while the CPU is idle.
+#[inline]
+pub fn try_here() -> Option<Here> {
+    Ref::filter_map(CURRENT.get().borrow(), Option::as_ref).ok().map(Here)
+}
+
+/// The vCPU that runs here, for code that a guest has entered.
+///
+/// # Panics
+/// When the CPU is idle: only a mistake of the hypervisor can call it then.
+#[inline]
+pub fn here() -> Here {
+    match try_here() {
+        Some(here) => here,
+        None => panic!("no vCPU runs on this CPU"),
+    }
+}
+
+/// Makes `next` the vCPU of this CPU; returns the one before.
+pub fn replace(next: Option<Running>) -> Option<Running> {
+    CURRENT.get().replace(next)
+}

@@ -1,0 +1,129 @@
+//! Taking a domain apart: a bounded step at a time, until nothing of it is left.
+//!
+//! `XEN_DOMCTL_destroydomain` calls [`step`] again and again; each call does a bounded amount of
+//! work, so that the controller stays responsive. A frame that others still map outlives the
+//! teardown; the domain leaves the table when the last one is free ([`reap`]).
+
+use core::sync::atomic::Ordering;
+use hv_core::page::{PageTables, Stop};
+use hypercall_abi::ids::Virq;
+
+use super::{special, table, Domain};
+use crate::control::context;
+use crate::host::Host;
+use crate::hypercall::{evtchn, grant, physdev};
+use crate::{events, sched, wake};
+
+/// How far teardown has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing done yet.
+    Begin,
+    /// Event channels are being closed.
+    Ports,
+    /// Grant mappings are being released, from this handle on.
+    Maptrack(u32),
+    /// Root tables and descriptor tables of the vCPUs are let go.
+    Vcpus,
+    /// Tables are being taken apart and frames given up.
+    Frames,
+    /// All done that can be done here.
+    Done,
+}
+
+/// Units of work per step: ports, handles, table entries or frames.
+const BUDGET: u32 = 16_384;
+/// Ports closed per step.
+const PORTS_PER_STEP: u32 = 256;
+
+/// Does a step of teardown; true when there is none left.
+pub fn step(dom: &Domain) -> bool {
+    let stage = dom.control.lock().teardown;
+    let next = match stage {
+        Stage::Begin => begin(dom),
+        Stage::Ports if evtchn::close_all(dom, PORTS_PER_STEP) => Stage::Maptrack(0),
+        Stage::Maptrack(cursor) => maptrack(dom, cursor),
+        Stage::Vcpus => {
+            context::drop_all(dom);
+            Stage::Frames
+        }
+        Stage::Frames => frames(dom),
+        Stage::Ports | Stage::Done => stage,
+    };
+    dom.control.lock().teardown = next;
+    next == Stage::Done
+}
+
+fn begin(dom: &Domain) -> Stage {
+    dom.dying.store(true, Ordering::SeqCst);
+    sched::wait_off_cpu(dom);
+    sched::remove_domain(dom);
+    wake::cancel_domain(dom);
+    physdev::release_domain(dom);
+    events::release_handlers(dom.id);
+    lifecycle_end(dom);
+    Stage::Ports
+}
+
+/// A domain that is destroyed while it runs never shut down by itself; nobody waits for it.
+fn lifecycle_end(dom: &Domain) {
+    dom.control.lock().memory_map.clear();
+    dom.rights.lock().clear();
+}
+
+fn maptrack(dom: &Domain, mut cursor: u32) -> Stage {
+    let mut budget = BUDGET;
+    loop {
+        match dom.maptrack.lock().drain_step(&mut cursor, &mut budget) {
+            Ok(Some(mapping)) => grant::release_dead(dom, &mapping),
+            Ok(None) => return Stage::Vcpus,
+            Err(_) => return Stage::Maptrack(cursor),
+        }
+    }
+}
+
+/// Dissolves the page tables and drops the allocation of every frame. What others still map stays
+/// on the list and charged, until they let go of it.
+fn frames(dom: &Domain) -> Stage {
+    let tables = PageTables::new(&Host, dom.id, dom.id);
+    let mut budget = BUDGET;
+    let mut mmu = dom.mmu.lock();
+    let first = dom.pages.lock().list.head();
+    match tables.relinquish(&mut mmu, first, &mut budget) {
+        Ok(()) => {
+            drop(mmu);
+            finish(dom);
+            Stage::Done
+        }
+        Err(Stop::Preempted | Stop::Refused(_)) => Stage::Frames,
+    }
+}
+
+fn finish(dom: &Domain) {
+    dom.dead.store(true, Ordering::SeqCst);
+    special::release_all(dom);
+    reap_one(dom);
+    events::raise_global(Virq::DOM_EXC);
+}
+
+/// Takes a dead domain out of the table if nothing of it is left.
+fn reap_one(dom: &Domain) {
+    let pages = dom.pages.lock();
+    let empty = pages.tot == 0 && pages.special.is_empty();
+    drop(pages);
+    if empty && dom.dead.load(Ordering::SeqCst) && table::remove(dom.id) {
+        table::free_slot(dom.slot);
+    }
+}
+
+/// Looks through the dead domains for those whose last frame has gone.
+pub fn reap() {
+    for dom in table::list_from(hypercall_abi::ids::DomId::DOM0, table::MAX_DOMAINS) {
+        if dom.dead.load(Ordering::SeqCst) {
+            reap_one(&dom);
+            if table::get(dom.id).is_none() {
+                events::raise_global(Virq::DOM_EXC);
+            }
+        }
+    }
+}

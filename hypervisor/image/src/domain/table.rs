@@ -1,0 +1,130 @@
+//! The table of domains, by number.
+//!
+//! A domain is in the table from its creation until all its frames are free again; a dying or dead
+//! domain can still be looked up, because its controller wants to see it go.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use hv_machine::sync::Mutex;
+use hypercall_abi::errno::Errno;
+use hypercall_abi::ids::DomId;
+
+use super::{Domain, DomainRef};
+use crate::current::Here;
+
+/// Most domains at a time.
+pub const MAX_DOMAINS: usize = 512;
+
+struct Table {
+    by_id: BTreeMap<u16, DomainRef>,
+    next_id: u16,
+    /// Slots in use, a bit each.
+    slots: [u64; MAX_DOMAINS / 64],
+}
+
+static TABLE: Mutex<Table> =
+    Mutex::new(Table { by_id: BTreeMap::new(), next_id: 1, slots: [0; MAX_DOMAINS / 64] });
+
+/// The domain with this number.
+pub fn get(id: DomId) -> Option<DomainRef> {
+    TABLE.lock().by_id.get(&id.get()).cloned()
+}
+
+/// The domain an argument names: `DOMID_SELF` or a number.
+///
+/// # Errors
+/// `ESRCH` when there is no such domain.
+pub fn named(here: &Here, id: DomId) -> Result<DomainRef, Errno> {
+    if id == DomId::SELF {
+        return Ok(here.dom().clone());
+    }
+    get(id).ok_or(Errno::ESRCH)
+}
+
+/// The domain an argument names, if the caller may act on it as its controller.
+///
+/// # Errors
+/// `ESRCH` when there is no such domain, `EPERM` without the right.
+pub fn target(here: &Here, id: DomId) -> Result<DomainRef, Errno> {
+    let dom = named(here, id)?;
+    if here.dom().controls(&dom) {
+        Ok(dom)
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// The first domain whose number is `id` or more.
+pub fn first_from(id: DomId) -> Option<DomainRef> {
+    TABLE.lock().by_id.range(id.get()..).next().map(|(_, dom)| dom.clone())
+}
+
+/// Domains from number `first` on, at most `limit`.
+pub fn list_from(first: DomId, limit: usize) -> Vec<DomainRef> {
+    TABLE.lock().by_id.range(first.get()..).take(limit).map(|(_, dom)| dom.clone()).collect()
+}
+
+/// Chooses a number for a new domain: the wanted one, or the next free.
+///
+/// # Errors
+/// `EEXIST` when the wanted number is in use, `ENOMEM` when all are.
+pub fn choose_id(wanted: Option<DomId>) -> Result<DomId, Errno> {
+    let mut table = TABLE.lock();
+    if let Some(id) = wanted {
+        return if table.by_id.contains_key(&id.get()) { Err(Errno::EEXIST) } else { Ok(id) };
+    }
+    let limit = DomId::FIRST_RESERVED.get();
+    for _ in 1..limit {
+        let id = table.next_id;
+        table.next_id = if id + 1 >= limit { 1 } else { id + 1 };
+        if !table.by_id.contains_key(&id) {
+            return Ok(DomId::new(id));
+        }
+    }
+    Err(Errno::ENOMEM)
+}
+
+/// Takes the lowest free slot for a domain about to be made.
+///
+/// # Errors
+/// `ENOMEM` when there are as many domains as there can be.
+pub fn take_slot() -> Result<u16, Errno> {
+    let mut table = TABLE.lock();
+    for (index, word) in table.slots.iter_mut().enumerate() {
+        let free = word.trailing_ones();
+        if free < 64 {
+            *word |= 1 << free;
+            return Ok(index as u16 * 64 + free as u16);
+        }
+    }
+    Err(Errno::ENOMEM)
+}
+
+/// Gives a slot back.
+pub fn free_slot(slot: u16) {
+    let mut table = TABLE.lock();
+    if let Some(word) = table.slots.get_mut(slot as usize / 64) {
+        *word &= !(1 << (slot % 64));
+    }
+}
+
+/// Makes a domain known.
+///
+/// # Errors
+/// `EEXIST` when its number was taken meanwhile.
+pub fn insert(dom: Domain) -> Result<DomainRef, Errno> {
+    let dom = Arc::new(dom);
+    let mut table = TABLE.lock();
+    if table.by_id.contains_key(&dom.id.get()) {
+        return Err(Errno::EEXIST);
+    }
+    table.by_id.insert(dom.id.get(), dom.clone());
+    Ok(dom)
+}
+
+/// Forgets a dead domain; false when it was gone already.
+pub fn remove(id: DomId) -> bool {
+    let gone = TABLE.lock().by_id.remove(&id.get());
+    gone.is_some()
+}

@@ -1,0 +1,223 @@
+//! Raising events: from the decision "this port of this domain" to a vCPU that sees it.
+//!
+//! Everything that raises an event comes through here: `EVTCHNOP_send`, virtual interrupts,
+//! physical interrupts, new channels. The words are the domain's shared info and the `vcpu_info` of
+//! its vCPUs, reached through the direct map. Called with no event lock held unless said otherwise.
+
+use core::sync::atomic::Ordering;
+use hv_core::evtchn::{self, Delivery, EventWords, Send};
+use hv_machine::percpu::{self, CpuId};
+use hv_machine::sync::Mutex;
+use hv_machine::{directmap, irq};
+use hypercall_abi::errno::Errno;
+use hypercall_abi::ids::{DomId, EvtchnPort, VcpuId, Virq};
+
+use crate::domain::vcpu::NO_CPU;
+use crate::domain::{table, Domain, Ports};
+use crate::sched;
+
+/// Byte offsets in shared info.
+const PENDING: usize = 0x800;
+const MASK: usize = 0xa00;
+/// Offset of `evtchn_pending_sel` in `vcpu_info`.
+const SELECTOR: usize = 8;
+
+/// The shared words of a domain.
+struct Words<'a>(&'a Domain);
+
+impl Words<'_> {
+    fn word(&self, base: usize, port: EvtchnPort) -> (&core::sync::atomic::AtomicU64, u64) {
+        let index = base / 8 + (port.get() as usize / 64) % 64;
+        (&directmap::table(self.0.shared_info)[index], 1 << (port.get() % 64))
+    }
+
+    fn info(&self, vcpu: VcpuId) -> Option<(hypercall_abi::addr::Mfn, usize)> {
+        self.0.vcpu(vcpu).map(crate::domain::Vcpu::info_place)
+    }
+}
+
+impl EventWords for Words<'_> {
+    #[inline]
+    fn test_and_set_pending(&self, port: EvtchnPort) -> bool {
+        let (word, bit) = self.word(PENDING, port);
+        word.fetch_or(bit, Ordering::SeqCst) & bit != 0
+    }
+
+    fn is_pending(&self, port: EvtchnPort) -> bool {
+        let (word, bit) = self.word(PENDING, port);
+        word.load(Ordering::SeqCst) & bit != 0
+    }
+
+    fn clear_pending(&self, port: EvtchnPort) {
+        let (word, bit) = self.word(PENDING, port);
+        word.fetch_and(!bit, Ordering::SeqCst);
+    }
+
+    #[inline]
+    fn is_masked(&self, port: EvtchnPort) -> bool {
+        let (word, bit) = self.word(MASK, port);
+        word.load(Ordering::SeqCst) & bit != 0
+    }
+
+    fn test_and_clear_mask(&self, port: EvtchnPort) -> bool {
+        let (word, bit) = self.word(MASK, port);
+        word.fetch_and(!bit, Ordering::SeqCst) & bit != 0
+    }
+
+    #[inline]
+    fn test_and_set_selector(&self, vcpu: VcpuId, word: u32) -> bool {
+        let Some((mfn, offset)) = self.info(vcpu) else { return true };
+        let bit = 1u64 << (word & 63);
+        directmap::table(mfn)[(offset + SELECTOR) / 8].fetch_or(bit, Ordering::SeqCst) & bit != 0
+    }
+
+    #[inline]
+    fn test_and_set_upcall(&self, vcpu: VcpuId) -> bool {
+        let Some((mfn, offset)) = self.info(vcpu) else { return true };
+        directmap::bytes8(mfn)[offset].swap(1, Ordering::SeqCst) != 0
+    }
+}
+
+/// Sets a port pending and wakes who waits for it. The domain's ports are locked by the caller.
+pub fn set_pending(dom: &Domain, ports: &Ports, port: EvtchnPort, vcpu: VcpuId) {
+    let delivery = evtchn::set_pending(&Words(dom), port, vcpu);
+    if let Delivery::Raised { kick: true } = delivery {
+        notify(dom, vcpu);
+    }
+    if delivery != Delivery::AlreadyPending && ports.pollers.any() {
+        for poller in ports.pollers.waiting_for(port) {
+            if let Some(vcpu) = dom.vcpu(poller) {
+                sched::unblock(dom, vcpu);
+            }
+        }
+    }
+}
+
+/// Makes a vCPU look at its upcall byte: wakes it, or interrupts the CPU it runs on.
+fn notify(dom: &Domain, vcpu: VcpuId) {
+    let Some(vcpu) = dom.vcpu(vcpu) else { return };
+    sched::unblock(dom, vcpu);
+    let cpu = vcpu.cpu.load(Ordering::SeqCst);
+    if cpu != NO_CPU && cpu != percpu::cpu_id().0 {
+        irq::kick(CpuId(cpu));
+    }
+}
+
+/// `EVTCHNOP_send`.
+///
+/// # Errors
+/// `EINVAL` for a port that cannot be sent on.
+pub fn send(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
+    let ports = dom.ports.lock();
+    match ports.table.send(port)? {
+        Send::Dropped => {}
+        Send::Own { port, vcpu } => set_pending(dom, &ports, port, vcpu),
+        Send::Remote { dom: remote, port } => {
+            drop(ports);
+            arrive(remote, port);
+        }
+    }
+    Ok(())
+}
+
+/// An event for a port of another domain; dropped if the port is gone by now.
+pub fn arrive(id: DomId, port: EvtchnPort) {
+    let Some(dom) = table::get(id) else { return };
+    let ports = dom.ports.lock();
+    if let Some(vcpu) = ports.table.arrival(port) {
+        set_pending(&dom, &ports, port, vcpu);
+    }
+}
+
+/// A virtual interrupt for a vCPU; dropped if nothing is bound to it.
+pub fn raise_virq(dom: &Domain, vcpu: VcpuId, virq: Virq) {
+    let ports = dom.ports.lock();
+    if let Some((port, vcpu)) = ports.table.virq_target(vcpu, virq) {
+        set_pending(dom, &ports, port, vcpu);
+    }
+}
+
+/// A physical interrupt for the domain that has it bound.
+pub fn raise_pirq(dom: &Domain, pirq: u32) {
+    let ports = dom.ports.lock();
+    if let Some((port, vcpu)) = ports.table.pirq_target(pirq) {
+        set_pending(dom, &ports, port, vcpu);
+    }
+}
+
+/// Domains that receive the global virtual interrupts; dom0 unless the toolstack said otherwise.
+static HANDLERS: Mutex<[DomId; Virq::COUNT as usize]> =
+    Mutex::new([DomId::DOM0; Virq::COUNT as usize]);
+
+/// Makes a domain the receiver of a global virtual interrupt.
+///
+/// # Errors
+/// `EINVAL` for one that is not global.
+pub fn set_virq_handler(virq: Virq, dom: DomId) -> Result<(), Errno> {
+    if !virq.is_global() {
+        return Err(Errno::EINVAL);
+    }
+    let mut handlers = HANDLERS.lock();
+    let slot = handlers.get_mut(virq.get() as usize).ok_or(Errno::EINVAL)?;
+    *slot = dom;
+    Ok(())
+}
+
+/// Raises a global virtual interrupt in the domain that receives it.
+pub fn raise_global(virq: Virq) {
+    let receiver = HANDLERS.lock().get(virq.get() as usize).copied();
+    if let Some(dom) = receiver.and_then(table::get) {
+        raise_virq(&dom, VcpuId::new(0), virq);
+    }
+}
+
+/// Gives the global virtual interrupts of a dying domain back to dom0.
+pub fn release_handlers(dom: DomId) {
+    let mut handlers = HANDLERS.lock();
+    handlers.iter_mut().filter(|owner| **owner == dom).for_each(|owner| *owner = DomId::DOM0);
+}
+
+/// `EVTCHNOP_unmask`.
+///
+/// # Errors
+/// `EINVAL` for a bad port.
+pub fn unmask(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
+    let ports = dom.ports.lock();
+    if let Some(vcpu) = ports.table.unmask_vcpu(port)? {
+        if evtchn::unmask(&Words(dom), port, vcpu) {
+            notify(dom, vcpu);
+        }
+    }
+    Ok(())
+}
+
+/// Clears the pending bit of a closed port.
+pub fn clear_pending(dom: &Domain, port: EvtchnPort) {
+    Words(dom).clear_pending(port);
+}
+
+/// Whether a port is pending.
+pub fn is_pending(dom: &Domain, port: EvtchnPort) -> bool {
+    Words(dom).is_pending(port)
+}
+
+/// Whether the upcall byte of a vCPU is set.
+pub fn upcall_pending(dom: &Domain, vcpu: VcpuId) -> bool {
+    Words(dom).info(vcpu).is_some_and(|(mfn, offset)| {
+        directmap::bytes8(mfn)[offset].load(Ordering::SeqCst) != 0
+    })
+}
+
+/// Reads the upcall mask of a vCPU.
+#[inline]
+pub fn upcall_mask(vcpu: &crate::domain::Vcpu) -> u8 {
+    let (mfn, offset) = vcpu.info_place();
+    directmap::bytes8(mfn)[offset + 1].load(Ordering::SeqCst)
+}
+
+/// Writes the upcall mask of a vCPU.
+#[inline]
+pub fn set_upcall_mask(vcpu: &crate::domain::Vcpu, masked: bool) {
+    let (mfn, offset) = vcpu.info_place();
+    directmap::bytes8(mfn)[offset + 1].store(u8::from(masked), Ordering::SeqCst);
+}

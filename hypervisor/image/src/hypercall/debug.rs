@@ -1,0 +1,53 @@
+//! `fpu_taskswitch`, `set_debugreg`, `get_debugreg`.
+
+use hv_machine::cpu;
+use hypercall_abi::errno::Errno;
+
+use super::{Call, Outcome};
+use crate::{current::Here, fpu, switch};
+
+/// CR4.DE, which decides whether registers 4 and 5 are other names for 6 and 7.
+const CR4_DE: u64 = 1 << 3;
+
+/// `fpu_taskswitch(set)`.
+pub fn fpu_taskswitch(call: &mut Call<'_>) -> Outcome {
+    fpu::set_ts(call.here, call.args[0] != 0);
+    Outcome::Done(0)
+}
+
+/// `set_debugreg(reg, value)`.
+pub fn set_debugreg(call: &mut Call<'_>) -> Outcome {
+    let [register, value, ..] = call.args;
+    set(call.here, register, value).into()
+}
+
+/// `get_debugreg(reg)`.
+pub fn get_debugreg(call: &mut Call<'_>) -> Outcome {
+    get(call.here, call.args[0]).map(|value| value as i64).into()
+}
+
+/// Writes a debug register of the running vCPU.
+///
+/// # Errors
+/// As the hypercall: `EPERM`, `EINVAL`, `ENODEV`.
+pub fn set(here: &Here, register: u64, value: u64) -> Result<(), Errno> {
+    let mut state = here.vcpu().state.lock();
+    let has_de = state.cr4 & CR4_DE != 0;
+    let was_active = state.debug.is_active();
+    state.debug.set(register, value, has_de)?;
+    if state.debug.is_active() {
+        switch::load_debug_regs(&state);
+    } else if was_active {
+        cpu::clear_debug_regs();
+    }
+    Ok(())
+}
+
+/// Reads a debug register of the running vCPU.
+///
+/// # Errors
+/// `ENODEV`.
+pub fn get(here: &Here, register: u64) -> Result<u64, Errno> {
+    let state = here.vcpu().state.lock();
+    state.debug.get(register, state.cr4 & CR4_DE != 0)
+}

@@ -1,0 +1,122 @@
+//! Switching this CPU from one vCPU to another.
+//!
+//! Called by `sched::schedule` with the registers of the interrupted guest on the stack; when it
+//! returns they are those of the next vCPU. An idle CPU keeps no guest's page tables loaded, so
+//! that a domain can be torn down without asking idle CPUs.
+
+use core::sync::atomic::Ordering;
+use hv_machine::percpu;
+use hv_machine::{cpu, cpuinfo, desc, segments, time, GuestRegs};
+
+use crate::counters::{self, bump};
+use crate::current::{self, Running};
+use crate::domain::vcpu::NO_CPU;
+use crate::domain::{lifecycle, Domain, Vcpu, VcpuState};
+use crate::pvtime::{self, State};
+use crate::{fpu, sched, upcall};
+
+/// Makes `next` run here instead of the present vCPU.
+pub fn switch_to(regs: &mut GuestRegs, next: Option<Running>) {
+    let same = match (&next, current::try_here()) {
+        (Some(next), Some(now)) => now.dom().id == next.dom.id && now.running().index == next.index,
+        (None, None) => true,
+        _ => false,
+    };
+    if same {
+        return;
+    }
+    bump(&counters::here().switches);
+    let previous = current::replace(None);
+    if let Some(previous) = &previous {
+        save(previous.vcpu(), regs);
+    }
+    match next {
+        Some(next) => switch_in(regs, previous, next),
+        None => {
+            cpuinfo::set_upcall_pair(None);
+            cpu::load_idle_root();
+            if let Some(previous) = previous {
+                leave(&previous);
+            }
+        }
+    }
+}
+
+/// Saves everything of the outgoing vCPU that lives in this CPU.
+fn save(vcpu: &Vcpu, regs: &GuestRegs) {
+    let mut state = vcpu.state.lock();
+    state.regs = *regs;
+    let mode = state.kernel_mode;
+    state.segments = segments::save(mode);
+    fpu::save(&mut state);
+    if state.debug.is_active() {
+        cpu::clear_debug_regs();
+    }
+}
+
+/// Lets go of a vCPU whose state is saved and whose page tables are no longer loaded.
+fn leave(previous: &Running) {
+    let (dom, vcpu) = (&previous.dom, previous.vcpu());
+    dom.dirty_cpus.fetch_and(!percpu::cpu_id().mask(), Ordering::SeqCst);
+    vcpu.cpu.store(NO_CPU, Ordering::SeqCst);
+    sched::note_state(dom, vcpu, time::now_ns());
+    sched::switched_out();
+}
+
+/// Loads the incoming vCPU.
+fn switch_in(regs: &mut GuestRegs, previous: Option<Running>, next: Running) {
+    let this = percpu::cpu_id();
+    let vcpu = next.vcpu();
+    vcpu.cpu.store(this.0, Ordering::SeqCst);
+    next.dom.dirty_cpus.fetch_or(this.mask(), Ordering::SeqCst);
+    let segments_ok = load(&next.dom, vcpu, regs);
+    if let Some(previous) = previous {
+        leave(&previous);
+    }
+    vcpu.runstate.lock().enter(State::Running, time::now_ns());
+    let (mfn, offset) = vcpu.info_place();
+    cpuinfo::set_upcall_pair(Some((mfn, offset as u16)));
+    let kernel_mode = vcpu.state.lock().kernel_mode;
+    pvtime::update(vcpu, kernel_mode);
+    if kernel_mode {
+        pvtime::publish_runstate(&next.dom, vcpu);
+    }
+    current::replace(Some(next));
+    if !segments_ok {
+        upcall::failsafe(regs);
+    }
+}
+
+/// Loads registers and tables; false when a segment selector had become invalid.
+fn load(dom: &Domain, vcpu: &Vcpu, regs: &mut GuestRegs) -> bool {
+    let state = vcpu.state.lock();
+    match state.active_root() {
+        Some(root) => cpu::load_guest_root(root),
+        None => {
+            cpu::load_idle_root();
+            lifecycle::crash(dom, "has no root table");
+        }
+    }
+    desc::set_guest_gdt(&state.gdt);
+    desc::ldt_clear();
+    desc::ldt_set(state.ldt_ents);
+    for (index, page) in state.ldt_pages.iter().enumerate() {
+        if let Some(mfn) = page {
+            desc::ldt_map_page(index, *mfn);
+        }
+    }
+    cpu::set_guest_cr4(state.cr4);
+    load_debug_regs(&state);
+    cpu::stts();
+    *regs = state.regs;
+    cpuinfo::set_kernel_mode(state.kernel_mode);
+    segments::load(&state.segments, state.kernel_mode).is_ok()
+}
+
+/// Loads the debug registers of a vCPU that uses them.
+pub fn load_debug_regs(state: &VcpuState) {
+    if state.debug.is_active() {
+        let [d0, d1, d2, d3] = state.debug.addresses();
+        cpu::load_debug_regs(&[d0, d1, d2, d3, 0, state.debug.hardware_dr7()]);
+    }
+}

@@ -1,0 +1,130 @@
+//! Exceptions of guests: what the hypervisor handles itself, and what it passes on.
+//!
+//! [`exception`] is reached from the machine for every exception taken in ring 3. A page fault may
+//! be a write to a page table that is emulated, or a look into a descriptor table that is mapped
+//! lazily; a protection fault may be a privileged instruction; an invalid opcode may be the prefix
+//! for emulated `cpuid`. Everything else goes to the guest's own handler.
+
+pub mod cpuid;
+pub mod fault;
+pub mod hypercall_page;
+pub mod io;
+pub mod msr;
+pub mod privop;
+pub mod ptwr;
+
+use hv_core::trap::{softint, vector, Mode, SoftInt};
+use hv_machine::{cpu, warn, GuestRegs};
+use hypercall_abi::addr::GuestVa;
+
+use crate::counters::{self, bump};
+use crate::current::{self, Here};
+use crate::upcall::{self, EXIT_BY_IRET};
+use crate::{fpu, guestmem};
+
+/// A guest took an exception.
+pub fn exception(regs: &mut GuestRegs, number: u8) {
+    if let Some(counter) = counters::here().exceptions.get(usize::from(number)) {
+        bump(counter);
+    }
+    regs.vector = EXIT_BY_IRET;
+    let here = current::here();
+    match number {
+        vector::PAGE_FAULT => fault::page_fault(&here, regs),
+        vector::GENERAL_PROTECTION => general_protection(&here, regs),
+        vector::INVALID_OPCODE => {
+            if !cpuid::forced(&here, regs) {
+                upcall::exception(&here, regs, number, 0);
+            }
+        }
+        vector::NO_DEVICE => {
+            if fpu::not_available(&here) {
+                upcall::exception(&here, regs, number, 0);
+            }
+        }
+        vector::DEBUG => debug(&here, regs),
+        vector::INT80 => int80(&here, regs),
+        _ if vector::is_bounced(number) => {
+            let code = regs.error_code;
+            upcall::exception(&here, regs, number, code);
+        }
+        _ => {}
+    }
+}
+
+/// The return to a guest faulted: its selectors or its instruction pointer are bad. The guest
+/// gets the fault as if it had happened where it was to continue.
+pub fn iret_fault(regs: &mut GuestRegs, number: u8) {
+    let here = current::here();
+    let code = regs.error_code;
+    regs.vector = EXIT_BY_IRET;
+    upcall::exception(&here, regs, number, code);
+}
+
+fn general_protection(here: &Here, regs: &mut GuestRegs) {
+    let code = regs.error_code;
+    if softint::is_gate_error(code) {
+        return software_interrupt(here, regs, code);
+    }
+    if code == 0 && privop::emulate(here, regs) {
+        bump(&counters::here().emulated);
+        return;
+    }
+    upcall::exception(here, regs, vector::GENERAL_PROTECTION, code);
+}
+
+fn software_interrupt(here: &Here, regs: &mut GuestRegs, code: u32) {
+    let bytes: [u8; 2] = guestmem::read(regs.rip).unwrap_or_default();
+    let answer =
+        softint::resolve(bytes, regs.rip, code, upcall::mode(), &here.vcpu().state.lock().traps);
+    match answer {
+        SoftInt::Deliver { handler, next_rip } => {
+            regs.rip = next_rip;
+            upcall::deliver(here, regs, hv_core::trap::Kind::Plain, Some(handler));
+        }
+        SoftInt::Refuse { error_code } => {
+            upcall::exception(here, regs, vector::GENERAL_PROTECTION, error_code);
+        }
+    }
+}
+
+/// `int 0x80` has a gate of its own that guests may use; without a handler it is refused.
+fn int80(here: &Here, regs: &mut GuestRegs) {
+    let handler = here.vcpu().state.lock().traps.handler(vector::INT80);
+    if handler.is_some() {
+        upcall::deliver(here, regs, hv_core::trap::Kind::Plain, handler);
+    } else {
+        regs.rip = regs.rip.wrapping_sub(2);
+        let code = u32::from(vector::INT80) << 3 | 2;
+        upcall::exception(here, regs, vector::GENERAL_PROTECTION, code);
+    }
+}
+
+fn debug(here: &Here, regs: &mut GuestRegs) {
+    let causes = cpu::take_dr6();
+    here.vcpu().state.lock().debug.merge_dr6(causes);
+    upcall::exception(here, regs, vector::DEBUG, 0);
+}
+
+/// Tells on the console where a guest was when it became beyond repair.
+pub fn report(here: &Here, regs: &GuestRegs) {
+    let id = here.dom().id;
+    let mode = if upcall::mode() == Mode::Kernel { "kernel" } else { "user" };
+    warn!("domain {id} vCPU {} in {mode} mode:", here.vcpu().id);
+    warn!("  rip {:#x} rsp {:#x} rflags {:#x}", regs.rip, regs.rsp, regs.rflags);
+    warn!("  rax {:#x} rbx {:#x} rcx {:#x} rdx {:#x}", regs.rax, regs.rbx, regs.rcx, regs.rdx);
+    warn!("  rsi {:#x} rdi {:#x} rbp {:#x} cr2 {:#x}", regs.rsi, regs.rdi, regs.rbp, cpu::cr2());
+}
+
+/// Bytes of an instruction, as many as can be read up to the longest there is.
+pub fn fetch(rip: u64) -> ([u8; 15], usize) {
+    let mut bytes = [0u8; 15];
+    if guestmem::read_bytes(rip, &mut bytes).is_ok() {
+        return (bytes, bytes.len());
+    }
+    // The instruction may end before an unmapped page.
+    let in_page = 4096 - GuestVa::new(rip).page_offset();
+    let len = in_page.min(bytes.len());
+    let read = bytes.get_mut(..len).is_some_and(|part| guestmem::read_bytes(rip, part).is_ok());
+    (bytes, if read { len } else { 0 })
+}

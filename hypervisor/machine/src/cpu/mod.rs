@@ -1,0 +1,185 @@
+//! The processor: control registers, roots, idling, and what the image may do with them.
+//!
+//! Called by the image on every switch and by emulation. CR3 loads go through here only, so that
+//! each is recorded as a full flush. Bits the CPU does not have are never written.
+
+pub(crate) mod asm;
+mod debugreg;
+mod features;
+mod fpu;
+pub(crate) mod gdt;
+mod msr;
+mod port;
+pub mod segments;
+pub(crate) mod smap;
+pub(crate) mod start;
+
+pub use asm_reexport::{cpuid, rdtsc, wbinvd};
+pub use debugreg::{clear_debug_regs, take_dr6, load_debug_regs};
+pub use features::{features, Features};
+pub use fpu::{host_xcr0, xsetbv, FpuArea};
+pub use msr::{rdmsr_safe, wrmsr_safe};
+pub use port::{inb, inl, inw, outb, outl, outw};
+
+use crate::mem::hvslots;
+use crate::percpu;
+use crate::tlb;
+use core::sync::atomic::Ordering;
+use hypercall_abi::Mfn;
+
+/// Bits of CR4.
+pub mod cr4 {
+    /// `rdtsc` only in ring 0.
+    pub const TSD: u64 = 1 << 2;
+    /// Debugging extensions.
+    pub const DE: u64 = 1 << 3;
+    /// Physical address extension.
+    pub const PAE: u64 = 1 << 5;
+    /// Machine checks.
+    pub const MCE: u64 = 1 << 6;
+    /// `fxsave` is used.
+    pub const OSFXSR: u64 = 1 << 9;
+    /// SSE exceptions.
+    pub const OSXMMEXCPT: u64 = 1 << 10;
+    /// `sgdt` and the like only in ring 0.
+    pub const UMIP: u64 = 1 << 11;
+    /// `rdfsbase` and the like.
+    pub const FSGSBASE: u64 = 1 << 16;
+    /// `xsave` is used.
+    pub const OSXSAVE: u64 = 1 << 18;
+    /// No execution of user pages in ring 0.
+    pub const SMEP: u64 = 1 << 20;
+    /// No access to user pages in ring 0.
+    pub const SMAP: u64 = 1 << 21;
+    /// The bits that follow the guest. (OSXSAVE stays on: the hypervisor itself uses `xsave`.)
+    pub const GUEST: u64 = TSD | DE | FSGSBASE;
+}
+
+/// Task-switched bit of CR0: the next FPU instruction faults.
+const CR0_TS: u64 = 1 << 3;
+
+/// The instructions of [`asm`] that are safe to hand on.
+mod asm_reexport {
+    /// What the CPU reports about itself.
+    #[must_use]
+    pub fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
+        super::asm::cpuid(leaf, subleaf)
+    }
+
+    /// The time stamp counter.
+    #[inline]
+    #[must_use]
+    pub fn rdtsc() -> u64 {
+        super::asm::rdtsc()
+    }
+
+    /// Writes back and empties the caches.
+    pub fn wbinvd() {
+        super::asm::wbinvd();
+    }
+}
+
+/// Sleeps until an interrupt has been handled. The caller has checked that there is no work; an
+/// interrupt that arrives after that check still wakes.
+#[inline]
+pub fn idle_wait() {
+    asm::sti_hlt_cli();
+}
+
+/// Address of the last page fault on this CPU.
+#[inline]
+#[must_use]
+pub fn cr2() -> u64 {
+    asm::read_cr2()
+}
+
+/// Makes a validated guest root the present one.
+///
+/// # Panics
+/// When the frame is no RAM. That its hypervisor slots hold what [`crate::hvslots`] says is what
+/// validation of a root means; the image loads validated roots only.
+#[inline]
+pub fn load_guest_root(root: Mfn) {
+    assert!(crate::frames::is_ram(root), "root table {root:#x} is no RAM");
+    load_root(root);
+}
+
+/// Makes the hypervisor's own root, which maps no guest, the present one.
+pub fn load_idle_root() {
+    load_root(hvslots::idle_root());
+}
+
+#[inline]
+fn load_root(root: Mfn) {
+    let stamp = tlb::before_full_flush();
+    // SAFETY: the frame is a root with the hypervisor's slots (callers above), and a frame number
+    // of RAM leaves no reserved bit set.
+    unsafe { asm::write_cr3(root.maddr()) };
+    tlb::note_full_flush(stamp);
+}
+
+/// The present root.
+#[inline]
+#[must_use]
+pub fn current_root() -> Mfn {
+    Mfn::from_maddr(asm::read_cr3() & 0x000f_ffff_ffff_f000)
+}
+
+/// Drops one page's translation on this CPU.
+#[inline]
+pub fn invlpg(va: u64) {
+    asm::invlpg(va);
+}
+
+/// Flushes everything on this CPU.
+#[inline]
+pub fn flush_local_all() {
+    tlb::flush_local_all();
+}
+
+/// Exchanges the GS bases of the guest's two modes.
+#[inline]
+pub fn swapgs() {
+    segments::swapgs();
+}
+
+/// Sets the bits of CR4 that follow the guest ([`cr4::GUEST`]); bits the CPU lacks are left out.
+#[inline]
+pub fn set_guest_cr4(bits: u64) {
+    let wanted = (bits & cr4::GUEST & features().cr4_available) as u32;
+    if percpu::info().guest_cr4.swap(wanted, Ordering::Relaxed) != wanted {
+        // SAFETY: the hypervisor's bits stay, the others exist on this CPU.
+        unsafe { asm::write_cr4(host_cr4() | u64::from(wanted)) };
+    }
+}
+
+/// The bits of CR4 the hypervisor itself runs with.
+#[inline]
+#[must_use]
+pub fn host_cr4() -> u64 {
+    features().host_cr4
+}
+
+/// CR0 as it is.
+#[inline]
+#[must_use]
+pub fn host_cr0() -> u64 {
+    asm::read_cr0()
+}
+
+/// Locks the FPU: its next use faults.
+#[inline]
+pub fn stts() {
+    let cr0 = asm::read_cr0();
+    if cr0 & CR0_TS == 0 {
+        // SAFETY: only the FPU is affected.
+        unsafe { asm::write_cr0(cr0 | CR0_TS) };
+    }
+}
+
+/// Unlocks the FPU.
+#[inline]
+pub fn clts() {
+    // SAFETY: only the FPU is affected.
+    unsafe { core::arch::asm!("clts", options(nomem, nostack, preserves_flags)) };
+}

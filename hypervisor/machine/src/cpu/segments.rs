@@ -1,0 +1,178 @@
+//! Segment registers and bases of the running guest.
+//!
+//! GS is the guest's all the time: its base is that of the guest's present mode, and KERNEL_GS_BASE
+//! that of the other one. Selectors come from guests; loading a bad one faults, is fixed up and
+//! becomes a NUL selector. Bases must be canonical: the functions make them so, because not every
+//! processor (and no emulator) refuses others.
+
+use super::asm;
+use core::arch::asm;
+
+const MSR_FS_BASE: u32 = 0xc000_0100;
+const MSR_GS_BASE: u32 = 0xc000_0101;
+const MSR_KERNEL_GS_BASE: u32 = 0xc000_0102;
+
+/// Data segments of a guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegState {
+    /// Selector of DS.
+    pub ds: u16,
+    /// Selector of ES.
+    pub es: u16,
+    /// Selector of FS.
+    pub fs: u16,
+    /// Selector of GS.
+    pub gs: u16,
+    /// Base of FS.
+    pub fs_base: u64,
+    /// Base of GS in guest-kernel mode.
+    pub gs_base_kernel: u64,
+    /// Base of GS in guest-user mode.
+    pub gs_base_user: u64,
+}
+
+/// Sign-extends bit 47.
+const fn canonical(address: u64) -> u64 {
+    ((address << 16) as i64 >> 16) as u64
+}
+
+fn read_base(msr: u32) -> u64 {
+    // SAFETY: the three base registers exist on every 64-bit CPU.
+    unsafe { asm::rdmsr(msr) }
+}
+
+fn write_base(msr: u32, base: u64) {
+    // SAFETY: the register exists, the value is canonical; the hypervisor uses neither FS nor GS.
+    unsafe { asm::wrmsr(msr, canonical(base)) }
+}
+
+macro_rules! selector_access {
+    ($read:ident, $load:ident, $register:literal) => {
+        #[inline]
+        fn $read() -> u16 {
+            let selector: u32;
+            // SAFETY: reading a selector has no effect.
+            unsafe {
+                asm!(concat!("mov {:e}, ", $register), out(reg) selector,
+                    options(nomem, nostack, preserves_flags));
+            }
+            selector as u16
+        }
+
+        /// False when the selector is not loadable; NUL is loaded then.
+        #[inline]
+        fn $load(selector: u16) -> bool {
+            let failed: u32;
+            // SAFETY: the hypervisor does not use the register; a fault continues at 4.
+            unsafe {
+                asm!(
+                    concat!("2: mov ", $register, ", {selector:e}"),
+                    "3:",
+                    ".pushsection .hv_fixup, \"ax\"",
+                    "4: xor {failed:e}, {failed:e}",
+                    concat!("mov ", $register, ", {failed:e}"),
+                    "inc {failed:e}",
+                    "jmp 3b",
+                    ".popsection",
+                    ".pushsection .hv_extable, \"a\"",
+                    ".quad 2b, 4b",
+                    ".popsection",
+                    selector = in(reg) u32::from(selector),
+                    failed = inout(reg) 0_u32 => failed,
+                    options(nostack),
+                );
+            }
+            failed == 0
+        }
+    };
+}
+
+selector_access!(read_ds, load_ds, "ds");
+selector_access!(read_es, load_es, "es");
+selector_access!(read_fs, load_fs, "fs");
+selector_access!(read_gs, load_gs, "gs");
+
+/// Exchanges the GS bases of the two modes.
+#[inline]
+pub fn swapgs() {
+    // SAFETY: the hypervisor does not use GS.
+    unsafe { asm!("swapgs", options(nomem, nostack, preserves_flags)) };
+}
+
+/// Reads the segments of the guest that runs here in kernel or user mode.
+#[must_use]
+pub fn save(kernel_mode: bool) -> SegState {
+    let (present, other) = (read_base(MSR_GS_BASE), read_base(MSR_KERNEL_GS_BASE));
+    let (gs_base_kernel, gs_base_user) =
+        if kernel_mode { (present, other) } else { (other, present) };
+    SegState {
+        ds: read_ds(),
+        es: read_es(),
+        fs: read_fs(),
+        gs: read_gs(),
+        fs_base: read_base(MSR_FS_BASE),
+        gs_base_kernel,
+        gs_base_user,
+    }
+}
+
+/// Loads the segments of a guest that is to run here in kernel or user mode.
+///
+/// # Errors
+/// When a selector was not loadable; NUL stands in its place, everything else is loaded.
+#[allow(clippy::result_unit_err)]
+pub fn load(state: &SegState, kernel_mode: bool) -> Result<(), ()> {
+    // Loading a selector changes the base, so bases come last.
+    let loaded = [load_ds(state.ds), load_es(state.es), load_fs(state.fs), load_gs(state.gs)];
+    let (present, other) = if kernel_mode {
+        (state.gs_base_kernel, state.gs_base_user)
+    } else {
+        (state.gs_base_user, state.gs_base_kernel)
+    };
+    write_base(MSR_FS_BASE, state.fs_base);
+    write_base(MSR_GS_BASE, present);
+    write_base(MSR_KERNEL_GS_BASE, other);
+    if loaded == [true; 4] { Ok(()) } else { Err(()) }
+}
+
+/// Sets the base of FS.
+pub fn set_fs_base(base: u64) {
+    write_base(MSR_FS_BASE, base);
+}
+
+/// The base of FS.
+#[must_use]
+pub fn fs_base() -> u64 {
+    read_base(MSR_FS_BASE)
+}
+
+/// Sets the base of GS in the mode the guest is in.
+pub fn set_gs_base_current(base: u64) {
+    write_base(MSR_GS_BASE, base);
+}
+
+/// The base of GS in the mode the guest is in.
+#[must_use]
+pub fn gs_base_current() -> u64 {
+    read_base(MSR_GS_BASE)
+}
+
+/// Sets the base of GS in the other mode.
+pub fn set_gs_base_other(base: u64) {
+    write_base(MSR_KERNEL_GS_BASE, base);
+}
+
+/// The base of GS in the other mode.
+#[must_use]
+pub fn gs_base_other() -> u64 {
+    read_base(MSR_KERNEL_GS_BASE)
+}
+
+/// Loads GS with a selector for the mode the guest is *not* in: that mode's base becomes the
+/// descriptor's. A bad selector loads NUL.
+pub fn load_user_gs_selector(selector: u16) {
+    let selector = if selector & !3 == 0 { 0 } else { selector | 3 };
+    swapgs();
+    load_gs(selector);
+    swapgs();
+}

@@ -1,0 +1,161 @@
+//! The content of open frames: as atomic words, or by copies.
+//!
+//! Guests may have the same frames mapped and write to them at any time, so there is no slice of
+//! plain bytes here. A reference lives as long as the caller likes; the image drops it before it
+//! frees the frame (it holds a count on every frame it looks at). Should a frame have been freed and
+//! taken by the heap all the same, the next call for it panics instead of touching Rust's memory.
+
+use super::frames;
+use crate::layout;
+use core::arch::asm;
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicU8};
+use hypercall_abi::{Mfn, PAGE_SIZE};
+
+#[inline]
+fn address(mfn: Mfn) -> usize {
+    if !frames::is_open(mfn) {
+        not_open(mfn);
+    }
+    layout::direct(mfn.maddr()) as usize
+}
+
+#[cold]
+#[inline(never)]
+fn not_open(mfn: Mfn) -> ! {
+    panic!("frame {mfn:#x} is not memory of a guest");
+}
+
+macro_rules! frame_view {
+    ($(#[$doc:meta])* $name:ident, $word:ty) => {
+        $(#[$doc])*
+        ///
+        /// # Panics
+        /// When the frame is not open: callers have checked that it is a guest's.
+        #[inline]
+        #[must_use]
+        pub fn $name(mfn: Mfn) -> &'static [$word; PAGE_SIZE / size_of::<$word>()] {
+            // SAFETY: an open frame is mapped, page-aligned, and accessed by atomics, by copies in
+            // assembly and by guests only.
+            unsafe { &*core::ptr::with_exposed_provenance(address(mfn)) }
+        }
+    };
+}
+
+frame_view!(
+    /// The frame as 64-bit words, for example a page table.
+    table,
+    AtomicU64
+);
+frame_view!(
+    /// The frame as 32-bit words.
+    words32,
+    AtomicU32
+);
+frame_view!(
+    /// The frame as 16-bit words.
+    halfwords,
+    AtomicU16
+);
+frame_view!(
+    /// The frame as bytes.
+    bytes8,
+    AtomicU8
+);
+
+/// Copies bytes between places that do not overlap or are both guest-writable.
+///
+/// # Safety
+/// Both ranges must be mapped; the destination must not be memory Rust relies on.
+#[inline]
+unsafe fn raw_copy(dst: usize, src: usize, len: usize) {
+    // SAFETY: as required of the caller.
+    unsafe {
+        asm!(
+            "rep movsq",
+            "mov ecx, {tail:e}",
+            "rep movsb",
+            tail = in(reg) len & 7,
+            inout("rcx") len / 8 => _,
+            inout("rdi") dst => _,
+            inout("rsi") src => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Fills a frame with zeros.
+///
+/// # Panics
+/// When the frame is not open.
+#[inline]
+pub fn zero(mfn: Mfn) {
+    let address = address(mfn);
+    // SAFETY: the whole of one open frame.
+    unsafe {
+        asm!("rep stosq", inout("rcx") PAGE_SIZE / 8 => _, inout("rdi") address => _, in("rax") 0,
+            options(nostack, preserves_flags));
+    }
+}
+
+/// Copies a whole frame.
+///
+/// # Panics
+/// When a frame is not open.
+#[inline]
+pub fn copy(dst: Mfn, src: Mfn) {
+    copy_range(dst, 0, src, 0, PAGE_SIZE);
+}
+
+/// Copies `len` bytes from offset `src_offset` of one frame to offset `dst_offset` of another.
+///
+/// # Panics
+/// When a frame is not open or a range leaves its frame.
+pub fn copy_range(dst: Mfn, dst_offset: usize, src: Mfn, src_offset: usize, len: usize) {
+    check_range(dst_offset, len);
+    check_range(src_offset, len);
+    let (to, from) = (address(dst) + dst_offset, address(src) + src_offset);
+    // SAFETY: both ranges lie in open frames.
+    unsafe { raw_copy(to, from, len) };
+}
+
+/// Writes bytes into a frame.
+///
+/// # Panics
+/// When the frame is not open or the range leaves it.
+pub fn write_bytes(mfn: Mfn, offset: usize, bytes: &[u8]) {
+    check_range(offset, bytes.len());
+    let to = address(mfn) + offset;
+    // SAFETY: the destination lies in an open frame, the source is a slice.
+    unsafe { raw_copy(to, bytes.as_ptr().expose_provenance(), bytes.len()) };
+}
+
+/// Reads bytes of a frame.
+///
+/// # Panics
+/// When the frame is not open or the range leaves it.
+pub fn read_bytes(mfn: Mfn, offset: usize, bytes: &mut [u8]) {
+    check_range(offset, bytes.len());
+    let from = address(mfn) + offset;
+    // SAFETY: the source lies in an open frame, the destination is a slice lent to us.
+    unsafe { raw_copy(bytes.as_mut_ptr().expose_provenance(), from, bytes.len()) };
+}
+
+/// Writes a frame's cache lines back to memory.
+///
+/// # Panics
+/// When the frame is not open.
+pub fn write_back(mfn: Mfn) {
+    let start = address(mfn);
+    for line in (start..start + PAGE_SIZE).step_by(CACHE_LINE) {
+        // SAFETY: memory keeps its content.
+        unsafe { asm!("clflush [{}]", in(reg) line, options(nostack, preserves_flags)) };
+    }
+}
+
+/// Step of `clflush`; smaller than or equal to every real line size is what matters.
+const CACHE_LINE: usize = 64;
+
+#[inline]
+fn check_range(offset: usize, len: usize) {
+    assert!(offset <= PAGE_SIZE && len <= PAGE_SIZE - offset, "range leaves its frame");
+}

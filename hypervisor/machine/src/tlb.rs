@@ -1,0 +1,148 @@
+//! Flushing translations on other CPUs, and the clock that tells which flushes can be saved.
+//!
+//! Every full flush of a CPU takes a new value of a global clock *before* it begins and records it
+//! for that CPU when it is done. A frame whose last mapping went away at clock value `s` can still be
+//! cached only by CPUs whose recorded value is not newer than `s`.
+//!
+//! Remote flushes go through one request slot: the requester holds `REQUESTS`, fills it, interrupts
+//! the others and waits until each has answered. A CPU in the hypervisor has interrupts off; it
+//! answers in `service`, which every waiting loop calls (also that of the locks).
+//!
+//! Values are compared modulo 2^32. That is right as long as no CPU's record is older than 2^31
+//! flushes, so every 2^28th flush asks all CPUs to flush when they next come by.
+
+use crate::cpu::asm;
+use crate::irq::{self, VEC_TLB};
+use crate::percpu::{self, CpuId, MAX_CPUS};
+use crate::sync::Mutex;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// What to flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Everything.
+    All,
+    /// The page of one address.
+    Page(u64),
+}
+
+static CLOCK: AtomicU32 = AtomicU32::new(1);
+static STAMPS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
+/// How often old records are renewed, in flushes.
+const RENEWAL: u32 = 1 << 28;
+
+/// Held while a request is under way.
+static REQUESTS: Mutex<()> = Mutex::new(());
+/// Bit per CPU that has not answered the present request.
+static UNANSWERED: AtomicU64 = AtomicU64::new(0);
+/// Page of the present request; all ones for everything, which no page is.
+static PAGE: AtomicU64 = AtomicU64::new(EVERYTHING);
+const EVERYTHING: u64 = u64::MAX;
+/// Bit per CPU whose record has to be renewed.
+static RENEW: AtomicU64 = AtomicU64::new(0);
+
+/// The clock: what to record when the last mapping of a frame goes away.
+#[inline]
+#[must_use]
+pub fn stamp_now() -> u32 {
+    CLOCK.load(Ordering::SeqCst)
+}
+
+/// The CPUs in `mask` that have not flushed since `stamp`.
+#[inline]
+#[must_use]
+pub fn filter(mask: u64, stamp: u32) -> u64 {
+    let mut stale = 0;
+    let mut rest = mask;
+    while rest != 0 {
+        let cpu = rest.trailing_zeros();
+        rest &= rest - 1;
+        let flushed = STAMPS[cpu as usize % MAX_CPUS].load(Ordering::SeqCst);
+        if flushed.wrapping_sub(stamp) as i32 <= 0 {
+            stale |= 1 << cpu;
+        }
+    }
+    stale
+}
+
+/// To be called before a full flush of this CPU; the result goes to [`note_full_flush`] after it.
+#[inline]
+#[must_use]
+pub(crate) fn before_full_flush() -> u32 {
+    let stamp = CLOCK.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+    if stamp % RENEWAL == 0 {
+        RENEW.store(percpu::online_mask(), Ordering::SeqCst);
+    }
+    stamp
+}
+
+/// Records a full flush of this CPU that began at `stamp`.
+#[inline]
+pub(crate) fn note_full_flush(stamp: u32) {
+    STAMPS[percpu::cpu_id().0 as usize % MAX_CPUS].store(stamp, Ordering::SeqCst);
+}
+
+/// Flushes everything on this CPU.
+#[inline]
+pub fn flush_local_all() {
+    let stamp = before_full_flush();
+    // SAFETY: reloads the table that is loaded.
+    unsafe { asm::write_cr3(asm::read_cr3()) };
+    note_full_flush(stamp);
+}
+
+/// Flushes on all CPUs in `mask` and waits until it is done. Offline CPUs are left out.
+pub fn flush_cpus(mask: u64, what: Flush) {
+    let this = percpu::cpu_id();
+    if mask & this.mask() != 0 {
+        flush_local(what);
+    }
+    let others = mask & percpu::online_mask() & !this.mask();
+    if others == 0 {
+        return;
+    }
+    let _request = REQUESTS.lock();
+    let page = if let Flush::Page(va) = what { va & !0xfff } else { EVERYTHING };
+    PAGE.store(page, Ordering::SeqCst);
+    UNANSWERED.store(others, Ordering::SeqCst);
+    each(others, |cpu| irq::send(cpu, VEC_TLB));
+    while UNANSWERED.load(Ordering::SeqCst) != 0 {
+        core::hint::spin_loop();
+    }
+}
+
+fn flush_local(what: Flush) {
+    match what {
+        Flush::All => flush_local_all(),
+        Flush::Page(va) => asm::invlpg(va),
+    }
+}
+
+fn each(mut mask: u64, mut act: impl FnMut(CpuId)) {
+    while mask != 0 {
+        act(CpuId(mask.trailing_zeros()));
+        mask &= mask - 1;
+    }
+}
+
+/// Answers a request to this CPU, if there is one; to be called in every loop that waits for
+/// another CPU.
+#[inline]
+pub fn service() {
+    let me = percpu::cpu_id().mask();
+    if (UNANSWERED.load(Ordering::SeqCst) | RENEW.load(Ordering::Relaxed)) & me != 0 {
+        answer(me);
+    }
+}
+
+#[cold]
+fn answer(me: u64) {
+    if RENEW.fetch_and(!me, Ordering::SeqCst) & me != 0 {
+        flush_local_all();
+    }
+    if UNANSWERED.load(Ordering::SeqCst) & me != 0 {
+        let page = PAGE.load(Ordering::SeqCst);
+        flush_local(if page == EVERYTHING { Flush::All } else { Flush::Page(page) });
+        UNANSWERED.fetch_and(!me, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,47 @@
+//! Contexts to run threads in, and the idle state.
+
+use super::OutOfMemory;
+use alloc::boxed::Box;
+
+/// Names an execution context of the backend: a stack and the registers saved on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContextId(usize);
+
+impl ContextId {
+    /// The context with this index in the backend's table.
+    #[must_use]
+    pub const fn new(index: usize) -> Self {
+        Self(index)
+    }
+
+    /// Index in the backend's table.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// What a context runs first; it never returns, because there is nothing to return to.
+pub type Entry = Box<dyn FnOnce() + Send>;
+
+/// One processor.
+pub trait Cpu: Sync {
+    /// The context the kernel was started in.
+    fn boot_context(&self) -> ContextId;
+
+    /// Makes a context that will run `entry` when it is first switched to.
+    ///
+    /// # Errors
+    /// When there is no memory for a stack.
+    fn new_context(&self, entry: Entry) -> Result<ContextId, OutOfMemory>;
+
+    /// Saves the running context and continues another; returns when somebody switches back.
+    fn switch(&self, to: ContextId);
+
+    /// Frees a context that will not run again and is not running now.
+    fn free_context(&self, context: ContextId);
+
+    /// Waits until an event is recorded or the time has come. Returns at once if one was recorded
+    /// before: looking and falling asleep are one step.
+    fn idle(&self, deadline_ns: Option<u64>);
+}

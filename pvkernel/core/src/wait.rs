@@ -1,0 +1,69 @@
+//! Wait queues.
+//!
+//! A thread waits until a condition holds; whoever makes it hold calls `wake_all`. The waiter puts
+//! itself on the queue *before* it evaluates the condition, so a wake-up that comes in between
+//! finds it and cancels the wait: no wake-up is lost. A woken thread always looks at its condition
+//! again, so a spurious wake-up does no harm.
+
+use alloc::vec::Vec;
+
+use crate::kernel::Kernel;
+use crate::sched::ThreadId;
+use crate::sync::Lock;
+
+/// Threads that wait for something.
+pub struct WaitQueue {
+    waiters: Lock<Vec<ThreadId>>,
+}
+
+impl WaitQueue {
+    /// A queue nobody waits on.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { waiters: Lock::new(Vec::new()) }
+    }
+
+    /// Waits until `condition` returns true. The condition runs in this thread; it must not wait.
+    pub fn wait_until(&self, kernel: &Kernel, condition: impl FnMut() -> bool) {
+        self.wait_deadline(kernel, None, condition);
+    }
+
+    /// Waits until `condition` returns true or the time has come; returns the last result of the
+    /// condition.
+    pub fn wait_deadline(
+        &self,
+        kernel: &Kernel,
+        deadline_ns: Option<u64>,
+        mut condition: impl FnMut() -> bool,
+    ) -> bool {
+        loop {
+            let me = kernel.prepare_wait(deadline_ns);
+            self.waiters.lock().push(me);
+            let holds = condition();
+            let expired = deadline_ns.is_some_and(|deadline| kernel.now_ns() >= deadline);
+            if holds || expired {
+                kernel.cancel_wait();
+                self.forget(me);
+                return holds;
+            }
+            kernel.reschedule();
+            self.forget(me);
+        }
+    }
+
+    /// Wakes every waiter.
+    pub fn wake_all(&self, kernel: &Kernel) {
+        let waiters = core::mem::take(&mut *self.waiters.lock());
+        waiters.into_iter().for_each(|waiter| kernel.wake(waiter));
+    }
+
+    fn forget(&self, me: ThreadId) {
+        self.waiters.lock().retain(|waiter| *waiter != me);
+    }
+}
+
+impl Default for WaitQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,197 @@
+//! Event channels: recording what happened, and running handlers for it.
+//!
+//! Two halves. The upcall, entered from the hypervisor at any instruction, only moves pending bits
+//! from the shared page into `RAISED`; it takes no lock and allocates nothing. The handlers run
+//! later, from `dispatch`, in the context of a thread that yields, sleeps or waits.
+//!
+//! The order in the upcall (clear the upcall flag, then the selector, then the pending bits) is
+//! the reverse of the hypervisor's, so an event that arrives in between is seen now or raises the
+//! flag again.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use core::mem::offset_of;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use hypercall_abi::shared_info::{
+    SharedInfo, VcpuInfo, OFFSET_EVTCHN_MASK, OFFSET_EVTCHN_PENDING,
+};
+use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq};
+use pvkernel_core::sync::Lock;
+use spin::Once;
+
+use crate::hypercall::{evtchn, version};
+use crate::shared::SharedMemory;
+
+const UPCALL_PENDING: usize = offset_of!(VcpuInfo, evtchn_upcall_pending);
+const UPCALL_MASK: usize = offset_of!(VcpuInfo, evtchn_upcall_mask);
+const PENDING_SEL: usize = offset_of!(VcpuInfo, evtchn_pending_sel);
+const CR2: usize = offset_of!(VcpuInfo, arch);
+const WORDS: usize = 64;
+
+static SHARED_INFO: Once<SharedMemory> = Once::new();
+static RAISED: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
+static ANY_RAISED: AtomicBool = AtomicBool::new(false);
+
+/// What runs when a port was notified.
+pub type Handler = Box<dyn FnMut() + Send>;
+
+/// Handlers by port; `None` while the handler is running.
+static HANDLERS: Lock<BTreeMap<u32, Option<Handler>>> = Lock::new(BTreeMap::new());
+
+/// Takes over the shared page.
+///
+/// # Safety
+/// `page` is the shared page, mapped for ever, and reached through this module only.
+pub(crate) unsafe fn init(page: NonNull<u8>) {
+    // SAFETY: (1) and (3) are the caller's promise, (2) pages are aligned.
+    let memory = unsafe { SharedMemory::new(page, size_of::<SharedInfo>()) };
+    SHARED_INFO.call_once(|| memory);
+}
+
+/// The shared page.
+///
+/// # Panics
+/// Before it is mapped, early at boot.
+#[must_use]
+pub fn shared_info() -> &'static SharedMemory {
+    SHARED_INFO.get().expect("the shared page is mapped early at boot")
+}
+
+/// The address of the last page fault, as the hypervisor reports it.
+#[must_use]
+pub fn fault_address() -> u64 {
+    SHARED_INFO.get().map_or(0, |page| page.u64_at(CR2).load(Ordering::Relaxed))
+}
+
+/// Masks upcalls; returns whether they were enabled.
+pub fn mask_upcalls() -> bool {
+    shared_info().u8_at(UPCALL_MASK).swap(1, Ordering::AcqRel) == 0
+}
+
+/// Enables upcalls; an event that came while they were masked is recorded before this returns.
+pub fn enable_upcalls() {
+    let page = shared_info();
+    page.u8_at(UPCALL_MASK).store(0, Ordering::SeqCst);
+    if page.u8_at(UPCALL_PENDING).load(Ordering::SeqCst) != 0 {
+        version::force_callback();
+    }
+}
+
+/// Records what is pending; called by the trap entry with upcalls masked.
+pub(crate) fn upcall() {
+    let Some(page) = SHARED_INFO.get() else { return };
+    while page.u8_at(UPCALL_PENDING).swap(0, Ordering::AcqRel) != 0 {
+        let mut selector = page.u64_at(PENDING_SEL).swap(0, Ordering::AcqRel);
+        while selector != 0 {
+            let word = selector.trailing_zeros() as usize;
+            selector &= selector - 1;
+            record(page, word);
+        }
+    }
+}
+
+fn record(page: &SharedMemory, word: usize) {
+    let pending = page.u64_at(OFFSET_EVTCHN_PENDING + 8 * word);
+    let mask = page.u64_at(OFFSET_EVTCHN_MASK + 8 * word).load(Ordering::Acquire);
+    let wanted = pending.load(Ordering::Acquire) & !mask;
+    let taken = pending.fetch_and(!wanted, Ordering::AcqRel) & wanted;
+    if taken != 0 {
+        RAISED[word].fetch_or(taken, Ordering::Release);
+        ANY_RAISED.store(true, Ordering::Release);
+    }
+}
+
+/// Whether an event was recorded that `dispatch` has not seen.
+#[must_use]
+pub fn is_raised() -> bool {
+    ANY_RAISED.load(Ordering::Acquire)
+}
+
+/// Runs the handlers of all recorded events. Events without a handler are dropped.
+pub fn dispatch() {
+    ANY_RAISED.store(false, Ordering::Release);
+    for (word, raised) in RAISED.iter().enumerate() {
+        let mut bits = raised.swap(0, Ordering::AcqRel);
+        while bits != 0 {
+            let port = (word * 64) as u32 + bits.trailing_zeros();
+            bits &= bits - 1;
+            run_handler(port);
+        }
+    }
+}
+
+fn run_handler(port: u32) {
+    // The handler leaves the table while it runs, so that it may bind and unbind ports.
+    let handler = HANDLERS.lock().get_mut(&port).and_then(Option::take);
+    let Some(mut handler) = handler else { return };
+    handler();
+    let unbound = match HANDLERS.lock().get_mut(&port) {
+        // Somebody may have installed another handler meanwhile; that one stays.
+        Some(slot) if slot.is_none() => {
+            *slot = Some(handler);
+            None
+        }
+        _ => Some(handler),
+    };
+    drop(unbound);
+}
+
+/// Binds a virtual interrupt of this vCPU to a handler.
+///
+/// # Errors
+/// `EEXIST` when it is bound already, `EINVAL`, `ENOSPC`.
+pub fn bind_virq(virq: Virq, handler: impl FnMut() + Send + 'static) -> Result<EvtchnPort, Errno> {
+    let port = evtchn::bind_virq(virq, VcpuId::new(0))?;
+    on_event(port, Box::new(handler));
+    Ok(port)
+}
+
+/// Offers a port of this domain to another.
+///
+/// # Errors
+/// `ESRCH`, `ENOSPC`.
+pub fn alloc_unbound(remote: DomId) -> Result<EvtchnPort, Errno> {
+    evtchn::alloc_unbound(DomId::SELF, remote)
+}
+
+/// Connects to a port that another domain offers.
+///
+/// # Errors
+/// `ESRCH`, `EINVAL`, `ENOSPC`.
+pub fn bind_interdomain(dom: DomId, port: EvtchnPort) -> Result<EvtchnPort, Errno> {
+    evtchn::bind_interdomain(dom, port)
+}
+
+/// Installs the handler of a port and unmasks it. It runs when a thread yields, sleeps or waits;
+/// it may wake threads and print, but must not wait.
+pub fn on_event(port: EvtchnPort, handler: Handler) {
+    let old = HANDLERS.lock().insert(port.get(), Some(handler));
+    drop(old);
+    // A port that does not exist has no mask to clear; its handler never runs.
+    let _ = evtchn::unmask(port);
+}
+
+/// Notifies the other end of a port.
+///
+/// # Errors
+/// `EINVAL` when the port has no other end.
+pub fn notify(port: EvtchnPort) -> Result<(), Errno> {
+    evtchn::send(port)
+}
+
+/// Closes a port and forgets its handler.
+///
+/// # Errors
+/// `EINVAL` when the port is not in use.
+pub fn unbind(port: EvtchnPort) -> Result<(), Errno> {
+    let old = HANDLERS.lock().remove(&port.get());
+    drop(old);
+    evtchn::close(port)
+}
+
+/// Ports with a handler.
+pub(crate) fn bound_ports() -> usize {
+    HANDLERS.lock().len()
+}

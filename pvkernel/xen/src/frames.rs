@@ -1,0 +1,43 @@
+//! The frames of this domain.
+//!
+//! A frame in use is owned by whoever allocated it; its memory is the page of the direct map.
+
+use hypercall_abi::Pfn;
+use pvkernel_core::frames::FrameAllocator;
+use pvkernel_core::sync::Lock;
+
+static FRAMES: Lock<Option<FrameAllocator<'static>>> = Lock::new(None);
+
+/// Makes frames `first_free..count` available.
+pub(crate) fn init(bitmap: &'static mut [u64], count: usize, first_free: usize) {
+    let mut frames = FrameAllocator::new(bitmap, count);
+    let available = count.saturating_sub(first_free);
+    frames.release(first_free.min(count), available).expect("all frames are in use at first");
+    *FRAMES.lock() = Some(frames);
+}
+
+/// Takes a frame; its content is whatever it was.
+pub fn alloc() -> Option<Pfn> {
+    alloc_run(1)
+}
+
+/// Takes `len` consecutive frames and returns the first.
+pub fn alloc_run(len: usize) -> Option<Pfn> {
+    FRAMES.lock().as_mut()?.alloc_run(len).map(|frame| Pfn::new(frame as u64))
+}
+
+/// Gives frames back that are mapped nowhere but in the direct map.
+///
+/// # Panics
+/// If a frame is not in use: two owners believed to own it.
+pub fn free(first: Pfn, len: usize) {
+    let start = usize::try_from(first.get()).unwrap_or(usize::MAX);
+    let result = FRAMES.lock().as_mut().map(|frames| frames.release(start, len));
+    assert_eq!(result, Some(Ok(())), "frames {first}+{len} freed twice");
+}
+
+/// Frames that can be allocated.
+#[must_use]
+pub fn free_count() -> usize {
+    FRAMES.lock().as_ref().map_or(0, FrameAllocator::free)
+}

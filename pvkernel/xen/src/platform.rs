@@ -1,0 +1,171 @@
+//! The platform traits of `pvkernel-core`, by hypercalls.
+//!
+//! Read beside the traits: each method is one line that says what the paravirtual machine does in
+//! place of an instruction.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+
+use hypercall_abi::mmu::pte;
+use hypercall_abi::{DomId, Pfn};
+use pvkernel_core::platform::{
+    Access, Block, BlockError, Clock, ContextId, Cpu, Entry, Irq, MapError, Mmu, OutOfMemory,
+    Platform,
+};
+use pvkernel_core::sync::Lock;
+
+use crate::hypercall::{misc, sched};
+use crate::window::{self, Range};
+use crate::{boot, console, event, frames, mmu, p2m, thread, time};
+
+struct Xen;
+
+/// Mappings made through the trait, by address.
+static MAPPED: Lock<BTreeMap<u64, Range>> = Lock::new(BTreeMap::new());
+
+/// The parts of this machine.
+pub(crate) fn platform() -> Platform {
+    Platform {
+        mmu: &Xen,
+        irq: &Xen,
+        clock: &Xen,
+        cpu: &Xen,
+        console: console::device(),
+        block: boot::info().ramdisk.map(|_| &Xen as &dyn Block),
+    }
+}
+
+impl Mmu for Xen {
+    fn alloc_frame(&self) -> Option<usize> {
+        frames::alloc().map(|pfn| pfn.get() as usize)
+    }
+
+    fn free_frame(&self, frame: usize) {
+        frames::free(Pfn::new(frame as u64), 1);
+    }
+
+    fn free_frames(&self) -> usize {
+        frames::free_count()
+    }
+
+    fn map(&self, frames: &[usize], access: Access) -> Result<usize, MapError> {
+        let flags = match access {
+            Access::Read => mmu::KERNEL_RO,
+            Access::ReadWrite => mmu::KERNEL_RW,
+        };
+        if frames.iter().any(|frame| p2m::mfn(Pfn::new(*frame as u64)).is_none()) {
+            return Err(MapError::Refused);
+        }
+        let mut range = Range::new(frames.len())?;
+        let entries = frames.iter().map(|frame| {
+            p2m::mfn(Pfn::new(*frame as u64)).map_or(0, |mfn| mfn.maddr() | flags)
+        });
+        range.map(0, entries, DomId::SELF).map_err(window::map_error)?;
+        let start = range.start();
+        MAPPED.lock().insert(start, range);
+        Ok(start as usize)
+    }
+
+    fn unmap(&self, address: usize, _pages: usize) {
+        let range = MAPPED.lock().remove(&(address as u64));
+        drop(range);
+    }
+
+    fn translate(&self, address: usize) -> Option<(usize, Access)> {
+        let entry = mmu::lookup(address as u64)?;
+        let access = if entry & pte::RW != 0 { Access::ReadWrite } else { Access::Read };
+        p2m::pfn(mmu::entry_mfn(entry)).map(|pfn| (pfn.get() as usize, access))
+    }
+}
+
+impl Irq for Xen {
+    fn mask(&self) -> bool {
+        event::mask_upcalls()
+    }
+
+    fn restore(&self, was_enabled: bool) {
+        if was_enabled {
+            event::enable_upcalls();
+        }
+    }
+
+    fn is_raised(&self) -> bool {
+        event::is_raised()
+    }
+
+    fn dispatch(&self) {
+        event::dispatch();
+    }
+}
+
+impl Clock for Xen {
+    fn now_ns(&self) -> u64 {
+        time::now_ns()
+    }
+
+    fn wall_clock(&self) -> (u64, u32) {
+        time::wall_clock()
+    }
+}
+
+impl Cpu for Xen {
+    fn boot_context(&self) -> ContextId {
+        ContextId::new(0)
+    }
+
+    fn new_context(&self, entry: Entry) -> Result<ContextId, OutOfMemory> {
+        thread::new_context(entry)
+    }
+
+    fn switch(&self, to: ContextId) {
+        thread::switch(to);
+    }
+
+    fn free_context(&self, context: ContextId) {
+        thread::free_context(context);
+    }
+
+    /// With upcalls masked nothing is recorded between the look at `is_raised` and the block, which
+    /// unmasks and waits in one step and returns at once when something is pending.
+    fn idle(&self, deadline_ns: Option<u64>) {
+        event::mask_upcalls();
+        if event::is_raised() {
+            event::enable_upcalls();
+            return;
+        }
+        // 0 disarms; a time in the past fires at once.
+        let armed = misc::set_timer_op(deadline_ns.unwrap_or(0));
+        armed.expect("the timer takes any time");
+        sched::block();
+    }
+}
+
+/// The ramdisk as a disk that cannot be written.
+impl Block for Xen {
+    fn block_size(&self) -> usize {
+        512
+    }
+
+    fn block_count(&self) -> u64 {
+        boot::info().ramdisk.map_or(0, |disk| (disk.len() / 512) as u64)
+    }
+
+    fn read(&self, first: u64, buffer: &mut [u8]) -> Result<(), BlockError> {
+        let disk = boot::info().ramdisk.ok_or(BlockError::Device)?;
+        let start = usize::try_from(first).ok().and_then(|first| first.checked_mul(512));
+        let start = start.ok_or(BlockError::OutOfRange)?;
+        let end = start.checked_add(buffer.len()).filter(|_| buffer.len().is_multiple_of(512));
+        let data = end.and_then(|end| disk.get(start..end)).ok_or(BlockError::OutOfRange)?;
+        buffer.copy_from_slice(data);
+        Ok(())
+    }
+
+    fn write(&self, _first: u64, _buffer: &[u8]) -> Result<(), BlockError> {
+        Err(BlockError::ReadOnly)
+    }
+}
+
+/// The handler of an event that only has to end the idle state.
+pub(crate) fn nothing() -> Box<dyn FnMut() + Send> {
+    Box::new(|| ())
+}

@@ -1,0 +1,149 @@
+//! Memory that somebody else writes at the same time: the shared page, rings, foreign frames.
+//!
+//! Never a reference or a slice into such memory: every access is one volatile or atomic operation
+//! on a copy. Bounds are checked here, so the rest of the kernel is safe code.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering};
+
+/// A range of memory shared with another party.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedMemory {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: all access is by volatile or atomic operations, which are valid from any thread; the
+// memory stays mapped for the lifetime of the value by the contract of `new`.
+unsafe impl Send for SharedMemory {}
+// SAFETY: as for `Send`; there is no access that is not atomic or volatile.
+unsafe impl Sync for SharedMemory {}
+
+impl SharedMemory {
+    /// The `len` bytes from `base`.
+    ///
+    /// # Safety
+    /// 1. The range is mapped, readable, and (if a writing method is used) writable, as long as
+    ///    the value and its copies are used.
+    /// 2. `base` is 8-byte aligned.
+    /// 3. No Rust reference to the range exists meanwhile.
+    #[must_use]
+    pub const unsafe fn new(base: NonNull<u8>, len: usize) -> Self {
+        Self { base, len }
+    }
+
+    /// Bytes in the range.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the range is empty.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Address of the first byte.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.base.as_ptr() as u64
+    }
+
+    /// A checked pointer to an aligned object of `T`'s size.
+    ///
+    /// # Panics
+    /// If the object is not inside of the range or not aligned.
+    fn at<T>(&self, offset: usize) -> NonNull<T> {
+        let end = offset.checked_add(size_of::<T>());
+        assert!(end.is_some_and(|end| end <= self.len), "access behind shared memory");
+        assert!(offset.is_multiple_of(align_of::<T>()), "unaligned access to shared memory");
+        // SAFETY: the offset lies within the range by the check above.
+        unsafe { self.base.byte_add(offset) }.cast()
+    }
+
+    /// An atomic byte.
+    ///
+    /// # Panics
+    /// As all accessors, outside of the range.
+    #[must_use]
+    pub fn u8_at(&self, offset: usize) -> &AtomicU8 {
+        // SAFETY: `at` checked bounds and alignment; validity and absence of other references are
+        // promised to `new`; atomics may be shared with other writers.
+        unsafe { self.at::<AtomicU8>(offset).as_ref() }
+    }
+
+    /// An atomic word of 32 bits.
+    ///
+    /// # Panics
+    /// As all accessors, outside of the range.
+    #[must_use]
+    pub fn u32_at(&self, offset: usize) -> &AtomicU32 {
+        // SAFETY: as for `u8_at`.
+        unsafe { self.at::<AtomicU32>(offset).as_ref() }
+    }
+
+    /// An atomic word of 64 bits.
+    ///
+    /// # Panics
+    /// As all accessors, outside of the range.
+    #[must_use]
+    pub fn u64_at(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: as for `u8_at`.
+        unsafe { self.at::<AtomicU64>(offset).as_ref() }
+    }
+
+    /// Copies bytes out.
+    ///
+    /// # Panics
+    /// As all accessors, outside of the range.
+    pub fn read(&self, offset: usize, to: &mut [u8]) {
+        self.check(offset, to.len());
+        let words = if offset.is_multiple_of(8) { to.len() / 8 * 8 } else { 0 };
+        let (head, tail) = to.split_at_mut(words);
+        for (at, chunk) in head.chunks_exact_mut(8).enumerate() {
+            let word = self.u64_at(offset + at * 8).load(Ordering::Relaxed);
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        for (at, byte) in tail.iter_mut().enumerate() {
+            *byte = self.u8_at(offset + words + at).load(Ordering::Relaxed);
+        }
+    }
+
+    /// Copies bytes in.
+    ///
+    /// # Panics
+    /// As all accessors, outside of the range.
+    pub fn write(&self, offset: usize, from: &[u8]) {
+        self.check(offset, from.len());
+        let words = if offset.is_multiple_of(8) { from.len() / 8 * 8 } else { 0 };
+        let (head, tail) = from.split_at(words);
+        for (at, chunk) in head.chunks_exact(8).enumerate() {
+            let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+            self.u64_at(offset + at * 8).store(word, Ordering::Relaxed);
+        }
+        for (at, byte) in tail.iter().enumerate() {
+            self.u8_at(offset + words + at).store(*byte, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes zeros.
+    ///
+    /// # Panics
+    /// As all accessors, outside of the range.
+    pub fn zero(&self, offset: usize, len: usize) {
+        self.check(offset, len);
+        let zeros = [0; 512];
+        let mut at = 0;
+        while at < len {
+            let step = (len - at).min(zeros.len());
+            self.write(offset + at, &zeros[..step]);
+            at += step;
+        }
+    }
+
+    fn check(&self, offset: usize, len: usize) {
+        let end = offset.checked_add(len);
+        assert!(end.is_some_and(|end| end <= self.len), "access behind shared memory");
+    }
+}

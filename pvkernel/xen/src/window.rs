@@ -1,0 +1,130 @@
+//! Ranges of addresses for mappings made on demand.
+//!
+//! The window hands out page ranges (thread stacks, foreign frames) and maps entries there. Page
+//! tables for it are made when first needed and kept. The lowest free range is used, so that the
+//! same tables serve again and again.
+
+use alloc::collections::BTreeMap;
+
+use pvkernel_core::platform::{MapError, OutOfMemory};
+use pvkernel_core::sync::Lock;
+
+use hypercall_abi::{DomId, Errno};
+
+use crate::layout::{PAGE, WINDOW_BASE, WINDOW_PAGES};
+use crate::mmu;
+
+/// Ranges in use: first page to number of pages.
+static USED: Lock<BTreeMap<usize, usize>> = Lock::new(BTreeMap::new());
+
+/// A range of addresses; nothing is mapped in it at first and when it is dropped.
+#[derive(Debug)]
+pub struct Range {
+    first: usize,
+    pages: usize,
+    mapped_from: usize,
+    mapped: usize,
+}
+
+impl Range {
+    /// Takes a range of `pages` pages and makes page tables for it.
+    ///
+    /// # Errors
+    /// When the window is full or there is no memory for page tables.
+    pub fn new(pages: usize) -> Result<Self, OutOfMemory> {
+        let first = take(pages)?;
+        let range = Self { first, pages, mapped_from: 0, mapped: 0 };
+        mmu::ensure_tables(range.start(), pages)?;
+        Ok(range)
+    }
+
+    /// First address.
+    #[must_use]
+    pub const fn start(&self) -> u64 {
+        WINDOW_BASE + self.first as u64 * PAGE
+    }
+
+    /// Pages in the range.
+    #[must_use]
+    pub const fn pages(&self) -> usize {
+        self.pages
+    }
+
+    /// Writes entries for consecutive pages from page `skip` on. `dom` owns the frames. May be
+    /// called once per range.
+    ///
+    /// # Errors
+    /// The hypervisor's refusal; nothing stays mapped then.
+    ///
+    /// # Panics
+    /// If the entries do not fit or something is mapped already.
+    pub fn map(
+        &mut self,
+        skip: usize,
+        entries: impl Iterator<Item = u64>,
+        dom: DomId,
+    ) -> Result<(), Errno> {
+        assert_eq!(self.mapped, 0, "a range is mapped twice");
+        self.mapped_from = skip;
+        let start = self.start() + skip as u64 * PAGE;
+        let mut entries = entries.take(self.pages - skip);
+        // SAFETY: the range is ours and nothing is mapped in it, so no memory in use changes.
+        let result = unsafe { mmu::write_entries(start, &mut entries, dom) };
+        let (count, result) = match result {
+            Ok(count) => (count, Ok(())),
+            Err((errno, count)) => (count, Err(errno)),
+        };
+        self.mapped = count;
+        if result.is_err() {
+            self.unmap();
+        }
+        result
+    }
+
+    /// Removes what is mapped.
+    pub fn unmap(&mut self) {
+        if self.mapped == 0 {
+            return;
+        }
+        let start = self.start() + self.mapped_from as u64 * PAGE;
+        let mut zeros = core::iter::repeat_n(0, self.mapped);
+        // SAFETY: the range is ours; its user gives the mapping up by this call or by `Drop`.
+        let result = unsafe { mmu::write_entries(start, &mut zeros, DomId::SELF) };
+        assert!(result.is_ok(), "entries of the window cannot be cleared");
+        mmu::flush(start, self.mapped);
+        self.mapped = 0;
+    }
+}
+
+impl Drop for Range {
+    fn drop(&mut self) {
+        self.unmap();
+        USED.lock().remove(&self.first);
+    }
+}
+
+fn take(pages: usize) -> Result<usize, OutOfMemory> {
+    let mut used = USED.lock();
+    let mut first = 0;
+    for (start, len) in used.iter() {
+        if *start - first >= pages {
+            break;
+        }
+        first = start + len;
+    }
+    if pages == 0 || WINDOW_PAGES - first < pages {
+        return Err(OutOfMemory);
+    }
+    used.insert(first, pages);
+    Ok(first)
+}
+
+/// Pages of the window in use.
+pub(crate) fn used_pages() -> usize {
+    USED.lock().values().sum()
+}
+
+/// The error of a mapping in the words of the platform traits.
+pub(crate) fn map_error(_: Errno) -> MapError {
+    MapError::Refused
+}

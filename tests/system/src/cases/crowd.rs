@@ -1,0 +1,52 @@
+//! Sixteen guests of 16 MiB beside dom0 in 1 GiB; what one of them does is nothing to the others.
+
+use super::{check, Verdict};
+use crate::dom0::Dom0;
+use crate::session::Session;
+
+/// Guests that tick; one that crashes, one that spins and one that is destroyed join them.
+const TICKERS: usize = 13;
+
+/// All sixteen run; one crashes, one spins, one is destroyed, and every ticker ticks on.
+pub fn sixteen(session: &Session<'_>) -> Verdict {
+    let mut dom0 = Dom0::boot(session)?;
+    let before = dom0.counts()?;
+    for number in 0..TICKERS {
+        dom0.ok(&format!("zl create ticker.cfg name=t{number} memory=16"))?;
+    }
+    dom0.ok("zl create spinner.cfg memory=16")?;
+    dom0.ok("zl create ticker.cfg name=victim memory=16")?;
+    dom0.ok("zl create -p crasher.cfg memory=16 cmdline=\"crash=pt-violation\"")?;
+    let rows = dom0.domains()?;
+    check(rows.len() == 17, || format!("{} domains are listed, 17 are wanted", rows.len()))?;
+    for number in 0..TICKERS {
+        dom0.console(&format!("t{number}"), &["tick 1"], 40)?;
+    }
+    dom0.ok("zl unpause crasher")?;
+    dom0.until_gone("crasher", 30)?;
+    dom0.ok("zl destroy victim")?;
+    for number in 0..TICKERS {
+        let next = ticks_seen(&mut dom0, number)? + 1;
+        dom0.console(&format!("t{number}"), &[&format!("tick {next}")], 40)?;
+    }
+    for name in (0..TICKERS).map(|number| format!("t{number}")).chain(["spinner".to_string()]) {
+        dom0.ok(&format!("zl destroy {name}"))?;
+    }
+    let after = dom0.counts()?;
+    check(before == after, || format!("counts were {before:?} and are {after:?}"))?;
+    dom0.poweroff()
+}
+
+/// The number of the last tick in a ticker's scrollback, read up to its next line.
+fn ticks_seen(dom0: &mut Dom0<'_>, number: usize) -> Result<u64, crate::machine::Failure> {
+    let within = std::time::Duration::from_secs(40);
+    dom0.machine().send(&format!("zl console t{number}\r"))?;
+    dom0.machine().expect("tick 1", within)?;
+    dom0.machine().send(crate::dom0::LEAVE_CONSOLE)?;
+    let rest = dom0.machine().expect(crate::dom0::PROMPT, within)?;
+    let ticks = rest.split("tick ").filter_map(|part| {
+        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    });
+    Ok(ticks.max().unwrap_or(1))
+}

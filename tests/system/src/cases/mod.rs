@@ -1,0 +1,173 @@
+//! The table of system tests.
+//!
+//! A case is a function that boots what it needs and fails with one text. The table says on which
+//! hypervisors and with how many CPUs it is worth running; `test system` runs all of it, one
+//! machine at a time so that measured times mean something, and a filter picks by name.
+
+mod boot;
+mod console;
+mod crash;
+mod crowd;
+mod input;
+mod leaks;
+mod lifecycle;
+mod listing;
+mod selftest;
+
+use std::panic;
+use std::time::Instant;
+
+use crate::machine::Failure;
+use crate::qemu::Hypervisor::{self, Xen, Zendo};
+use crate::session::{Images, Session};
+use crate::summary::{row_line, Outcome, Row, Summary};
+
+/// What a case answers.
+pub type Verdict = Result<(), Failure>;
+
+/// One question.
+pub struct Case {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it can be asked.
+    pub on: &'static [Hypervisor],
+    /// CPUs it is asked with.
+    pub cpus: &'static [u32],
+    run: fn(&Session<'_>) -> Verdict,
+}
+
+const BOTH: &[Hypervisor] = &[Zendo, Xen];
+const OURS: &[Hypervisor] = &[Zendo];
+
+/// One and several CPUs: for whatever touches scheduling, events or the TLB.
+const ONE_AND_FOUR: &[u32] = &[1, 4];
+/// For what does not depend on the number of CPUs.
+const ONE: &[u32] = &[1];
+
+macro_rules! cases {
+    ($($name:literal, $on:expr, $cpus:expr, $run:path;)*) => {
+        &[$(Case { name: $name, on: $on, cpus: $cpus, run: $run }),*]
+    };
+}
+
+/// Every case, cheapest and most basic first.
+pub const CASES: &[Case] = cases! {
+    "boots-to-prompt", BOTH, &[1, 2, 4], boot::to_prompt;
+    "boot-time", OURS, ONE, boot::time;
+    "boot-instructions", OURS, ONE, boot::instructions;
+    "create-time", OURS, ONE, boot::create_time;
+    "selftest-as-dom0", BOTH, ONE_AND_FOUR, selftest::as_dom0;
+    "selftest-same-on-xen", &[Xen], ONE, selftest::same_on_xen;
+    "selftest-as-domu", OURS, ONE_AND_FOUR, selftest::as_domu;
+    "hello-runs-and-goes", BOTH, ONE_AND_FOUR, lifecycle::hello;
+    "three-domains", BOTH, ONE_AND_FOUR, lifecycle::three_domains;
+    "pause-and-unpause", BOTH, ONE_AND_FOUR, lifecycle::pause;
+    "rename", BOTH, ONE, lifecycle::rename;
+    "end-actions", OURS, ONE_AND_FOUR, lifecycle::end_actions;
+    "list-formats", BOTH, ONE, listing::formats;
+    "looking-verbs", OURS, ONE, listing::looking_verbs;
+    "console-attach-and-leave", BOTH, ONE_AND_FOUR, console::attach_and_leave;
+    "console-keeps-last-words", OURS, ONE_AND_FOUR, console::last_words;
+    "each-crash-kills-one", OURS, ONE_AND_FOUR, crash::each_kind;
+    "bad-configurations", OURS, ONE, input::configurations;
+    "hostile-kernels", OURS, ONE, input::kernels;
+    "bad-commands", OURS, ONE, input::commands;
+    "sixteen-guests", OURS, ONE_AND_FOUR, crowd::sixteen;
+    "nothing-leaks", OURS, ONE_AND_FOUR, leaks::create_and_destroy;
+};
+
+/// Which runs of the table are wanted.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Part of a case's name; empty picks all.
+    pub filter: String,
+    /// Only on this hypervisor.
+    pub hypervisor: Option<Hypervisor>,
+    /// Only with this number of CPUs.
+    pub cpus: Option<u32>,
+}
+
+impl Selection {
+    /// The runs it picks: case, hypervisor, CPUs.
+    pub fn runs(&self) -> Vec<(&'static Case, Hypervisor, u32)> {
+        let mut runs = Vec::new();
+        for case in CASES.iter().filter(|case| case.name.contains(&self.filter)) {
+            for &on in case.on.iter().filter(|&&on| self.hypervisor.is_none_or(|h| h == on)) {
+                let wanted = |cpus: &&u32| self.cpus.is_none_or(|count| count == **cpus);
+                runs.extend(case.cpus.iter().filter(wanted).map(|&cpus| (case, on, cpus)));
+            }
+        }
+        runs
+    }
+}
+
+/// Runs what the selection picks and prints each result as it comes.
+pub fn run(images: &Images, selection: &Selection) -> Summary {
+    let mut summary = Summary::default();
+    for (case, hypervisor, cpus) in selection.runs() {
+        let label = format!("{}-{}-{cpus}cpu", case.name, hypervisor.name());
+        let started = Instant::now();
+        let outcome = match images.hypervisor(hypervisor) {
+            Err(why) => Outcome::Skipped(why.to_string()),
+            Ok(_) => run_one(case, &Session::new(images, hypervisor, cpus, &label)),
+        };
+        let name = format!("{} ({}, {cpus} CPU)", case.name, hypervisor.name());
+        let row = Row { name: name.clone(), outcome: outcome.clone(), took: started.elapsed() };
+        println!("{}", row_line(&row, 46));
+        if let Outcome::Failed(text) = &outcome {
+            println!("{}", indented(text));
+        }
+        summary.add(&name, outcome, row.took);
+    }
+    summary
+}
+
+/// Runs one case; a panic of the case itself is a failure of that case only.
+fn run_one(case: &Case, session: &Session<'_>) -> Outcome {
+    let caught = panic::catch_unwind(panic::AssertUnwindSafe(|| (case.run)(session)));
+    match caught {
+        Ok(Ok(())) => Outcome::Passed(session.notes()),
+        Ok(Err(failure)) => Outcome::Failed(format!("{failure}{}", kept(session))),
+        Err(_) => Outcome::Failed("the case itself panicked (see above)".to_string()),
+    }
+}
+
+/// Where the transcripts of a failed case are.
+fn kept(session: &Session<'_>) -> String {
+    let paths = session.transcripts();
+    paths.iter().map(|path| format!("\ntranscript: {}", path.display())).collect()
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Fails with `text` unless `condition` holds.
+fn check(condition: bool, text: impl FnOnce() -> String) -> Verdict {
+    match condition {
+        true => Ok(()),
+        false => Err(Failure(text())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique() {
+        let names: BTreeSet<&str> = CASES.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), CASES.len());
+    }
+
+    #[test]
+    fn a_selection_picks_by_name_hypervisor_and_cpus() {
+        let all = Selection { filter: String::new(), hypervisor: None, cpus: None };
+        let every: usize = CASES.iter().map(|case| case.on.len() * case.cpus.len()).sum();
+        assert_eq!(all.runs().len(), every);
+        let boots = Selection { filter: "boots-to".into(), hypervisor: Some(Xen), cpus: Some(2) };
+        let runs: Vec<_> = boots.runs().iter().map(|(c, h, n)| (c.name, *h, *n)).collect();
+        assert_eq!(runs, [("boots-to-prompt", Xen, 2)]);
+    }
+}

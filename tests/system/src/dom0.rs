@@ -1,0 +1,327 @@
+//! Typing at dom0's shell and reading its answers.
+//!
+//! Each command is followed by `echo status=$?`: the printed number can be told from the echo of
+//! what was typed, so an answer is complete when that line has come, however the line editor draws.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::exit_code::End;
+use crate::machine::Failure;
+use crate::qemu::Hypervisor;
+use crate::screen::visible_lines;
+use crate::session::{Session, Watched};
+
+/// What the shell prints when it waits for a command.
+pub const PROMPT: &str = "dom0# ";
+
+/// The key that leaves a domain's console.
+pub const LEAVE_CONSOLE: &str = "\x1d";
+
+/// How long a boot to the prompt may take before a test gives up; the budget itself is a test.
+const BOOT_LIMIT: Duration = Duration::from_secs(40);
+
+/// How long one command may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a command printed, and its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The lines, without the echo of the command.
+    pub lines: Vec<String>,
+    /// The exit status.
+    pub status: i32,
+}
+
+/// One row of `zl list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainRow {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub id: u32,
+    /// Its memory.
+    pub mib: u64,
+    /// The six state letters.
+    pub state: String,
+}
+
+/// A dom0 that stands at its prompt.
+pub struct Dom0<'a> {
+    watched: Watched<'a>,
+    hypervisor: Hypervisor,
+    /// From the start of QEMU to the prompt.
+    pub boot_took: Duration,
+}
+
+impl<'a> Dom0<'a> {
+    /// Boots dom0 to its prompt.
+    ///
+    /// # Errors
+    /// When the prompt does not come.
+    pub fn boot(session: &'a Session<'a>) -> Result<Dom0<'a>, Failure> {
+        Dom0::boot_with(session, "")
+    }
+
+    /// Boots dom0 with `words` on its command line.
+    ///
+    /// # Errors
+    /// When the prompt does not come.
+    pub fn boot_with(session: &'a Session<'a>, words: &str) -> Result<Dom0<'a>, Failure> {
+        let boot = session.images.dom0_boot(session.hypervisor, words)?;
+        Dom0::from_machine(session.start(boot)?, session.hypervisor)
+    }
+
+    /// Waits for the prompt of a machine that was just started.
+    ///
+    /// # Errors
+    /// When the prompt does not come.
+    pub fn from_machine(
+        mut watched: Watched<'a>,
+        hypervisor: Hypervisor,
+    ) -> Result<Dom0<'a>, Failure> {
+        watched.machine.expect(PROMPT, BOOT_LIMIT)?;
+        let boot_took = watched.machine.started().elapsed();
+        Ok(Dom0 { watched, hypervisor, boot_took })
+    }
+
+    /// The machine below.
+    pub fn machine(&mut self) -> &mut crate::machine::Machine {
+        &mut self.watched.machine
+    }
+
+    /// Types a command and waits for its status.
+    ///
+    /// # Errors
+    /// When no status comes.
+    pub fn run(&mut self, command: &str) -> Result<Answer, Failure> {
+        self.run_within(command, COMMAND_LIMIT)
+    }
+
+    /// As [`Dom0::run`], with another deadline.
+    ///
+    /// # Errors
+    /// When no status comes.
+    pub fn run_within(&mut self, command: &str, within: Duration) -> Result<Answer, Failure> {
+        let context = |failure: Failure| Failure(format!("`{command}`: {failure}"));
+        self.machine().send(&format!("{command}\r")).map_err(context)?;
+        self.machine().send("echo status=$?\r").map_err(context)?;
+        let mut printed = self.machine().expect("\nstatus=", within).map_err(context)?;
+        let number = self.machine().expect("\n", within).map_err(context)?;
+        self.machine().expect(PROMPT, within).map_err(context)?;
+        let status = number.trim().parse().map_err(|_| {
+            Failure(format!("`{command}`: the shell printed status={}", number.trim()))
+        })?;
+        printed.push('\n');
+        let lines = answer_lines(&visible_lines(printed.as_bytes()), command);
+        Ok(Answer { lines, status })
+    }
+
+    /// Runs a command that must succeed.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn ok(&mut self, command: &str) -> Result<Answer, Failure> {
+        let answer = self.run(command)?;
+        if answer.status == 0 {
+            return Ok(answer);
+        }
+        let said = answer.lines.join("\n    | ");
+        Err(Failure(format!("`{command}` ended with status {}\n    | {said}", answer.status)))
+    }
+
+    /// Runs a command that must be refused: one line, and a status that is not zero.
+    ///
+    /// # Errors
+    /// When it succeeds, or says nothing, or says more than a line.
+    pub fn refused(&mut self, command: &str) -> Result<String, Failure> {
+        let answer = self.run(command)?;
+        let said: Vec<&String> = answer.lines.iter().filter(|line| !line.is_empty()).collect();
+        match (answer.status, said.as_slice()) {
+            (0, _) => Err(Failure(format!("`{command}` succeeded; it had to be refused"))),
+            (_, [line]) => Ok(line.to_string()),
+            (status, lines) => Err(Failure(format!(
+                "`{command}` was refused with {} lines (status {status}), one is wanted: {lines:?}",
+                lines.len()
+            ))),
+        }
+    }
+
+    /// Repeats a command until its lines satisfy `done`.
+    ///
+    /// # Errors
+    /// When the command fails, or the deadline passes first.
+    pub fn until(
+        &mut self,
+        command: &str,
+        seconds: u64,
+        done: impl Fn(&[String]) -> bool,
+    ) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let answer = self.ok(command)?;
+            if done(&answer.lines) {
+                return Ok(answer);
+            }
+            if Instant::now() > deadline {
+                let said = answer.lines.join("\n    | ");
+                let what = format!("`{command}` did not change as expected within {seconds} s");
+                return Err(Failure(format!("{what}\n    | {said}")));
+            }
+        }
+    }
+
+    /// The rows of `zl list`.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn domains(&mut self) -> Result<Vec<DomainRow>, Failure> {
+        let answer = self.ok("zl list")?;
+        read_table(&answer.lines)
+    }
+
+    /// Waits until no domain called `name` is listed.
+    ///
+    /// # Errors
+    /// When it is still there at the deadline.
+    pub fn until_gone(&mut self, name: &str, seconds: u64) -> Result<(), Failure> {
+        let gone = |lines: &[String]| {
+            read_table(lines).is_ok_and(|rows| !rows.iter().any(|row| row.name == name))
+        };
+        self.until("zl list", seconds, gone).map(|_| ())
+    }
+
+    /// The counters of `zl debug counts`, which must not drift.
+    ///
+    /// # Errors
+    /// When the line cannot be read.
+    pub fn counts(&mut self) -> Result<BTreeMap<String, u64>, Failure> {
+        let answer = self.ok("zl debug counts")?;
+        let counts = read_counts(&answer.lines.join(" "));
+        match counts.is_empty() {
+            true => Err(Failure(format!("`zl debug counts` printed {:?}", answer.lines))),
+            false => Ok(counts),
+        }
+    }
+
+    /// Attaches to a domain's console, waits for each text in turn, and leaves.
+    ///
+    /// # Errors
+    /// When a text does not come, or the prompt does not come back.
+    pub fn console(&mut self, name: &str, texts: &[&str], seconds: u64) -> Result<(), Failure> {
+        let within = Duration::from_secs(seconds);
+        let context = |failure: Failure| Failure(format!("console of {name}: {failure}"));
+        self.machine().send(&format!("zl console {name}\r"))?;
+        for text in texts {
+            self.machine().expect(text, within).map_err(context)?;
+        }
+        self.machine().send(LEAVE_CONSOLE)?;
+        self.machine().expect(PROMPT, within).map_err(context)?;
+        Ok(())
+    }
+
+    /// Powers the machine off from the shell and checks both witnesses.
+    ///
+    /// # Errors
+    /// When the machine does not end, or ends for another reason.
+    pub fn poweroff(mut self) -> Result<(), Failure> {
+        self.machine().send("poweroff\r")?;
+        let within = Duration::from_secs(15);
+        if self.hypervisor == Hypervisor::Xen {
+            // Xen stands still with this line; QEMU goes on, and is ended when it is dropped.
+            return self.machine().expect("halting machine", within).map(|_| ());
+        }
+        match self.machine().wait_end(within)? {
+            End::Poweroff => Ok(()),
+            other => Err(Failure(format!("`poweroff` ended the machine by: {other}"))),
+        }
+    }
+}
+
+/// What a command printed: the lines after its echo and before the next prompt.
+fn answer_lines(visible: &[String], command: &str) -> Vec<String> {
+    let prompt = PROMPT.trim_end();
+    let echo = visible.iter().position(|line| line.ends_with(command.trim_end()));
+    let after = visible.iter().skip(echo.map_or(0, |at| at + 1));
+    let mut lines: Vec<String> =
+        after.take_while(|line| !line.starts_with(prompt)).cloned().collect();
+    while lines.last().is_some_and(String::is_empty) {
+        lines.pop();
+    }
+    lines
+}
+
+/// Reads the rows below the header of `zl list`.
+fn read_table(lines: &[String]) -> Result<Vec<DomainRow>, Failure> {
+    let header = lines.iter().position(|line| line.starts_with("Name") && line.contains("State"));
+    let Some(header) = header else {
+        return Err(Failure(format!("`zl list` printed no header: {lines:?}")));
+    };
+    let rows = lines.iter().skip(header + 1).filter(|line| !line.is_empty());
+    rows.map(|line| {
+        read_row(line).ok_or_else(|| Failure(format!("`zl list` printed an odd row: {line:?}")))
+    })
+    .collect()
+}
+
+/// Reads `name id mib vcpus state seconds`.
+fn read_row(line: &str) -> Option<DomainRow> {
+    let mut words = line.split_whitespace();
+    let name = words.next()?.to_string();
+    let (id, mib) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let state = words.nth(1)?.to_string();
+    words.next()?.parse::<f64>().ok()?;
+    Some(DomainRow { name, id, mib, state })
+}
+
+/// Reads `key=value` words.
+fn read_counts(text: &str) -> BTreeMap<String, u64> {
+    let pair = |word: &str| {
+        let (key, value) = word.split_once('=')?;
+        Some((key.to_string(), value.parse().ok()?))
+    };
+    text.split_whitespace().filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_string).collect()
+    }
+
+    #[test]
+    fn an_answer_lies_between_the_echo_and_the_next_prompt() {
+        let seen = lines("zl domid a\n7\n\ndom0# echo status=$?");
+        assert_eq!(answer_lines(&seen, "zl domid a"), ["7"]);
+    }
+
+    #[test]
+    fn a_silent_command_has_no_lines() {
+        let seen = lines("dom0# zl destroy a\ndom0# echo status=$?");
+        assert!(answer_lines(&seen, "zl destroy a").is_empty());
+    }
+
+    #[test]
+    fn the_table_of_list_is_read_by_columns() {
+        let table = lines(concat!(
+            "Name                                        ID   Mem VCPUs\tState\tTime(s)\n",
+            "Domain-0                                     0    32     1     r-----       1.5\n",
+            "tick                                         2    16     1     -b----       0.0\n",
+        ));
+        let rows = read_table(&table).expect("a table");
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[1].name.as_str(), rows[1].id, rows[1].mib), ("tick", 2, 16));
+        assert_eq!(rows[1].state, "-b----");
+        assert!(read_table(&lines("no table")).is_err());
+        assert!(read_table(&lines("Name ID Mem VCPUs State Time(s)\nx y")).is_err());
+    }
+
+    #[test]
+    fn counters_are_key_value_words() {
+        let counts = read_counts("free_frames=12 ports=3 name=x");
+        assert_eq!(counts.len(), 2);
+        assert_eq!(counts.get("free_frames"), Some(&12));
+    }
+}

@@ -1,0 +1,58 @@
+//! `bench null`: what a hypercall that does nothing costs, here and on Xen.
+//!
+//! The same guest binary runs in dom0's place on both, under `-icount`, where the time-stamp
+//! counter counts instructions: the numbers are exact and the same on every machine.
+
+use std::time::Duration;
+
+use system_tests::machine::Failure;
+use system_tests::qemu::Hypervisor;
+use system_tests::session::{Images, Session};
+
+use crate::args::Args;
+use crate::paths::Paths;
+use crate::{test, Result};
+
+/// Instructions of a null hypercall, at most.
+pub const NULL_BUDGET: u64 = 110;
+
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// The verb.
+pub fn run(args: &mut Args) -> Result<()> {
+    match args.positional().as_deref() {
+        Some("null") => {}
+        _ => return Err("`bench null` is the one there is".to_string()),
+    }
+    args.finish()?;
+    let images = test::prepare(&Paths::find()?, &[Hypervisor::Zendo, Hypervisor::Xen])?;
+    println!("{}", null(&images)?);
+    Ok(())
+}
+
+/// Measures both; fails if ours is over its budget.
+pub fn null(images: &Images) -> Result<String> {
+    let zendo = measure(images, Hypervisor::Zendo).map_err(|failure| failure.to_string())?;
+    let xen = match images.xen {
+        Some(_) => measure(images, Hypervisor::Xen).map_err(|f| f.to_string())?.to_string(),
+        None => "(not to be had)".to_string(),
+    };
+    let line = format!("null hypercall: zendo {zendo}, xen {xen}, budget {NULL_BUDGET}");
+    match zendo <= NULL_BUDGET {
+        true => Ok(line),
+        false => Err(format!("{line}: over the budget")),
+    }
+}
+
+/// The number the guest prints after `bench null `.
+fn measure(images: &Images, which: Hypervisor) -> std::result::Result<u64, Failure> {
+    let label = format!("bench-{}", which.name());
+    let session = Session::new(images, which, 1, &label);
+    let mut boot = images.guest_boot(which, "bench", "")?;
+    boot.icount = true;
+    let mut watched = session.start(boot)?;
+    watched.machine.expect("bench null ", WITHIN)?;
+    let number = watched.expect("\n", 10)?;
+    let first = number.split_whitespace().next().unwrap_or("");
+    first.parse().map_err(|_| Failure(format!("the guest printed 'bench null {number}'")))
+}

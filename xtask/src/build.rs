@@ -1,0 +1,168 @@
+//! `build`: the images and the archives dom0 is booted with.
+//!
+//! Everything that is handed out lies in `target/zendo`: `zendo`, `dom0`, `guests/`, `boot.cpio`
+//! (what `run` and `demo` use) and `test.cpio` (the same and the files of the system tests).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use system_tests::hostile;
+
+use crate::archive::Archive;
+use crate::args::Args;
+use crate::paths::Paths;
+use crate::sh;
+use crate::{toolchain, Result};
+
+/// The crates that make bare programs.
+const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests"];
+
+/// Guests that are created from dom0's shell.
+const GUESTS: &[&str] = &["hello", "ticker", "spinner", "crasher", "selftest"];
+
+/// Guests that are booted in dom0's place only.
+const LONE_GUESTS: &[&str] = &["bench"];
+
+/// The sources of the boot archive's configuration files.
+const CONFIGURATIONS: &str = "dom0-tools/image/archive";
+
+/// What was built.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The hypervisor.
+    pub zendo: PathBuf,
+    /// The dom0 image.
+    pub dom0: PathBuf,
+    /// The archive of `run` and `demo`.
+    pub archive: PathBuf,
+    /// The archive of the system tests.
+    pub test_archive: PathBuf,
+    /// The folder of the guest images.
+    pub guests: PathBuf,
+}
+
+/// The verb.
+pub fn run(args: &mut Args) -> Result<()> {
+    args.finish()?;
+    let paths = Paths::find()?;
+    let started = Instant::now();
+    let built = build(&paths)?;
+    print_sizes(&built);
+    println!("build: {:.1} s, in {}", started.elapsed().as_secs_f64(), paths.images().display());
+    Ok(())
+}
+
+/// Builds everything that is out of date.
+pub fn build(paths: &Paths) -> Result<Built> {
+    let toolchain = toolchain::find()?;
+    let mut command = toolchain.cargo_build(paths);
+    for package in BARE_PACKAGES {
+        command.args(["--package", package]);
+    }
+    sh::run(&mut command)?;
+    let images = paths.images();
+    let built = Built {
+        zendo: images.join("zendo"),
+        dom0: images.join("dom0"),
+        archive: images.join("boot.cpio"),
+        test_archive: images.join("test.cpio"),
+        guests: images.join("guests"),
+    };
+    make_folder(&built.guests)?;
+    copy(&paths.bare_program("zendo"), &built.zendo)?;
+    copy(&paths.bare_program("dom0"), &built.dom0)?;
+    for guest in GUESTS.iter().chain(LONE_GUESTS) {
+        copy(&paths.bare_program(guest), &built.guests.join(guest))?;
+    }
+    let files = archive_files(paths, &built)?;
+    write_archive(&built.archive, &files)?;
+    let hello = read(&built.guests.join("hello"))?;
+    let tests = files.into_iter().chain(hostile::files(&hello));
+    write_archive(&built.test_archive, &tests.collect::<Vec<_>>())?;
+    Ok(built)
+}
+
+/// The guests and configurations of the boot archive, sorted by name.
+fn archive_files(paths: &Paths, built: &Built) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for guest in GUESTS {
+        files.push((guest.to_string(), read(&built.guests.join(guest))?));
+    }
+    let folder = paths.root.join(CONFIGURATIONS);
+    let entries = folder.read_dir().map_err(|error| format!("{}: {error}", folder.display()))?;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".cfg") {
+            files.push((name, read(&entry.path())?));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn write_archive(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
+    let mut archive = Archive::default();
+    for (name, contents) in files {
+        archive.add(name, contents)?;
+    }
+    let bytes = archive.finish()?;
+    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn print_sizes(built: &Built) {
+    for path in [&built.zendo, &built.dom0, &built.archive] {
+        let file = fs::metadata(path).map_or(0, |data| data.len());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match fs::read(path).ok().as_deref().and_then(loadable_bytes) {
+            Some(loaded) => println!("{name:<10} {loaded:>9} bytes loadable, {file} in the file"),
+            None => println!("{name:<10} {file:>9} bytes"),
+        }
+    }
+}
+
+/// What of an ELF64 file is loaded from it: the sum of its load segments' file sizes.
+fn loadable_bytes(elf: &[u8]) -> Option<u64> {
+    let half = |at: usize| Some(u16::from_le_bytes(elf.get(at..at + 2)?.try_into().ok()?));
+    let word = |at: usize| Some(u64::from_le_bytes(elf.get(at..at + 8)?.try_into().ok()?));
+    if elf.get(..5)? != b"\x7fELF\x02" {
+        return None;
+    }
+    let (table, size) = (word(32)? as usize, usize::from(half(54)?));
+    let mut sum = 0;
+    for index in 0..usize::from(half(56)?) {
+        let header = table.checked_add(index.checked_mul(size)?)?;
+        let kind = elf.get(header..header + 4)?;
+        sum += if kind == [1, 0, 0, 0] { word(header + 32)? } else { 0 };
+    }
+    Some(sum)
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = fs::copy(from, to);
+    copied.map(|_| ()).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use system_tests::hostile::{ElfImage, Segment};
+
+    #[test]
+    fn only_load_segments_count_as_loadable() {
+        let mut image = ElfImage::small();
+        image.segments.push(Segment { kind: 4, file_bytes: 999, ..image.segments[0] });
+        let expected = image.segments[0].file_bytes;
+        assert_eq!(loadable_bytes(&image.bytes()), Some(expected));
+        assert_eq!(loadable_bytes(b"\x7fELF"), None);
+        assert_eq!(loadable_bytes(b"no elf at all"), None);
+    }
+}

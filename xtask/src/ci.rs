@@ -1,0 +1,159 @@
+//! `ci`: everything that must hold before a change is taken, as one table.
+//!
+//! A laptop can run it as well as a server. Every step is tried even where an earlier one failed,
+//! except that nothing can be booted when nothing could be built.
+
+use std::time::Instant;
+
+use system_tests::cases::{self, Selection};
+use system_tests::qemu::Hypervisor;
+use system_tests::session::Images;
+use system_tests::summary::{Outcome, Summary};
+
+use crate::args::Args;
+use crate::paths::{Paths, BARE_TARGET};
+use crate::toolchain::{self, Toolchain};
+use crate::{bench, demo, setup, sh, test, tidy, Result};
+
+/// Crates whose code is mostly compiled for the bare target only.
+const BARE_CRATES: &[&str] = &["zendo", "hv-machine", "pvkernel-xen", "dom0", "test-guests"];
+
+/// The verb.
+pub fn run(args: &mut Args) -> Result<()> {
+    args.finish()?;
+    let paths = Paths::find()?;
+    let started = Instant::now();
+    let mut summary = Summary::default();
+    step(&mut summary, "format", || format(&paths));
+    step(&mut summary, "clippy, host", || clippy_host(&paths));
+    step(&mut summary, "tidy", || tidy_tree(&paths));
+    step(&mut summary, "headers for the ABI layout test", headers);
+    step(&mut summary, "host tests", || passed(test::host(&paths, "")));
+    step(&mut summary, "clippy, bare", || clippy_bare(&paths));
+    let mut images = None;
+    step(&mut summary, "build", || {
+        let prepared = test::prepare(&paths, &[Hypervisor::Zendo, Hypervisor::Xen]);
+        passed(prepared.map(|found| images = Some(found)))
+    });
+    match &images {
+        Some(images) => machines(&mut summary, images),
+        None => {
+            let why = Outcome::Skipped("nothing was built".to_string());
+            summary.add("system tests, bench and demo", why, started.elapsed());
+        }
+    }
+    println!("\n{}", summary.table());
+    println!("{:.0} s in all", started.elapsed().as_secs_f64());
+    println!("{}", summary.closing_line());
+    match summary.passed() {
+        true => Ok(()),
+        false => Err("not everything passed".to_string()),
+    }
+}
+
+/// What needs a booted machine.
+fn machines(summary: &mut Summary, images: &Images) {
+    println!("\n== system tests");
+    let everything = Selection { filter: String::new(), hypervisor: None, cpus: None };
+    summary.append(cases::run(images, &everything));
+    step(summary, "bench null", || match bench::null(images) {
+        Ok(line) => Outcome::Passed(line),
+        Err(text) => Outcome::Failed(text),
+    });
+    step(summary, "demo", || passed(demo::run(&mut Args::new(Vec::new()))));
+}
+
+/// Runs one step and prints how it ended.
+fn step(summary: &mut Summary, name: &str, run: impl FnOnce() -> Outcome) {
+    println!("\n== {name}");
+    let started = Instant::now();
+    let outcome = run();
+    match &outcome {
+        Outcome::Passed(detail) => println!("{name}: ok {detail}"),
+        Outcome::Failed(text) => println!("{name}: FAILED: {text}"),
+        Outcome::Skipped(why) => println!("{name}: skipped: {why}"),
+    }
+    summary.add(name, outcome, started.elapsed());
+}
+
+fn passed<T>(result: Result<T>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Passed(String::new()),
+        Err(text) => Outcome::Failed(text),
+    }
+}
+
+fn format(paths: &Paths) -> Outcome {
+    if let Err(why) = component("rustfmt", "cargo-fmt") {
+        return Outcome::Skipped(why);
+    }
+    let mut command = test::cargo(paths);
+    passed(sh::run(command.args(["fmt", "--all", "--check"])))
+}
+
+fn clippy_host(paths: &Paths) -> Outcome {
+    if let Err(why) = component("clippy", "cargo-clippy") {
+        return Outcome::Skipped(why);
+    }
+    let mut command = test::cargo(paths);
+    command.args(["clippy", "--workspace", "--all-targets", "--quiet"]);
+    command.args(["--exclude", "dom0", "--exclude", "test-guests"]);
+    passed(sh::run(command.args(["--", "-D", "warnings"])))
+}
+
+/// The same for what is compiled for the bare target only; that needs clippy's own toolchain to
+/// have the target.
+fn clippy_bare(paths: &Paths) -> Outcome {
+    match (component("clippy", "cargo-clippy"), toolchain::find()) {
+        (Ok(()), Ok(Toolchain::Rustup)) => {}
+        (Err(why), _) | (_, Err(why)) => return Outcome::Skipped(why),
+        (Ok(()), Ok(Toolchain::Debian)) => {
+            return Outcome::Skipped(format!("clippy's toolchain lacks {BARE_TARGET}"));
+        }
+    }
+    let mut command = test::cargo(paths);
+    command.args(["clippy", "--quiet", "--target", BARE_TARGET]);
+    for package in BARE_CRATES {
+        command.args(["--package", package]);
+    }
+    command.env("CARGO_TARGET_DIR", paths.bare_target());
+    passed(sh::run(command.args(["--", "-D", "warnings"])))
+}
+
+/// Makes sure that a component of the toolchain is there.
+fn component(name: &str, program: &str) -> Result<()> {
+    if sh::which(program).is_some() && works(name) {
+        return Ok(());
+    }
+    let mut command = std::process::Command::new("rustup");
+    command.args(["component", "add", name]);
+    let added = sh::which("rustup").is_some() && sh::succeeds_within(&mut command, DOWNLOAD_LIMIT);
+    match added && works(name) {
+        true => Ok(()),
+        false => Err(format!("{name} is missing and could not be added")),
+    }
+}
+
+const DOWNLOAD_LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// rustup's stand-ins exist even for components that are not installed: ask the program itself.
+fn works(name: &str) -> bool {
+    let verb = if name == "rustfmt" { "fmt" } else { name };
+    let cargo = std::env::var("CARGO").unwrap_or("cargo".into());
+    sh::capture(std::process::Command::new(cargo).args([verb, "--version"])).is_ok()
+}
+
+fn tidy_tree(paths: &Paths) -> Outcome {
+    match tidy::check(paths) {
+        Err(text) => Outcome::Failed(text),
+        Ok(problems) if problems.is_empty() => Outcome::Passed(String::new()),
+        Ok(problems) => Outcome::Failed(problems.join("\n")),
+    }
+}
+
+fn headers() -> Outcome {
+    match setup::ensure_abi_headers() {
+        Ok(()) => Outcome::Passed(String::new()),
+        Err(why) => Outcome::Skipped(why),
+    }
+}

@@ -1,0 +1,107 @@
+//! `demo`: the whole story without typing, each step checked on the real serial line.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use system_tests::dom0::{Dom0, DomainRow};
+use system_tests::machine::Failure;
+use system_tests::qemu::Hypervisor;
+use system_tests::session::Session;
+
+use crate::args::Args;
+use crate::paths::Paths;
+use crate::{test, Result};
+
+/// The verb.
+pub fn run(args: &mut Args) -> Result<()> {
+    let cpus = args.number("--smp", 2, 1, 64)?;
+    args.finish()?;
+    let images = test::prepare(&Paths::find()?, &[Hypervisor::Zendo])?;
+    let session = Session::new(&images, Hypervisor::Zendo, cpus, "demo");
+    let started = Instant::now();
+    let told = tell(&session);
+    let Err(failure) = told else {
+        println!("\n{:.1} s in all", started.elapsed().as_secs_f64());
+        println!("demo: ok");
+        return Ok(());
+    };
+    for transcript in session.transcripts() {
+        eprintln!("transcript: {}", transcript.display());
+    }
+    Err(format!("demo: {failure}"))
+}
+
+/// The story.
+fn tell(session: &Session<'_>) -> std::result::Result<(), Failure> {
+    step("booting Zendo with its dom0");
+    let boot = session.images.dom0_boot(session.hypervisor, "")?;
+    println!("{}", boot.shell_line());
+    let mut dom0 = Dom0::boot(session)?;
+    show_boot(&mut dom0);
+    println!("(the prompt came {:.2} s after QEMU was started)", dom0.boot_took.as_secs_f64());
+
+    step("creating three domains");
+    type_and_show(&mut dom0, "zl create ticker.cfg")?;
+    type_and_show(&mut dom0, "zl create spinner.cfg")?;
+    type_and_show(&mut dom0, "zl create ticker.cfg name=second")?;
+
+    step("all of them run");
+    type_and_show(&mut dom0, "zl list")?;
+    listed(&mut dom0, &["Domain-0", "ticker", "spinner", "second"])?;
+    dom0.console("ticker", &["tick 1", "tick 2"], 30)?;
+    println!("the console of ticker shows its ticks, beside a domain that never yields");
+
+    step("killing one changes nothing for the others");
+    type_and_show(&mut dom0, "zl destroy spinner")?;
+    listed(&mut dom0, &["Domain-0", "ticker", "second"])?;
+    dom0.console("second", &["tick ", "tick "], 30)?;
+    println!("second ticks on");
+
+    step("destroying the rest");
+    type_and_show(&mut dom0, "zl destroy ticker")?;
+    type_and_show(&mut dom0, "zl destroy second")?;
+    type_and_show(&mut dom0, "zl list")?;
+    listed(&mut dom0, &["Domain-0"])?;
+
+    step("powering off");
+    dom0.poweroff()
+}
+
+fn step(text: &str) {
+    println!("\n== {text}");
+    // The person watches: a line that is only written later is no line.
+    let _ = std::io::stdout().flush();
+}
+
+/// What was printed up to the first prompt.
+fn show_boot(dom0: &mut Dom0<'_>) {
+    let seen = system_tests::screen::visible_lines(&dom0.machine().transcript());
+    seen.iter().filter(|line| !line.is_empty()).for_each(|line| println!("{line}"));
+}
+
+fn type_and_show(dom0: &mut Dom0<'_>, command: &str) -> std::result::Result<(), Failure> {
+    println!("dom0# {command}");
+    let answer = dom0.ok(command)?;
+    answer.lines.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
+/// Fails unless exactly these domains are listed, each in a state in which it lives.
+fn listed(dom0: &mut Dom0<'_>, names: &[&str]) -> std::result::Result<(), Failure> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let rows = dom0.domains()?;
+        let same = rows.iter().map(|row| row.name.as_str()).eq(names.iter().copied());
+        if same && rows.iter().all(lives) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Failure(format!("listed are {rows:?}, wanted are {names:?}")));
+        }
+    }
+}
+
+/// Neither shut down, nor crashed, nor dying.
+fn lives(row: &DomainRow) -> bool {
+    !row.state.chars().skip(3).any(|letter| letter.is_ascii_alphabetic())
+}

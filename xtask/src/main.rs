@@ -1,0 +1,134 @@
+//! The project's own commands: `cargo xtask <verb>`.
+//!
+//! One file per verb; this one only knows their names. Verbs that need something the machine lacks
+//! install it themselves where they can (`setup`, `toolchain`, `xen_package`) and otherwise say
+//! exactly what to install. Nothing here runs on the bare machine.
+
+#![forbid(unsafe_code)]
+
+mod archive;
+mod args;
+mod bench;
+mod build;
+mod ci;
+mod citations;
+mod demo;
+mod doctor;
+mod gdb;
+mod paths;
+mod run;
+mod setup;
+mod sh;
+mod sources;
+mod test;
+mod tidy;
+mod toolchain;
+mod xen;
+mod xen_package;
+
+use std::process::ExitCode;
+
+use args::Args;
+
+/// A verb's result: an error is one line (or a few) for the person at the terminal.
+type Result<T> = std::result::Result<T, String>;
+
+struct Verb {
+    name: &'static str,
+    options: &'static str,
+    help: &'static str,
+    run: fn(&mut Args) -> Result<()>,
+}
+
+const VERBS: &[Verb] = &[
+    Verb {
+        name: "doctor",
+        options: "",
+        help: "check toolchain, target and QEMU; install what is missing",
+        run: doctor::run,
+    },
+    Verb {
+        name: "build",
+        options: "",
+        help: "build the hypervisor, dom0, the guests and the boot archive",
+        run: build::run,
+    },
+    Verb {
+        name: "run",
+        options: "[--smp N] [--mem MIB] [--cmdline WORDS] [--dom0-cmdline WORDS] [--icount]",
+        help: "boot Zendo in QEMU with dom0's shell on this terminal",
+        run: run::run,
+    },
+    Verb {
+        name: "demo",
+        options: "[--smp N]",
+        help: "boot, create, list, kill, power off: by itself, checking each step",
+        run: demo::run,
+    },
+    Verb {
+        name: "test",
+        options: "[host|system] [FILTER] [--smp N] [--list]",
+        help: "host tests and system tests",
+        run: test::run,
+    },
+    Verb {
+        name: "xen",
+        options: "run|test [FILTER] [options of run or test]",
+        help: "the same with Debian's Xen 4.17 in Zendo's place",
+        run: xen::run,
+    },
+    Verb {
+        name: "bench",
+        options: "null",
+        help: "instructions of the null hypercall, beside Xen's",
+        run: bench::run,
+    },
+    Verb {
+        name: "gdb",
+        options: "[options of run] [--wait]",
+        help: "boot stopped, with gdb and symbols attached",
+        run: gdb::run,
+    },
+    Verb {
+        name: "tidy",
+        options: "",
+        help: "rules of the source tree: sizes, unsafe code, links, citations",
+        run: tidy::run,
+    },
+    Verb {
+        name: "ci",
+        options: "",
+        help: "everything that must hold before a change is taken",
+        run: ci::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let mut args = Args::new(std::env::args().skip(1).collect());
+    let name = args.positional().unwrap_or_else(|| "help".to_string());
+    if name == "help" || args.flag("--help") {
+        print!("{}", usage());
+        return ExitCode::SUCCESS;
+    }
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        eprintln!("xtask: no verb called '{name}'");
+        eprint!("{}", usage());
+        return ExitCode::from(2);
+    };
+    match (verb.run)(&mut args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("xtask {name}: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> String {
+    let mut text = String::from("usage: cargo xtask <verb> [options]\n\n");
+    for verb in VERBS {
+        let call = format!("{} {}", verb.name, verb.options);
+        text.push_str(&format!("  {}\n      {}\n", call.trim_end(), verb.help));
+    }
+    text
+}

@@ -1,0 +1,158 @@
+//! `test`: host tests, system tests, or both.
+
+use std::path::Path;
+use std::process::Command;
+
+use system_tests::cases::{self, Selection};
+use system_tests::qemu::Hypervisor;
+use system_tests::session::Images;
+
+use crate::args::Args;
+use crate::build;
+use crate::paths::Paths;
+use crate::{setup, sh, xen_package, Result};
+
+/// Programs of the bare machine: their crates have no tests a host could run.
+const BARE_ONLY: &[&str] = &["dom0", "test-guests"];
+
+/// Where the tests under loom are.
+const LOOM_CRATE: &str = "hv-core";
+const LOOM_TESTS: &str = "hypervisor/core/tests";
+
+/// The verb.
+pub fn run(args: &mut Args) -> Result<()> {
+    let list = args.flag("--list");
+    let cpus = args.value("--smp")?.map(|text| text.parse::<u32>());
+    let cpus = cpus.transpose().map_err(|_| "--smp wants a number".to_string())?;
+    let (kind, filter) = kind_and_filter(args);
+    args.finish()?;
+    let selection = Selection { filter, hypervisor: None, cpus };
+    if list {
+        for (case, hypervisor, cpus) in selection.runs() {
+            println!("{} ({}, {cpus} CPU)", case.name, hypervisor.name());
+        }
+        return Ok(());
+    }
+    let paths = Paths::find()?;
+    if kind != "system" {
+        host(&paths, &selection.filter)?;
+    }
+    if kind != "host" {
+        system(&paths, &selection)?;
+    }
+    Ok(())
+}
+
+/// Reads `[host|system] [FILTER]`.
+fn kind_and_filter(args: &mut Args) -> (String, String) {
+    match args.positional() {
+        Some(kind) if kind == "host" || kind == "system" => {
+            (kind, args.positional().unwrap_or_default())
+        }
+        filter => ("all".to_string(), filter.unwrap_or_default()),
+    }
+}
+
+/// Tests that need no machine.
+pub fn host(paths: &Paths, filter: &str) -> Result<()> {
+    if let Err(text) = setup::ensure_abi_headers() {
+        println!("xtask: the ABI layout test will be skipped: {text}");
+    }
+    let mut command = cargo(paths);
+    command.args(["test", "--workspace", "--quiet"]);
+    for package in BARE_ONLY {
+        command.args(["--exclude", package]);
+    }
+    if !filter.is_empty() {
+        command.arg(filter);
+    }
+    sh::run(&mut command)?;
+    loom(paths)
+}
+
+/// The tests that try all interleavings, in a build of their own.
+fn loom(paths: &Paths) -> Result<()> {
+    let names = loom_tests(&paths.root.join(LOOM_TESTS));
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut command = cargo(paths);
+    command.args(["test", "--release", "--quiet", "--package", LOOM_CRATE]);
+    for name in &names {
+        command.args(["--test", name]);
+    }
+    command.env("RUSTFLAGS", "--cfg loom");
+    // The link-time optimisation of the images would cost more time here than it saves.
+    command.env("CARGO_PROFILE_RELEASE_LTO", "off");
+    command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    command.env("CARGO_TARGET_DIR", paths.target.join("loom"));
+    sh::run(&mut command)
+}
+
+/// The names of the test files that are made for loom.
+fn loom_tests(folder: &Path) -> Vec<String> {
+    let Ok(entries) = folder.read_dir() else { return Vec::new() };
+    let stem = |path: std::path::PathBuf| Some(path.file_stem()?.to_string_lossy().into_owned());
+    let names = entries.flatten().filter_map(|entry| stem(entry.path()));
+    let mut names: Vec<String> = names.filter(|name| name.starts_with("loom")).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Tests on machines; fails if one fails or none was selected.
+pub fn system(paths: &Paths, selection: &Selection) -> Result<()> {
+    let images = prepare(paths, &[Hypervisor::Zendo, Hypervisor::Xen])?;
+    let summary = cases::run(&images, selection);
+    if summary.is_empty() {
+        return Err(format!("no system test is called '{}' (see --list)", selection.filter));
+    }
+    println!("{}", summary.closing_line());
+    match summary.passed() {
+        true => Ok(()),
+        false => Err("system tests failed".to_string()),
+    }
+}
+
+/// Builds what the tests boot; a Xen that cannot be had makes its runs skipped, not failed.
+pub fn prepare(paths: &Paths, hypervisors: &[Hypervisor]) -> Result<Images> {
+    setup::ensure_qemu()?;
+    let built = build::build(paths)?;
+    let xen = match hypervisors.contains(&Hypervisor::Xen) {
+        true => xen_package::ensure(paths).map_err(|text| println!("xtask: {text}")).ok(),
+        false => None,
+    };
+    Ok(Images {
+        zendo: built.zendo,
+        xen,
+        dom0: built.dom0,
+        archive: built.test_archive,
+        guests: built.guests,
+        transcripts: paths.transcripts(),
+    })
+}
+
+/// The cargo that runs this program, in the checkout.
+pub fn cargo(paths: &Paths) -> Command {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or("cargo".into()));
+    command.current_dir(&paths.root);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> (String, String) {
+        let words = text.split_whitespace().map(str::to_string).collect();
+        kind_and_filter(&mut Args::new(words))
+    }
+
+    #[test]
+    fn the_kind_may_be_left_out() {
+        assert_eq!(parsed(""), ("all".into(), "".into()));
+        assert_eq!(parsed("host"), ("host".into(), "".into()));
+        assert_eq!(parsed("system leaks"), ("system".into(), "leaks".into()));
+        assert_eq!(parsed("leaks"), ("all".into(), "leaks".into()));
+    }
+}
