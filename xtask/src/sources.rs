@@ -100,7 +100,8 @@ impl Source {
 
     /// Whether it begins with a header that says what it is.
     pub fn has_header(&self) -> bool {
-        self.original.first().is_some_and(|line| line.starts_with("//!"))
+        let mut lines = self.original.iter().skip_while(|line| line.starts_with("#!["));
+        lines.next().is_some_and(|line| line.starts_with("//!"))
     }
 
     fn is_test(&self, index: usize) -> bool {

@@ -30,7 +30,8 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let dom = || 0..DOMS;
-    let port = || prop_oneof![20 => 0u32..9, 2 => 60u32..75, 1 => Just(4096u32), 1 => Just(u32::MAX)];
+    let port =
+        || prop_oneof![20 => 0u32..9, 2 => 60u32..75, 1 => Just(4096u32), 1 => Just(u32::MAX)];
     let vcpu = || prop_oneof![6 => 0u32..VCPUS + 1, 1 => Just(u32::MAX)];
     prop_oneof![
         4 => (dom(), dom()).prop_map(|(dom, remote)| Op::AllocUnbound { dom, remote }),
@@ -83,7 +84,8 @@ impl Model {
             return Err(Errno::EINVAL);
         }
         let end = self.ports.get_mut(&(remote, remote_port)).unwrap();
-        end.0 = Channel::Interdomain { remote: DomId::new(dom), remote_port: EvtchnPort::new(port) };
+        end.0 =
+            Channel::Interdomain { remote: DomId::new(dom), remote_port: EvtchnPort::new(port) };
         Ok(port)
     }
 
@@ -159,9 +161,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let table = |dom: u16| {
-            PortTable::new(DomId::new(dom), MAX_PORTS[usize::from(dom)], VCPUS).unwrap()
-        };
+        let table =
+            |dom: u16| PortTable::new(DomId::new(dom), MAX_PORTS[usize::from(dom)], VCPUS).unwrap();
         Self { tables: (0..DOMS).map(|dom| Some(table(dom))).collect(), model: Model::new() }
     }
 

@@ -4,8 +4,8 @@
 use std::cell::Cell;
 
 use hv_core::grant::{
-    check_version, Access, CopyPlan, CopySide, GrantError, GrantTable, MapKinds, SharedEntries,
-    Usage, VersionError,
+    check_version, Access, CopyPlan, CopySide, EntryPlace, GrantError, GrantTable, MapKinds,
+    SharedEntries, Usage, VersionError,
 };
 use hypercall_abi::grant::{
     gtf, GnttabCopy, GnttabCopyPtr, GNTCOPY_DEST_GREF, GNTCOPY_SOURCE_GREF,
@@ -44,10 +44,10 @@ impl FlickerMemory {
 }
 
 impl SharedEntries for FlickerMemory {
-    fn load(&self, _: GrantRef) -> u32 {
+    fn load(&self, _: EntryPlace) -> u32 {
         self.next()
     }
-    fn compare_exchange(&self, _: GrantRef, old: u32, new: u32) -> Result<(), u32> {
+    fn compare_exchange(&self, _: EntryPlace, old: u32, new: u32) -> Result<(), u32> {
         self.exchanges.set(self.exchanges.get() + 1);
         let now = self.next();
         if now != old {
@@ -56,24 +56,22 @@ impl SharedEntries for FlickerMemory {
         self.written.set(Some(new));
         Ok(())
     }
-    fn frame(&self, _: GrantRef) -> u32 {
+    fn frame(&self, _: EntryPlace) -> u32 {
         assert!(self.written.get().is_some(), "the frame was read before the entry was marked");
         self.frame_reads.set(self.frame_reads.get() + 1);
         100 + self.frame_reads.get()
     }
-    fn clear_flags(&self, _: GrantRef, mask: u16) {
+    fn clear_flags(&self, _: EntryPlace, mask: u16) {
         let now = self.written.get().expect("bits cleared that were never set");
         self.written.set(Some(now & !u32::from(mask)));
     }
-    fn store(&self, _: GrantRef, _: u32, _: u32) {
+    fn store(&self, _: EntryPlace, _: u32, _: u32) {
         panic!("nothing here exchanges entries");
     }
 }
 
 fn table() -> GrantTable {
-    let mut table = GrantTable::new(1);
-    table.add_frame(Mfn::new(1)).unwrap();
-    table
+    GrantTable::new(Mfn::new(1), 1).unwrap()
 }
 
 fn write_to(memory: &FlickerMemory, table: &mut GrantTable) -> Result<Mfn, GrantError> {

@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use hv_core::grant::{
-    status_of, Access, GrantError, GrantTable, MapKinds, MapRequest, Mapping, Maptrack, Released,
-    SharedEntries, Usage,
+    status_of, Access, EntryPlace, GrantError, GrantTable, MapKinds, MapRequest, Mapping, Maptrack,
+    Released, SharedEntries, Usage,
 };
 use hypercall_abi::grant::{gntmap, gtf, GrantHandle};
 use hypercall_abi::{DomId, GrantRef, Mfn};
@@ -34,51 +34,93 @@ impl Shared {
         Self { headers: zeros(), frames: zeros() }
     }
 
+    /// What the granter does.
+    fn write(&self, gref: u32, header: u32, frame: u32) {
+        self.headers[gref as usize].set(header);
+        self.frames[gref as usize].set(frame);
+    }
+
     fn flags(&self, gref: u32) -> u16 {
         self.headers[gref as usize].get() as u16
     }
 }
 
-fn index(gref: GrantRef) -> usize {
-    gref.get() as usize
+/// The two shared frames.
+const TABLE: [Mfn; 2] = [Mfn::new(1000), Mfn::new(2000)];
+
+fn index(at: EntryPlace) -> usize {
+    assert!(at.index < 512);
+    let frame = TABLE.iter().position(|frame| *frame == at.frame).expect("not a shared frame");
+    frame * 512 + at.index
 }
 
 impl SharedEntries for Shared {
-    fn load(&self, gref: GrantRef) -> u32 {
-        self.headers[index(gref)].get()
+    fn load(&self, at: EntryPlace) -> u32 {
+        self.headers[index(at)].get()
     }
-    fn compare_exchange(&self, gref: GrantRef, old: u32, new: u32) -> Result<(), u32> {
-        let now = self.load(gref);
+    fn compare_exchange(&self, at: EntryPlace, old: u32, new: u32) -> Result<(), u32> {
+        let now = self.load(at);
         if now != old {
             return Err(now);
         }
-        self.headers[index(gref)].set(new);
+        self.headers[index(at)].set(new);
         Ok(())
     }
-    fn frame(&self, gref: GrantRef) -> u32 {
-        self.frames[index(gref)].get()
+    fn frame(&self, at: EntryPlace) -> u32 {
+        self.frames[index(at)].get()
     }
-    fn clear_flags(&self, gref: GrantRef, mask: u16) {
-        let now = self.load(gref);
-        self.headers[index(gref)].set(now & !u32::from(mask));
+    fn clear_flags(&self, at: EntryPlace, mask: u16) {
+        let now = self.load(at);
+        self.headers[index(at)].set(now & !u32::from(mask));
     }
-    fn store(&self, gref: GrantRef, header: u32, frame: u32) {
-        self.headers[index(gref)].set(header);
-        self.frames[index(gref)].set(frame);
+    fn store(&self, at: EntryPlace, header: u32, frame: u32) {
+        self.headers[index(at)].set(header);
+        self.frames[index(at)].set(frame);
     }
 }
 
 #[derive(Clone, Debug)]
 enum Op {
-    Grant { gref: u32, mapper: usize, readonly: bool, frame: u32 },
-    Revoke { gref: u32 },
-    Scribble { gref: u32, header: u32, frame: u32 },
-    Map { mapper: usize, gref: u32, flags: u32 },
+    Grant {
+        gref: u32,
+        mapper: usize,
+        readonly: bool,
+        frame: u32,
+    },
+    Revoke {
+        gref: u32,
+    },
+    Scribble {
+        gref: u32,
+        header: u32,
+        frame: u32,
+    },
+    Map {
+        mapper: usize,
+        gref: u32,
+        flags: u32,
+    },
     /// The map fails after the entry was acquired, as when the page is of the wrong type.
-    FailedMap { mapper: usize, gref: u32, flags: u32 },
-    Unmap { mapper: usize, handle: u32, host: bool, device: bool },
-    Copy { mapper: usize, gref: u32, access: Access },
-    Swap { a: u32, b: u32 },
+    FailedMap {
+        mapper: usize,
+        gref: u32,
+        flags: u32,
+    },
+    Unmap {
+        mapper: usize,
+        handle: u32,
+        host: bool,
+        device: bool,
+    },
+    Copy {
+        mapper: usize,
+        gref: u32,
+        access: Access,
+    },
+    Swap {
+        a: u32,
+        b: u32,
+    },
     Grow,
 }
 
@@ -87,11 +129,13 @@ fn op(hostile: bool) -> impl Strategy<Value = Op> {
     let mapper = || 0..MAPPERS.len();
     let access = prop_oneof![Just(Access::ReadOnly), Just(Access::ReadWrite)];
     let header = (0u32..0x200, 0u32..4).prop_map(|(flags, domid)| flags | domid << 16);
-    let scribble = (gref(), header, 0u32..50)
-        .prop_map(|(gref, header, frame)| Op::Scribble { gref, header, frame });
-    let grant = (gref(), mapper(), any::<bool>(), 100u32..200).prop_map(
-        |(gref, mapper, readonly, frame)| Op::Grant { gref, mapper, readonly, frame },
-    );
+    let scribble = (gref(), header, 0u32..50).prop_map(|(gref, header, frame)| Op::Scribble {
+        gref,
+        header,
+        frame,
+    });
+    let grant = (gref(), mapper(), any::<bool>(), 100u32..200)
+        .prop_map(|(gref, mapper, readonly, frame)| Op::Grant { gref, mapper, readonly, frame });
     prop_oneof![
         4 => grant,
         2 => gref().prop_map(|gref| Op::Revoke { gref }),
@@ -117,11 +161,9 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let mut table = GrantTable::new(2);
-        table.add_frame(Mfn::new(1000)).unwrap();
         Self {
             shared: Shared::new(),
-            table,
+            table: GrantTable::new(TABLE[0], 2).unwrap(),
             tracks: [Maptrack::new(1), Maptrack::new(1)],
             maps: BTreeMap::new(),
         }
@@ -193,7 +235,9 @@ impl World {
         match acquired {
             Ok(frame) if succeeds => {
                 let (access, kinds) = (request.access, request.kinds);
-                let mapping = Mapping { granter: GRANTER, gref, frame, access, kinds };
+                let contains_pte = request.contains_pte;
+                let mapping =
+                    Mapping { granter: GRANTER, gref, frame, access, contains_pte, kinds };
                 self.tracks[mapper].commit(handle, mapping);
                 assert!(self.maps.insert((mapper, handle.get()), mapping).is_none());
             }
@@ -232,11 +276,13 @@ impl World {
     }
 
     fn swap(&mut self, a: u32, b: u32) {
-        let before = [a, b].map(|r| (self.shared.headers[r as usize].get(), self.shared.frames[r as usize].get()));
+        let before = [a, b]
+            .map(|r| (self.shared.headers[r as usize].get(), self.shared.frames[r as usize].get()));
         let beyond = a.max(b) >= self.table.entries();
         let busy = a != b && [a, b].iter().any(|gref| self.users(*gref).next().is_some());
         let got = self.table.swap(&self.shared, GrantRef::new(a), GrantRef::new(b));
-        let after = [a, b].map(|r| (self.shared.headers[r as usize].get(), self.shared.frames[r as usize].get()));
+        let after = [a, b]
+            .map(|r| (self.shared.headers[r as usize].get(), self.shared.frames[r as usize].get()));
         match (beyond, busy) {
             (true, _) => assert_eq!(got, Err(GrantError::BadRef)),
             (false, true) => assert_eq!(got, Err(GrantError::Busy)),
@@ -253,7 +299,7 @@ impl World {
                 if self.shared.flags(gref) & IN_USE == 0 {
                     let flags = gtf::PERMIT_ACCESS | if readonly { gtf::READONLY } else { 0 };
                     let header = u32::from(flags) | u32::from(MAPPERS[mapper].get()) << 16;
-                    self.shared.store(GrantRef::new(gref), header, frame);
+                    self.shared.write(gref, header, frame);
                 }
             }
             Op::Revoke { gref } => {
@@ -262,7 +308,7 @@ impl World {
                 }
             }
             Op::Scribble { gref, header, frame } => {
-                self.shared.store(GrantRef::new(gref), header, frame);
+                self.shared.write(gref, header, frame);
             }
             Op::Map { mapper, gref, flags } => self.map(mapper, gref, flags, true),
             Op::FailedMap { mapper, gref, flags } => self.map(mapper, gref, flags, false),
@@ -281,7 +327,7 @@ impl World {
             Op::Grow => {
                 let missing = self.table.frames_missing(2).unwrap();
                 for _ in 0..missing {
-                    self.table.add_frame(Mfn::new(2000)).unwrap();
+                    self.table.add_frame(TABLE[1]).unwrap();
                 }
                 assert_eq!(self.table.add_frame(Mfn::new(3000)), Err(GrantError::TableLimit));
             }
@@ -316,7 +362,8 @@ impl World {
                 let mut budget = 1;
                 match self.tracks[mapper].drain_step(&mut cursor, &mut budget) {
                     Ok(Some(mapping)) => {
-                        let found = self.maps.iter().find(|((m, _), x)| *m == mapper && **x == mapping);
+                        let found =
+                            self.maps.iter().find(|((m, _), x)| *m == mapper && **x == mapping);
                         let key = *found.expect("a mapping nobody made").0;
                         self.maps.remove(&key);
                         self.release(mapping.gref, mapping.access, mapping.kinds);
@@ -364,7 +411,7 @@ fn a_dead_granters_uses_end_without_touching_shared_memory() {
     let mut world = World::new();
     world.step(&Op::Grant { gref: 1, mapper: 0, readonly: false, frame: 100 });
     world.map(0, 1, gntmap::HOST_MAP, true);
-    assert_eq!(world.table.retire(), [Mfn::new(1000)]);
+    assert_eq!(world.table.retire(), [TABLE[0]]);
     assert_eq!(world.acquire(0, 1, Access::ReadOnly, Usage::Copy), Err(GrantError::BadRef));
     assert_eq!(world.table.frames_missing(1), Err(GrantError::TableLimit));
     world.unmap(0, 0, MapKinds::HOST);
@@ -378,9 +425,8 @@ fn a_count_that_would_overflow_is_refused_and_nothing_is_pinned() {
     world.step(&Op::Grant { gref: 1, mapper: 0, readonly: false, frame: 100 });
     let gref = GrantRef::new(1);
     let both = Usage::Map(MapKinds::HOST | MapKinds::DEVICE);
-    let mut acquire = |usage| {
-        world.table.acquire(&world.shared, gref, MAPPERS[0], Access::ReadOnly, usage)
-    };
+    let mut acquire =
+        |usage| world.table.acquire(&world.shared, gref, MAPPERS[0], Access::ReadOnly, usage);
     for _ in 0..u16::MAX {
         acquire(Usage::Map(MapKinds::DEVICE)).unwrap();
     }
@@ -389,6 +435,16 @@ fn a_count_that_would_overflow_is_refused_and_nothing_is_pinned() {
         world.table.release(&world.shared, gref, Access::ReadOnly, MapKinds::DEVICE);
     }
     assert_eq!(world.table.pinned(), 0, "the refused use left its host half");
+}
+
+#[test]
+fn a_table_has_at_least_one_frame() {
+    assert!(matches!(GrantTable::new(TABLE[0], 0), Err(GrantError::TableLimit)));
+    let table = GrantTable::new(TABLE[0], 1).unwrap();
+    let last = EntryPlace { frame: TABLE[0], index: 511 };
+    assert_eq!(table.locate(GrantRef::new(511)), Some(last));
+    assert_eq!(table.locate(GrantRef::new(512)), None);
+    assert_eq!(table.locate(GrantRef::new(u32::MAX)), None);
 }
 
 #[test]

@@ -92,3 +92,20 @@ fn room_that_was_reserved_stays_and_can_grow_with_timers_armed() {
     assert_eq!(queue.pop_expired(5), Some((Key(0), 5)));
     assert!(queue.is_empty());
 }
+
+#[test]
+fn arming_again_replaces_the_key_that_expires() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    struct Named(&'static str);
+    impl TimerKey for Named {
+        fn index(self) -> usize {
+            0
+        }
+    }
+    let mut queue = TimerQueue::new();
+    queue.reserve(1).unwrap();
+    queue.arm(Named("old"), 1).unwrap();
+    queue.arm(Named("new"), 2).unwrap();
+    assert_eq!(queue.pop_expired(9), Some((Named("new"), 2)));
+    assert!(queue.is_empty());
+}

@@ -3,6 +3,7 @@
 use hv_core::trap::{
     flags, Bounce, BounceError, Handler, Interrupted, Kind, Mode, Selectors, StackContext,
 };
+use hypercall_abi::addr::GuestVa;
 use proptest::prelude::*;
 
 const KERNEL_SP: u64 = 0xffff_c900_0000_3ff8;
@@ -136,7 +137,7 @@ proptest! {
                 prop_assert!(top.wrapping_sub(end) < 16);
                 for i in 0..bounce.words().len() as u64 {
                     let va = bounce.base + 8 * i;
-                    prop_assert!(va < 1 << 47 || va >= 0xffff_8800_0000_0000);
+                    prop_assert!(GuestVa::new(va).is_guest_accessible());
                 }
                 let tail = &bounce.words()[bounce.words().len() - 5..];
                 prop_assert_eq!(tail[1] & 3 == 3, is_user);

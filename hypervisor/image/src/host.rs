@@ -11,6 +11,7 @@ use hypercall_abi::addr::Mfn;
 use hypercall_abi::ids::DomId;
 
 use crate::domain::{memory, table};
+use crate::switch;
 
 /// The host of all page operations.
 #[derive(Clone, Copy)]
@@ -47,7 +48,7 @@ impl PageHost for Host {
     fn flush_before_retype(&self, _owner: DomId, stamp: u32) {
         // Foreign and granted mappings may have put a translation into any CPU that runs a guest,
         // so not only the owner's CPUs count; the stamp spares those that flushed since.
-        let stale = tlb::filter(tlb::guest_cpus(), stamp);
+        let stale = tlb::filter(switch::guest_cpus(), stamp);
         if stale != 0 {
             tlb::flush_cpus(stale, tlb::Flush::All);
         }

@@ -1,1 +1,20 @@
-fn main() {}
+//! The hypervisor binary: nothing but the table of entry points.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(target_os = "none")]
+hv_machine::entry_points! {
+    boot: hypervisor::boot::boot,
+    ap_boot: hypervisor::boot::ap_boot,
+    hypercall: hypervisor::hypercall::entry,
+    syscall: hypervisor::upcall::user_syscall,
+    exception: hypervisor::trap::exception,
+    iret_fault: hypervisor::trap::iret_fault,
+    interrupt: hypervisor::irq::interrupt,
+    exit_work: hypervisor::exit::exit_work,
+    epitaph: hypervisor::boot::epitaph,
+}
+
+#[cfg(not(target_os = "none"))]
+fn main() {
+    eprintln!("zendo runs on the bare machine; `cargo xtask run` boots it in QEMU");
+}

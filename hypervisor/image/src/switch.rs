@@ -4,7 +4,7 @@
 //! returns they are those of the next vCPU. An idle CPU keeps no guest's page tables loaded, so
 //! that a domain can be torn down without asking idle CPUs.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use hv_machine::percpu;
 use hv_machine::{cpu, cpuinfo, desc, segments, time, GuestRegs};
 
@@ -13,7 +13,15 @@ use crate::current::{self, Running};
 use crate::domain::vcpu::NO_CPU;
 use crate::domain::{lifecycle, Domain, Vcpu, VcpuState};
 use crate::pvtime::{self, State};
-use crate::{fpu, sched, upcall};
+use crate::{fpu, sched, trap, upcall};
+
+/// CPUs that have a guest's page tables loaded.
+static GUEST_CPUS: AtomicU64 = AtomicU64::new(0);
+
+/// CPUs whose TLB may hold translations of a guest.
+pub fn guest_cpus() -> u64 {
+    GUEST_CPUS.load(Ordering::SeqCst)
+}
 
 /// Makes `next` run here instead of the present vCPU.
 pub fn switch_to(regs: &mut GuestRegs, next: Option<Running>) {
@@ -35,6 +43,7 @@ pub fn switch_to(regs: &mut GuestRegs, next: Option<Running>) {
         None => {
             cpuinfo::set_upcall_pair(None);
             cpu::load_idle_root();
+            GUEST_CPUS.fetch_and(!percpu::cpu_id().mask(), Ordering::SeqCst);
             if let Some(previous) = previous {
                 leave(&previous);
             }
@@ -69,6 +78,7 @@ fn switch_in(regs: &mut GuestRegs, previous: Option<Running>, next: Running) {
     let vcpu = next.vcpu();
     vcpu.cpu.store(this.0, Ordering::SeqCst);
     next.dom.dirty_cpus.fetch_or(this.mask(), Ordering::SeqCst);
+    GUEST_CPUS.fetch_or(this.mask(), Ordering::SeqCst);
     let segments_ok = load(&next.dom, vcpu, regs);
     if let Some(previous) = previous {
         leave(&previous);
@@ -107,10 +117,19 @@ fn load(dom: &Domain, vcpu: &Vcpu, regs: &mut GuestRegs) -> bool {
     }
     cpu::set_guest_cr4(state.cr4);
     load_debug_regs(&state);
+    load_xcr0(&state);
+    trap::msr::load(&state, dom.privileged);
     cpu::stts();
     *regs = state.regs;
     cpuinfo::set_kernel_mode(state.kernel_mode);
     segments::load(&state.segments, state.kernel_mode).is_ok()
+}
+
+/// Loads the guest's choice of extended states.
+fn load_xcr0(state: &VcpuState) {
+    if cpu::host_xcr0() != 0 {
+        cpu::xsetbv(if state.xcr0 == 0 { trap::cpuid::DEFAULT_XCR0 } else { state.xcr0 });
+    }
 }
 
 /// Loads the debug registers of a vCPU that uses them.

@@ -35,11 +35,11 @@ pub struct Hooks {
     /// External interrupt.
     pub interrupt: extern "C" fn(u8),
     /// Boot processor, machine ready.
-    pub boot: fn(&'static BootInfo),
+    pub boot: extern "C" fn(&'static BootInfo),
     /// Any other processor, after `boot` has returned.
-    pub ap_boot: fn(CpuId),
+    pub ap_boot: extern "C" fn(CpuId),
     /// Further lines for the report of a panic.
-    pub epitaph: fn(),
+    pub epitaph: extern "C" fn(),
 }
 
 /// Defines the entry points of the hypervisor; to be used once, in the binary.
@@ -57,7 +57,7 @@ macro_rules! entry_points {
         epitaph: $epitaph:path $(,)?
     ) => {
         mod hv_entry_points {
-            use $crate::{GuestRegs, Hooks, SyscallKind};
+            use $crate::{BootInfo, CpuId, GuestRegs, Hooks, SyscallKind};
 
             extern "C" fn hypercall(regs: &mut GuestRegs) {
                 $hypercall(regs);
@@ -77,6 +77,15 @@ macro_rules! entry_points {
             extern "C" fn interrupt(vector: u8) {
                 $interrupt(vector);
             }
+            extern "C" fn boot(info: &'static BootInfo) {
+                $boot(info);
+            }
+            extern "C" fn ap_boot(cpu: CpuId) {
+                $ap_boot(cpu);
+            }
+            extern "C" fn epitaph() {
+                $epitaph();
+            }
 
             /// Called by the machine.
             #[used]
@@ -88,9 +97,9 @@ macro_rules! entry_points {
                 iret_fault,
                 exit_work,
                 interrupt,
-                boot: $boot,
-                ap_boot: $ap_boot,
-                epitaph: $epitaph,
+                boot,
+                ap_boot,
+                epitaph,
             };
         }
     };

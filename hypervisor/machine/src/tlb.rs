@@ -45,7 +45,8 @@ static RENEW: AtomicU64 = AtomicU64::new(0);
 #[inline]
 #[must_use]
 pub fn stamp_now() -> u32 {
-    CLOCK.load(Ordering::SeqCst)
+    // 0 means "never" to those who record it; 1 in its place asks for a flush too many at worst.
+    CLOCK.load(Ordering::SeqCst).max(1)
 }
 
 /// The CPUs in `mask` that have not flushed since `stamp`.

@@ -74,7 +74,7 @@ static SHARED_INFO_PAGE: SharedInfoPage =
 #[cfg(target_os = "none")]
 unsafe extern "C" {
     static boot_stack_guard: u8;
-    fn pvkernel_main(boot: &'static BootInfo) -> !;
+    fn pvkernel_main() -> !;
 }
 
 /// First Rust code: `start` is the start page, `boot_stack` the end of the builder's stack.
@@ -94,7 +94,7 @@ extern "C" fn pvkernel_start(start: *const StartInfo, boot_stack: u64) -> ! {
     console::start_input();
     event::enable_upcalls();
     // SAFETY: `entry!` defines the function with this signature.
-    unsafe { pvkernel_main(boot) }
+    unsafe { pvkernel_main() }
 }
 
 /// The plan of the direct map: tables behind the boot stack.

@@ -54,9 +54,9 @@ macro_rules! entry {
         #[cfg(target_os = "none")]
         #[allow(unsafe_code)]
         #[export_name = "pvkernel_main"]
-        extern "C" fn pvkernel_main_entry(boot: &'static $crate::boot::BootInfo) -> ! {
+        extern "C" fn pvkernel_main_entry() -> ! {
             let main: fn(&'static $crate::boot::BootInfo) -> ! = $main;
-            main(boot)
+            main($crate::boot::info())
         }
 
         #[cfg(not(target_os = "none"))]

@@ -136,7 +136,8 @@ struct Context {
     /// Stack pointer while the context is not running; written by `context_switch`.
     saved_sp: UnsafeCell<usize>,
     entry: Option<Entry>,
-    stack: Option<Stack>,
+    /// Kept until the context is freed.
+    _stack: Option<Stack>,
 }
 
 // SAFETY: contexts are reached through the lock, and `saved_sp` also by `context_switch`, of which
@@ -145,7 +146,7 @@ unsafe impl Send for Context {}
 
 impl Context {
     const fn new(stack: Option<Stack>, entry: Option<Entry>) -> Self {
-        Self { saved_sp: UnsafeCell::new(0), entry, stack }
+        Self { saved_sp: UnsafeCell::new(0), entry, _stack: stack }
     }
 }
 

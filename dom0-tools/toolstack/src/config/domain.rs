@@ -195,10 +195,11 @@ impl<'a> Reader<'a> {
     }
 
     fn find(&self, key: &'static str) -> Option<Found<'a>> {
-        self.all()
-            .filter(|(_, setting)| setting.key == key)
-            .last()
-            .map(|(origin, setting)| Found { origin, key, value: &setting.value })
+        self.all().filter(|(_, setting)| setting.key == key).last().map(|(origin, setting)| Found {
+            origin,
+            key,
+            value: &setting.value,
+        })
     }
 
     fn check_keys(&mut self) -> Result<(), ConfigError> {
@@ -231,7 +232,8 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             Some(KeyKind::Ignored) => {
-                self.warnings.push(format!("{place}: '{key}' is not used in this release; ignored"));
+                self.warnings
+                    .push(format!("{place}: '{key}' is not used in this release; ignored"));
                 Ok(())
             }
             Some(KeyKind::NoBackend) => match &setting.value.kind {
@@ -364,7 +366,9 @@ impl<'a> Reader<'a> {
             }
             (None, Some((found, root)), None) => (found, format!("root={root}")),
             (None, None, Some((found, extra))) => (found, extra.to_string()),
-            (None, Some((_, root)), Some((found, extra))) => (found, format!("root={root} {extra}")),
+            (None, Some((_, root)), Some((found, extra))) => {
+                (found, format!("root={root} {extra}"))
+            }
             (None, None, None) => return Ok(String::new()),
         };
         if cmdline.len() > LONGEST_CMDLINE {

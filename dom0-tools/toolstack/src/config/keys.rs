@@ -226,7 +226,9 @@ mod tests {
     #[test]
     fn no_key_is_in_two_tables() {
         for key in USED {
-            assert!(!NOT_FOR_PV.contains(key) && !IGNORED.contains(key) && !NO_BACKEND.contains(key));
+            assert!(
+                !NOT_FOR_PV.contains(key) && !IGNORED.contains(key) && !NO_BACKEND.contains(key)
+            );
         }
         for key in NOT_FOR_PV {
             assert!(!IGNORED.contains(key) && !NO_BACKEND.contains(key), "{key}");

@@ -231,8 +231,7 @@ impl Parser<'_> {
                 ValueKind::List(first)
             }
             (first, second) => {
-                let what =
-                    format!("'+=' cannot add {} to {}", second.describe(), first.describe());
+                let what = format!("'+=' cannot add {} to {}", second.describe(), first.describe());
                 return Err(self.lexer.complaint(at, what, "join strings or lists, or use '='"));
             }
         };

@@ -76,7 +76,10 @@ fn every_bad_value_names_the_key_and_what_to_try() {
         ("memory = 'lots'", "a.cfg:3:10: memory: 'lots' is not a number"),
         ("memory = [1]", "a.cfg:3:10: memory: expected a number, found a list"),
         ("memory = 64\nmaxmem = 32", "a.cfg:4:10: maxmem: 32 MiB is less than memory = 64"),
-        ("vcpus = 2", "a.cfg:3:9: vcpus: 2 vCPUs, but this release runs guests with one; write vcpus = 1"),
+        (
+            "vcpus = 2",
+            "a.cfg:3:9: vcpus: 2 vCPUs, but this release runs guests with one; write vcpus = 1",
+        ),
         ("maxvcpus = 4", "a.cfg:3:12: maxvcpus: 4 vCPUs"),
         ("name = '17'", "a.cfg:3:8: name: the name '17' is all digits"),
         ("name = 17", "a.cfg:3:8: name: the number 17 would be taken for a domain id"),
@@ -126,8 +129,8 @@ fn a_repeated_key_warns_and_the_last_value_counts() {
 
 #[test]
 fn overrides_win_and_need_no_quotes() {
-    let overrides = ["memory=64", "name=other", "extra=\"lab=3\"", "on_crash=preserve"]
-        .map(String::from);
+    let overrides =
+        ["memory=64", "name=other", "extra=\"lab=3\"", "on_crash=preserve"].map(String::from);
     let config = read_config("a.cfg", BASE.as_bytes(), &overrides).unwrap().config;
     assert_eq!((config.memory_mib, config.name.as_str()), (64, "other"));
     assert_eq!((config.cmdline.as_str(), config.end.on_crash), ("lab=3", Action::Preserve));

@@ -15,8 +15,8 @@ mod tests;
 pub use last_words::LastWords;
 pub use scrollback::Scrollback;
 
-use crate::client::{Access, ForeignMemory, Hypervisor};
 use crate::builder::Channel;
+use crate::client::{Access, ForeignMemory, Hypervisor};
 use crate::error::ToolError;
 use alloc::collections::VecDeque;
 use hypercall_abi::io::console as layout;

@@ -180,10 +180,7 @@ fn rename_restart_keeps_the_old_domain_under_another_name() {
     let second = stack.find("a").unwrap();
     assert_eq!(stack.find("a-ended-1"), Ok(first));
     assert_ne!(first, second);
-    assert_ne!(
-        stack.row(first).unwrap().info.handle,
-        stack.row(second).unwrap().info.handle
-    );
+    assert_ne!(stack.row(first).unwrap().info.handle, stack.row(second).unwrap().info.handle);
     stack.destroy(first).unwrap();
     stack.destroy(second).unwrap();
     assert_eq!(fake.counts(), before);

@@ -208,14 +208,14 @@ fn decode_two(opcode: u8, instruction: &mut Instruction<'_>) -> Result<PrivOp, D
     })
 }
 
-/// Only two instructions of this opcode are emulated, and neither takes a size or repeat prefix.
+/// Only two instructions of this opcode are emulated; XSETBV takes no size or repeat prefix.
 fn decode_group_7(instruction: &mut Instruction<'_>) -> Result<PrivOp, DecodeError> {
     let byte = instruction.byte()?;
     let prefixes = instruction.prefixes;
     let is_plain = !prefixes.has_operand_size && prefixes.repeat.is_none();
     match byte {
         0xd1 if is_plain => Ok(PrivOp::Xsetbv),
-        0xf9 if is_plain => Ok(PrivOp::Rdtscp),
+        0xf9 => Ok(PrivOp::Rdtscp),
         _ => Err(DecodeError::Unknown),
     }
 }

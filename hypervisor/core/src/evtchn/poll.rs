@@ -7,10 +7,10 @@
 
 use alloc::vec::Vec;
 
-use hypercall_abi::{Errno, EvtchnPort, VcpuId};
+use hypercall_abi::{sched, Errno, EvtchnPort, VcpuId};
 
 /// Most ports one call may name.
-pub const MAX_POLL_PORTS: usize = 128;
+pub const MAX_POLL_PORTS: usize = sched::MAX_POLL_PORTS as usize;
 
 /// Why a poll was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! is checked afterwards, by the image.
 
 use hypercall_abi::grant::gtf;
-use hypercall_abi::{DomId, GrantRef, Mfn};
+use hypercall_abi::{DomId, Mfn};
 
 use super::map::{Access, Usage};
 use super::GrantError;
@@ -15,21 +15,30 @@ use super::GrantError;
 /// Attempts before a granter that keeps changing an entry is given up on.
 const ATTEMPTS: u32 = 5;
 
-/// The shared frames of one granter. References passed in are within the table.
+/// Where an entry lies: entry `index` of a shared frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryPlace {
+    /// A frame of the granter's table.
+    pub frame: Mfn,
+    /// Which entry of it, below 512.
+    pub index: usize,
+}
+
+/// Access to shared entries; each operation is one atomic access.
 pub trait SharedEntries {
-    /// Reads flags (low half) and domain (high half) in one access.
-    fn load(&self, gref: GrantRef) -> u32;
+    /// Reads flags (low half) and domain (high half).
+    fn load(&self, at: EntryPlace) -> u32;
     /// Replaces flags and domain if they are still `old`.
     ///
     /// # Errors
     /// What was there instead.
-    fn compare_exchange(&self, gref: GrantRef, old: u32, new: u32) -> Result<(), u32>;
+    fn compare_exchange(&self, at: EntryPlace, old: u32, new: u32) -> Result<(), u32>;
     /// Reads the frame number.
-    fn frame(&self, gref: GrantRef) -> u32;
-    /// Clears `mask` in the flags, atomically, and is a full barrier.
-    fn clear_flags(&self, gref: GrantRef, mask: u16);
+    fn frame(&self, at: EntryPlace) -> u32;
+    /// Clears `mask` in the flags; a full barrier.
+    fn clear_flags(&self, at: EntryPlace, mask: u16);
     /// Writes a whole entry; only for entries that are not in use.
-    fn store(&self, gref: GrantRef, header: u32, frame: u32);
+    fn store(&self, at: EntryPlace, header: u32, frame: u32);
 }
 
 /// Sets the in-use bits of an entry if it permits the use.
@@ -38,15 +47,15 @@ pub trait SharedEntries {
 /// `NotPermitted`, `Unstable`; the entry is then as the granter left it.
 pub(super) fn mark_in_use<E: SharedEntries>(
     entries: &E,
-    gref: GrantRef,
+    at: EntryPlace,
     mapper: DomId,
     access: Access,
     usage: Usage,
 ) -> Result<(), GrantError> {
-    let mut header = entries.load(gref);
+    let mut header = entries.load(at);
     for _ in 0..ATTEMPTS {
         let marked = judge(header, mapper, access, usage)?;
-        match entries.compare_exchange(gref, header, marked) {
+        match entries.compare_exchange(at, header, marked) {
             Ok(()) => return Ok(()),
             Err(now) => header = now,
         }
@@ -72,9 +81,4 @@ fn judge(header: u32, mapper: DomId, access: Access, usage: Usage) -> Result<u32
         Access::ReadWrite => gtf::READING | gtf::WRITING,
     };
     Ok(header | u32::from(in_use))
-}
-
-/// The frame of an entry that was just marked.
-pub(super) fn frame_of<E: SharedEntries>(entries: &E, gref: GrantRef) -> Mfn {
-    Mfn::new(u64::from(entries.frame(gref)))
 }

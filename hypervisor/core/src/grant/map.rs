@@ -106,6 +106,8 @@ pub struct Mapping {
     pub frame: Mfn,
     /// Read only or not.
     pub access: Access,
+    /// The address of an unmap is that of the page-table entry, as it was when mapping.
+    pub contains_pte: bool,
     /// Kinds that are still mapped.
     pub kinds: MapKinds,
 }

@@ -31,7 +31,7 @@ use hypercall_abi::grant::gntst;
 use hypercall_abi::Errno;
 
 pub use copy::{CopyPlan, CopySide};
-pub use entry::SharedEntries;
+pub use entry::{EntryPlace, SharedEntries};
 pub use map::{Access, MapKinds, MapRequest, Mapping, Usage};
 pub use maptrack::{BudgetSpent, Maptrack, Removed, HANDLES_PER_FRAME};
 pub use table::{check_version, GrantTable, Released};

@@ -9,13 +9,10 @@ use alloc::vec::Vec;
 use hypercall_abi::grant::{gtf, V1_ENTRIES_PER_PAGE};
 use hypercall_abi::{DomId, GrantRef, Mfn};
 
-use super::entry::{frame_of, mark_in_use, SharedEntries};
+use super::entry::{mark_in_use, EntryPlace, SharedEntries};
 use super::map::{Access, MapKinds, Usage};
 use super::pins::ActiveEntries;
 use super::{GrantError, VersionError};
-
-/// Bytes of an entry of version 1.
-const ENTRY_BYTES: usize = 8;
 
 /// The grant table of one domain.
 #[derive(Debug)]
@@ -48,10 +45,15 @@ pub fn check_version(version: u32) -> Result<(), VersionError> {
 }
 
 impl GrantTable {
-    /// An empty table that may grow to `max_frames` frames.
-    #[must_use]
-    pub const fn new(max_frames: u32) -> Self {
-        Self { frames: Vec::new(), max_frames, active: ActiveEntries::new(), pinned: 0 }
+    /// A table of one zeroed frame that may grow to `max_frames`.
+    ///
+    /// # Errors
+    /// `TableLimit` if not even one is allowed, `NoMemory`.
+    pub fn new(first: Mfn, max_frames: u32) -> Result<Self, GrantError> {
+        let mut table =
+            Self { frames: Vec::new(), max_frames, active: ActiveEntries::new(), pinned: 0 };
+        table.add_frame(first)?;
+        Ok(table)
     }
 
     /// Frames of the shared table at present.
@@ -78,12 +80,12 @@ impl GrantTable {
         self.pinned
     }
 
-    /// Where an entry lies: the shared frame and the byte offset in it.
+    /// Where an entry lies, if the table has it.
     #[inline]
     #[must_use]
-    pub fn locate(&self, gref: GrantRef) -> Option<(Mfn, usize)> {
+    pub fn locate(&self, gref: GrantRef) -> Option<EntryPlace> {
         let frame = *self.frames.get((gref.get() / V1_ENTRIES_PER_PAGE) as usize)?;
-        Some((frame, (gref.get() % V1_ENTRIES_PER_PAGE) as usize * ENTRY_BYTES))
+        Some(EntryPlace { frame, index: (gref.get() % V1_ENTRIES_PER_PAGE) as usize })
     }
 
     /// How many frames must be added before the table has `wanted` ones.
@@ -132,9 +134,7 @@ impl GrantTable {
         access: Access,
         usage: Usage,
     ) -> Result<Mfn, GrantError> {
-        if gref.get() >= self.entries() {
-            return Err(GrantError::BadRef);
-        }
+        let at = self.locate(gref).ok_or(GrantError::BadRef)?;
         let active = self.active.get_or_create(gref)?;
         let was_pinned = active.is_pinned();
         if was_pinned && active.mapper != mapper {
@@ -145,10 +145,10 @@ impl GrantTable {
         // The shared word is asked again only when the use adds a right that no use has yet.
         let is_first_writer = access == Access::ReadWrite && !active.has_writer();
         if !was_pinned || is_first_writer {
-            mark_in_use(entries, gref, mapper, access, usage)?;
+            mark_in_use(entries, at, mapper, access, usage)?;
         }
         if !was_pinned {
-            pinned.frame = frame_of(entries, gref).get() as u32;
+            pinned.frame = entries.frame(at);
             pinned.mapper = mapper;
             self.pinned += 1;
         }
@@ -166,7 +166,7 @@ impl GrantTable {
         access: Access,
         kinds: MapKinds,
     ) -> Released {
-        let is_shared = gref.get() < self.entries();
+        let place = self.locate(gref);
         let Some(active) = self.active.get_mut(gref).filter(|active| active.is_pinned()) else {
             debug_assert!(false, "release of an entry that is not in use");
             return Released::Idle;
@@ -185,8 +185,8 @@ impl GrantTable {
             ended |= gtf::READING;
             self.pinned -= 1;
         }
-        if ended != 0 && is_shared {
-            entries.clear_flags(gref, ended);
+        if let Some(at) = place.filter(|_| ended != 0) {
+            entries.clear_flags(at, ended);
         }
         if is_idle {
             Released::Idle
@@ -205,19 +205,18 @@ impl GrantTable {
         a: GrantRef,
         b: GrantRef,
     ) -> Result<(), GrantError> {
-        if a.get() >= self.entries() || b.get() >= self.entries() {
-            return Err(GrantError::BadRef);
-        }
+        let at_a = self.locate(a).ok_or(GrantError::BadRef)?;
+        let at_b = self.locate(b).ok_or(GrantError::BadRef)?;
         if a == b {
             return Ok(());
         }
         if self.active.get(a).is_pinned() || self.active.get(b).is_pinned() {
             return Err(GrantError::Busy);
         }
-        let (a_header, a_frame) = (entries.load(a), entries.frame(a));
-        let (b_header, b_frame) = (entries.load(b), entries.frame(b));
-        entries.store(a, b_header, b_frame);
-        entries.store(b, a_header, a_frame);
+        let (header_a, frame_a) = (entries.load(at_a), entries.frame(at_a));
+        let (header_b, frame_b) = (entries.load(at_b), entries.frame(at_b));
+        entries.store(at_a, header_b, frame_b);
+        entries.store(at_b, header_a, frame_a);
         Ok(())
     }
 }

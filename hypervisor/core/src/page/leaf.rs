@@ -20,7 +20,7 @@ use super::types::{PageType, ENTRIES};
 
 impl<H: PageHost> PageTables<'_, H> {
     /// Takes the references a present leaf entry needs, and returns the value to store for it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn acquire_leaf(&self, page_owner: DomId, entry: Entry) -> Result<Entry, PageError> {
         let suspect =
             if self.host.nx_supported() { Entry::CACHE } else { Entry::CACHE | Entry::NX };
@@ -32,7 +32,7 @@ impl<H: PageHost> PageTables<'_, H> {
 
     /// The frame is `page_owner`'s memory, and plain memory already if a writable mapping is
     /// asked for. `false` says nothing: the cold path looks again from the start.
-    #[inline]
+    #[inline(always)]
     fn acquire_usual_leaf(&self, page_owner: DomId, entry: Entry) -> bool {
         let mfn = entry.mfn();
         let Some(frame) = lookup(self.host, mfn) else { return false };
@@ -42,14 +42,18 @@ impl<H: PageHost> PageTables<'_, H> {
         // Holes are never live, so no reference can be taken on one.
         let taken =
             if entry.is_writable() { frame.take_writable_fast() } else { frame.take_ref().is_ok() };
-        if taken && frame.owner() != page_owner {
-            self.release_frame(frame, mfn, entry);
-            return false;
-        }
-        taken
+        taken && (frame.owner() == page_owner || self.give_back(entry))
+    }
+
+    /// The frame changed hands between the look and the reference.
+    #[cold]
+    fn give_back(&self, entry: Entry) -> bool {
+        self.release_leaf(entry);
+        false
     }
 
     #[cold]
+    #[inline(never)]
     fn acquire_unusual_leaf(&self, page_owner: DomId, entry: Entry) -> Result<Entry, PageError> {
         if entry.has_any(Entry::CACHE) && !self.host.has_device_rights(self.owner) {
             return Err(PageError::BadFlags);
@@ -125,7 +129,7 @@ impl<H: PageHost> PageTables<'_, H> {
     }
 
     /// Drops the references a leaf entry holds, whoever owns the frame.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release_leaf(&self, entry: Entry) {
         if !entry.is_present() {
             return;
@@ -133,18 +137,14 @@ impl<H: PageHost> PageTables<'_, H> {
         let mfn = entry.mfn();
         if let Some(frame) = lookup(self.host, mfn) {
             // A mapped frame of memory is live; what is not live is a hole.
-            if frame.state().is_live() {
-                self.release_frame(frame, mfn, entry);
+            if !frame.state().is_live() {
+                return;
             }
-        }
-    }
-
-    #[inline]
-    fn release_frame(&self, frame: &FrameInfo, mfn: Mfn, entry: Entry) {
-        if entry.is_writable() {
-            drop_typed(self.host, frame, mfn);
-        } else {
-            drop_ref(self.host, frame, mfn);
+            if entry.is_writable() {
+                drop_typed(self.host, frame, mfn);
+            } else {
+                drop_ref(self.host, frame, mfn);
+            }
         }
     }
 

@@ -12,7 +12,7 @@
 use hypercall_abi::{DomId, Mfn};
 
 use super::error::{PageError, Progress, Stop};
-use super::host::{lookup_ram, PageHost};
+use super::host::{lookup, lookup_ram, PageHost};
 use super::state::TableDrop;
 use super::types::{Level, PageType};
 use super::walk::{Job, MmuState, Task};
@@ -42,7 +42,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     }
 
     /// The frame every budgeted operation has; see the head of this file.
-    #[inline]
+    #[inline(always)]
     pub(super) fn operate<T>(
         &self,
         mmu: &mut MmuState,
@@ -53,21 +53,27 @@ impl<'a, H: PageHost> PageTables<'a, H> {
             self.settle(mmu, budget)?;
         }
         let result = operation(mmu, budget);
-        if mmu.is_quiet() || matches!(result, Err(Stop::Preempted)) {
-            return result;
-        }
-        self.release_unclaimed(mmu);
-        if *budget > 0 {
-            // What does not fit into the budget stays for the next operation or `settle`.
-            let _ = self.settle(mmu, budget);
+        if !mmu.is_quiet() && !matches!(result, Err(Stop::Preempted)) {
+            self.clean_up(mmu, budget);
         }
         result
+    }
+
+    /// After an operation: what does not fit into the budget stays for the next one or `settle`.
+    #[cold]
+    #[inline(never)]
+    fn clean_up(&self, mmu: &mut MmuState, budget: &mut u32) {
+        self.release_unclaimed(mmu);
+        if *budget > 0 {
+            let _ = self.settle(mmu, budget);
+        }
     }
 
     /// Finishes what earlier operations left to do.
     ///
     /// # Errors
     /// `Preempted` when the budget is used up before the end; at least one unit has been done.
+    #[inline(never)]
     pub fn settle(&self, mmu: &mut MmuState, budget: &mut u32) -> Progress<()> {
         while mmu.has_work() {
             self.step(mmu, budget);
@@ -221,7 +227,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     /// `table` is a validated table of this owner, of this level. Stable under the owner's lock.
     #[inline]
     pub(super) fn is_validated(&self, table: Mfn, page_type: PageType) -> bool {
-        lookup_ram(self.host, table).is_some_and(|frame| {
+        lookup(self.host, table).is_some_and(|frame| {
             frame.state().is_valid_table(page_type) && frame.owner() == self.owner
         })
     }

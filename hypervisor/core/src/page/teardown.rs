@@ -20,30 +20,34 @@ use super::walk::MmuState;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cursor {
     Start,
+    /// At this frame, which is kept on the list by a general reference of the cursor.
     At(Mfn),
     End,
 }
 
 impl<H: PageHost> PageTables<'_, H> {
     /// Drops the pins of the owner's frames and the references of their allocation, one by one.
-    /// `first` is the head of the owner's list of frames, linked by [`super::FrameInfo::next`];
-    /// nobody else adds to or removes from the list until this is done, except that
-    /// `frame_released` unlinks frames.
+    /// `first` reads the head of the owner's list of frames (asked only when the walk over the list
+    /// starts, because finishing earlier work may release frames), which is linked by
+    /// [`super::FrameInfo::next`]; nobody adds to the list any more, and only `frame_released`
+    /// unlinks frames from it.
     ///
     /// # Errors
-    /// `Preempted` when the budget is used up: call again.
+    /// `Preempted` when the budget is used up, or when another CPU is releasing the very frame
+    /// that comes next: call again.
     pub fn relinquish(
         &self,
         mmu: &mut MmuState,
-        first: Option<Mfn>,
+        first: impl FnOnce() -> Option<Mfn>,
         budget: &mut u32,
     ) -> Progress<()> {
         self.settle(mmu, budget)?;
         self.release_unclaimed(mmu);
         if mmu.teardown == Cursor::Start {
-            mmu.teardown = first.map_or(Cursor::End, Cursor::At);
+            mmu.teardown = self.cursor_at(first())?;
         }
         while let Cursor::At(mfn) = mmu.teardown {
+            *budget = budget.saturating_sub(1);
             self.relinquish_frame(mmu, mfn, budget)?;
             if *budget == 0 && mmu.teardown != Cursor::End {
                 return Err(Stop::Preempted);
@@ -52,23 +56,29 @@ impl<H: PageHost> PageTables<'_, H> {
         self.settle(mmu, budget)
     }
 
-    /// Drops the pin and the allocation of one frame. Frames behind it on the list still have
-    /// their allocation, so whatever this releases, the successor stays on the list.
+    /// Drops the pin and the allocation of one frame and moves on. May be repeated for the same
+    /// frame: what has been dropped is not dropped again.
     fn relinquish_frame(&self, mmu: &mut MmuState, mfn: Mfn, budget: &mut u32) -> Progress<()> {
-        self.settle(mmu, budget)?;
-        *budget = budget.saturating_sub(1);
         let Some(frame) = lookup_ram(self.host, mfn) else {
             mmu.teardown = Cursor::End;
             return Ok(());
         };
-        if frame.unpin().is_ok() {
-            self.drop_table(mmu, mfn);
-            // The table is apart before its allocation goes, so that the walk's frame stays ours.
-            return self.settle(mmu, budget);
-        }
-        mmu.teardown = frame.next().map_or(Cursor::End, Cursor::At);
         // Refused for hypervisor content and for what the guest has given up before.
         let _ = refs::release_allocation(self.host, mfn, self.owner);
+        if frame.unpin().is_ok() {
+            self.drop_table(mmu, mfn);
+        }
+        self.settle(mmu, budget)?;
+        mmu.teardown = self.cursor_at(frame.next())?;
+        refs::drop_ref(self.host, frame, mfn);
         Ok(())
+    }
+
+    fn cursor_at(&self, next: Option<Mfn>) -> Progress<Cursor> {
+        let Some(mfn) = next else { return Ok(Cursor::End) };
+        let Some(frame) = lookup_ram(self.host, mfn) else { return Ok(Cursor::End) };
+        // Dead and still on the list: another CPU is about to unlink it.
+        frame.take_ref().map_err(|_| Stop::Preempted)?;
+        Ok(Cursor::At(mfn))
     }
 }

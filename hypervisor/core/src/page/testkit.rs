@@ -127,6 +127,12 @@ impl FrameWorld {
         self.word(mfn, index).set(value);
     }
 
+    /// All of memory, for comparison.
+    #[must_use]
+    pub fn memory(&self) -> Vec<u64> {
+        self.words.iter().map(Cell::get).collect()
+    }
+
     /// At the next compare-exchange, the CPU changes that entry just before.
     pub fn race_next_exchange(&self, table: Mfn, index: usize, value: u64) {
         self.race.set(Some((table, index, value)));
@@ -204,8 +210,9 @@ impl FrameWorld {
     }
 
     fn cache_leaves(&self, table: Mfn, cached: &mut [Cached]) {
-        for index in 0..ENTRIES {
-            let entry = Entry::new(self.peek(table, index));
+        let start = table.get() as usize * ENTRIES;
+        for word in &self.words[start..start + ENTRIES] {
+            let entry = Entry::new(word.get());
             if !entry.is_present() || !entry.is_writable() {
                 continue;
             }
@@ -220,7 +227,10 @@ impl FrameWorld {
         let entry = Entry::new(value);
         let state = self.state(table);
         let is_leaf = state.page_type() == PageType::L1 && state.type_count() > 0;
-        if is_leaf && entry.is_present() && entry.is_writable() && self.is_used_as_table(entry.mfn())
+        if is_leaf
+            && entry.is_present()
+            && entry.is_writable()
+            && self.is_used_as_table(entry.mfn())
         {
             self.punish(format!("entry {index} of leaf table {table} maps a table writable"));
         }

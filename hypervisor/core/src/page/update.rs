@@ -64,6 +64,22 @@ impl<H: PageHost> PageTables<'_, H> {
         update: &EntryUpdate,
         budget: &mut u32,
     ) -> Progress<Updated> {
+        // Nearly all updates are of leaf tables and find nothing left to do by earlier ones.
+        if mmu.is_quiet() && self.check_leaf(update.table, update.index).is_ok() {
+            let EntryUpdate { table, index, value, mode, page_owner } = *update;
+            self.update_leaf(table, index, Entry::new(value), mode, page_owner)?;
+            return Ok(Updated::default());
+        }
+        self.update_any_entry(mmu, update, budget)
+    }
+
+    #[inline(never)]
+    fn update_any_entry(
+        &self,
+        mmu: &mut MmuState,
+        update: &EntryUpdate,
+        budget: &mut u32,
+    ) -> Progress<Updated> {
         self.operate(mmu, budget, |mmu, budget| {
             let EntryUpdate { table, index, value, mode, page_owner } = *update;
             if index >= ENTRIES {
@@ -76,12 +92,11 @@ impl<H: PageHost> PageTables<'_, H> {
             if frame.owner() != self.owner {
                 return Err(PageError::NotOwned.into());
             }
-            let new = Entry::new(value);
-            if state.is_valid_table(PageType::L1) {
-                self.update_leaf(table, index, new, mode, page_owner)?;
-                return Ok(Updated::default());
-            }
             match state.page_type().level() {
+                Some(Level::L1) if state.is_validated() => {
+                    self.update_leaf(table, index, Entry::new(value), mode, page_owner)?;
+                    Ok(Updated::default())
+                }
                 Some(level) if state.is_validated() => {
                     self.update_upper(mmu, level, update, budget)
                 }
@@ -253,6 +268,7 @@ impl<H: PageHost> PageTables<'_, H> {
         self.release_leaf(old);
     }
 
+    #[inline]
     fn check_leaf(&self, table: Mfn, index: usize) -> Result<(), PageError> {
         if index < ENTRIES && self.is_validated(table, PageType::L1) {
             Ok(())

@@ -38,12 +38,14 @@ pub(super) struct Entity {
     pub(super) links: Links,
     pub(super) blocked: bool,
     pub(super) paused: bool,
+    /// Removed by its owner; the record goes when no CPU holds its state any more.
+    pub(super) is_gone: bool,
     /// The last time it stopped, it did so of its own accord with time left.
     pub(super) earned_boost: bool,
     /// What is left of its time slice.
     pub(super) slice_left_ns: u64,
-    /// When it began to wait for its present or latest turn.
-    pub(super) queued_ns: u64,
+    /// Place of its present or latest turn in the order of all turns.
+    pub(super) ticket: u64,
     /// Time run up to the last accounting.
     pub(super) run_ns: u64,
     /// Where it ran last: its caches may still be warm there.
@@ -61,9 +63,10 @@ impl Entity {
             links: Links::default(),
             blocked: false,
             paused: true,
+            is_gone: false,
             earned_boost: false,
             slice_left_ns: 0,
-            queued_ns: 0,
+            ticket: 0,
             run_ns: 0,
             last_cpu: CpuId::new(affinity.trailing_zeros() % super::MAX_CPUS),
             on_cpu: None,
@@ -76,7 +79,7 @@ impl Entity {
     }
 
     pub(super) fn is_runnable(&self) -> bool {
-        !self.blocked && !self.paused
+        !self.blocked && !self.paused && !self.is_gone
     }
 }
 

@@ -126,7 +126,7 @@ pub enum RunState {
 pub enum SchedError {
     /// No vCPU has this number.
     Unknown,
-    /// The vCPU still is on a CPU, or waits for one.
+    /// The vCPU still runs, or may run.
     InUse,
     /// No CPU of the mask exists.
     NoCpu,
@@ -157,7 +157,8 @@ pub trait Policy {
     /// `NoCpu` if no CPU in use is in the mask, `NoMemory`.
     fn add(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, SchedError>;
 
-    /// Removes a vCPU that is paused and off every CPU.
+    /// Removes a vCPU that is paused and does not run; its number is free when its state is off
+    /// every CPU.
     ///
     /// # Errors
     /// `Unknown`, `InUse`.
@@ -173,6 +174,9 @@ pub trait Policy {
         id: SchedId,
         affinity: u64,
     ) -> Result<Option<CpuId>, SchedError>;
+
+    /// Where a vCPU may run.
+    fn affinity(&self, id: SchedId) -> Option<u64>;
 
     /// The vCPU has a reason to run. Returns the CPU to kick: the one that runs it, so that it
     /// notices the reason, or the one that shall.

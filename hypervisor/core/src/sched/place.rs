@@ -3,14 +3,11 @@
 //! Used by the policy. A vCPU that becomes runnable goes to an idle CPU it may use; if there is
 //! none, to the CPU with the least load. A CPU that chooses takes what has waited longest, for
 //! itself or for another CPU. So no CPU idles while a vCPU waits that it may run, and the queues of
-//! all CPUs together behave like one, without the migrations of one.
+//! all CPUs together are first come, first served, even if the CPUs have unequal numbers.
 
 use super::entity::{Class, Entities, Entity, Place};
 use super::queue::{End, Queue};
 use super::{CpuId, SchedId, MAX_CPUS};
-
-/// How much longer a vCPU must have waited for another CPU before it is taken from there.
-const MIGRATION_PENALTY_NS: u64 = 1_000_000;
 
 /// One CPU as the policy sees it.
 #[derive(Clone, Copy, Debug)]
@@ -176,8 +173,7 @@ impl Cpus {
         self.get(cpu)?.queue(class).find(entities, |entity| entity.may_run_on(cpu))
     }
 
-    /// The vCPU of a class that has waited longest for any CPU and that `cpu` may run. One that
-    /// waits for `cpu` itself is preferred to those that came only a little earlier.
+    /// The vCPU of a class that has waited longest, for whichever CPU, and that `cpu` may run.
     pub(super) fn longest_waiting(
         &self,
         entities: &Entities,
@@ -186,11 +182,9 @@ impl Cpus {
     ) -> Option<SchedId> {
         let candidate = |holder: CpuId| {
             let id = self.get(holder)?.queue(class).find(entities, |e| e.may_run_on(cpu))?;
-            let queued_ns = entities.get(id)?.queued_ns;
-            let penalty_ns = if holder == cpu { 0 } else { MIGRATION_PENALTY_NS };
-            Some((queued_ns.saturating_add(penalty_ns), id))
+            Some((entities.get(id)?.ticket, id))
         };
-        let oldest = bits(self.online).filter_map(candidate).min_by_key(|(since_ns, _)| *since_ns);
+        let oldest = bits(self.online).filter_map(candidate).min_by_key(|(ticket, _)| *ticket);
         oldest.map(|(_, id)| id)
     }
 }

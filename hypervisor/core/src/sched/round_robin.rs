@@ -2,7 +2,7 @@
 //!
 //! Each CPU has two FIFO queues. A vCPU that blocked before its slice was used up has shown that it
 //! needs little; when it wakes it goes to the *boosted* queue, preempts a normal vCPU at once and
-//! may run [`BOOST_SLICE_NS`] before it is normal again. Normal vCPUs run [`SLICE_NS`] each; one
+//! may run [`BOOST_SLICE_NS`] before it is normal again. Normal vCPUs run a slice each; one
 //! that was preempted by a boosted one keeps the rest of its slice and its place at the front.
 //!
 //! Why nobody starves: boosted time is a debt of the CPU to its normal vCPUs, paid back by normal
@@ -18,21 +18,26 @@ use super::place::{Cpus, Preference};
 use super::queue::End;
 use super::{Chosen, CpuId, Decision, Policy, RunState, SchedError, SchedId, StopReason, VcpuKey};
 
-/// How long a vCPU may run when others wait.
+/// How long a vCPU may run when others wait, unless [`RoundRobin::set_slice_ns`] says otherwise.
 pub const SLICE_NS: u64 = 10_000_000;
 
 /// How long a vCPU that just woke may run before those that wait longer.
 pub const BOOST_SLICE_NS: u64 = 2_000_000;
 
-/// Most boosted time a CPU can owe. While normal vCPUs wait the debt stays well below; only a
-/// boosted vCPU that ran alone for long reaches it, and then nobody was kept waiting.
-const MAX_BOOST_DEBT_NS: u64 = 2 * SLICE_NS;
+/// The shortest slice: below, switching would take more time than running.
+const MIN_SLICE_NS: u64 = 100_000;
+
+/// Most boosted time a CPU can owe, in slices. While normal vCPUs wait the debt stays well below;
+/// only a boosted vCPU that ran alone for long reaches it, and then nobody was kept waiting.
+const MAX_BOOST_DEBT_SLICES: u64 = 2;
 
 /// The policy; see the module.
 #[derive(Debug)]
 pub struct RoundRobin {
     entities: Entities,
     cpus: Cpus,
+    next_ticket: u64,
+    slice_ns: u64,
 }
 
 impl Default for RoundRobin {
@@ -45,7 +50,16 @@ impl RoundRobin {
     /// No CPUs and no vCPUs.
     #[must_use]
     pub const fn new() -> Self {
-        Self { entities: Entities::new(), cpus: Cpus::new() }
+        Self { entities: Entities::new(), cpus: Cpus::new(), next_ticket: 0, slice_ns: SLICE_NS }
+    }
+
+    /// Sets the length of slices that begin from now on.
+    pub fn set_slice_ns(&mut self, slice_ns: u64) {
+        self.slice_ns = slice_ns.max(MIN_SLICE_NS);
+    }
+
+    fn boost_slice_ns(&self) -> u64 {
+        self.slice_ns.min(BOOST_SLICE_NS)
     }
 
     fn chosen(&self, id: SchedId) -> Option<Chosen> {
@@ -54,6 +68,7 @@ impl RoundRobin {
 
     /// Accounts the time since the last accounting to what runs on `cpu`.
     fn charge(&mut self, now_ns: u64, cpu: CpuId) {
+        let max_debt_ns = self.slice_ns.saturating_mul(MAX_BOOST_DEBT_SLICES);
         let Some(state) = self.cpus.get_mut(cpu) else { return };
         let ran_ns = now_ns.saturating_sub(state.charged_ns);
         state.charged_ns = now_ns;
@@ -61,7 +76,7 @@ impl RoundRobin {
         entity.run_ns += ran_ns;
         entity.slice_left_ns = entity.slice_left_ns.saturating_sub(ran_ns);
         state.boost_debt_ns = if state.runs_boosted {
-            state.boost_debt_ns.saturating_add(ran_ns).min(MAX_BOOST_DEBT_NS)
+            state.boost_debt_ns.saturating_add(ran_ns).min(max_debt_ns)
         } else {
             state.boost_debt_ns.saturating_sub(ran_ns)
         };
@@ -79,7 +94,8 @@ impl RoundRobin {
         let cpu = self.cpus.choose(self.entities.get(id)?, prefer)?;
         self.cpus.push(&mut self.entities, id, (cpu, class), End::Back);
         if let Some(entity) = self.entities.get_mut(id) {
-            entity.queued_ns = now_ns;
+            entity.ticket = self.next_ticket;
+            self.next_ticket += 1;
         }
         self.charge(now_ns, cpu);
         let state = self.cpus.get(cpu)?;
@@ -98,7 +114,7 @@ impl RoundRobin {
         let entity = self.entities.get_mut(id)?;
         let class = if entity.earned_boost { Class::Boosted } else { Class::Normal };
         entity.earned_boost = false;
-        entity.slice_left_ns = SLICE_NS;
+        entity.slice_left_ns = self.slice_ns;
         self.enqueue(now_ns, id, class, Preference::Stay)
     }
 
@@ -117,7 +133,7 @@ impl RoundRobin {
 
     /// Whether boosted vCPUs may still go before the normal ones.
     fn boost_allowed(&self, cpu: CpuId) -> bool {
-        self.cpus.get(cpu).is_some_and(|state| state.boost_debt_ns < SLICE_NS)
+        self.cpus.get(cpu).is_some_and(|state| state.boost_debt_ns < self.slice_ns)
     }
 
     /// How long the running vCPU may go on: `None` is without end, zero is not at all.
@@ -134,7 +150,7 @@ impl RoundRobin {
         }
         if state.runs_boosted {
             let ran_ns = now_ns.saturating_sub(state.since_ns);
-            return Some(BOOST_SLICE_NS.saturating_sub(ran_ns).min(entity.slice_left_ns));
+            return Some(self.boost_slice_ns().saturating_sub(ran_ns).min(entity.slice_left_ns));
         }
         let preempted = boosted_waits && self.boost_allowed(cpu);
         Some(if preempted { 0 } else { entity.slice_left_ns })
@@ -150,13 +166,13 @@ impl RoundRobin {
             return None;
         }
         if entity.slice_left_ns == 0 {
-            entity.slice_left_ns = SLICE_NS;
+            entity.slice_left_ns = self.slice_ns;
             return self.enqueue(now_ns, id, Class::Normal, Preference::Rotate);
         }
         if was_boosted || entity.affinity & cpu.bit() == 0 {
             return self.enqueue(now_ns, id, Class::Normal, Preference::Stay);
         }
-        // It keeps its time of arrival too: its turn is not over.
+        // It keeps its ticket too: its turn is not over.
         self.cpus.push(&mut self.entities, id, (cpu, Class::Normal), End::Front);
         None
     }
@@ -210,11 +226,14 @@ impl Policy for RoundRobin {
     }
 
     fn remove(&mut self, id: SchedId) -> Result<(), SchedError> {
-        let entity = self.entities.get(id).ok_or(SchedError::Unknown)?;
-        if entity.place != Place::Away || entity.on_cpu.is_some() || !entity.paused {
+        let entity = self.entities.get_mut(id).ok_or(SchedError::Unknown)?;
+        if entity.place != Place::Away || !entity.paused {
             return Err(SchedError::InUse);
         }
-        self.entities.remove(id);
+        entity.is_gone = true;
+        if entity.on_cpu.is_none() {
+            self.entities.remove(id);
+        }
         Ok(())
     }
 
@@ -237,6 +256,10 @@ impl Policy for RoundRobin {
             Place::Running(cpu) => Ok((affinity & cpu.bit() == 0).then_some(cpu)),
             Place::Away => Ok(None),
         }
+    }
+
+    fn affinity(&self, id: SchedId) -> Option<u64> {
+        self.entities.get(id).map(|entity| entity.affinity)
     }
 
     fn wake(&mut self, now_ns: u64, id: SchedId) -> Option<CpuId> {
@@ -280,7 +303,7 @@ impl Policy for RoundRobin {
             }
             StopReason::Yielded if entity.is_runnable() => {
                 entity.earned_boost = false;
-                entity.slice_left_ns = SLICE_NS;
+                entity.slice_left_ns = self.slice_ns;
                 self.enqueue(now_ns, id, Class::Normal, Preference::Stay)
                     .filter(|kick| *kick != cpu)
             }
@@ -311,6 +334,10 @@ impl Policy for RoundRobin {
         let id = self.cpus.get_mut(cpu)?.leaving.take()?;
         let entity = self.entities.get_mut(id)?;
         entity.on_cpu = None;
+        if entity.is_gone {
+            self.entities.remove(id);
+            return None;
+        }
         let Place::Queued(waits_for, class) = entity.place else { return None };
         // A CPU that went idle while the state was here could not take the vCPU then.
         let is_contested = self.cpus.get(waits_for)?.load() > 1;

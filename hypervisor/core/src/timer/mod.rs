@@ -12,7 +12,7 @@
 
 use alloc::vec::Vec;
 
-/// A key of a [`TimerQueue`]: equal keys have equal indices, different keys different ones.
+/// A key of a [`TimerQueue`]. Keys with the same index are the same timer.
 pub trait TimerKey: Copy {
     /// A small number, below what was passed to [`TimerQueue::reserve`].
     fn index(self) -> usize;
@@ -90,15 +90,17 @@ impl<K: TimerKey> TimerQueue<K> {
     /// `NoRoom` if the key is beyond what was reserved.
     pub fn arm(&mut self, key: K, deadline_ns: u64) -> Result<(), NoRoom> {
         let place = *self.places.get(key.index()).ok_or(NoRoom)?;
+        let armed = Armed { deadline_ns, key };
         let at = match (place as usize).checked_sub(1) {
             Some(at) => at,
             None => {
-                self.heap.push(Armed { deadline_ns, key });
+                self.heap.push(armed);
                 self.heap.len() - 1
             }
         };
-        if let Some(armed) = self.heap.get_mut(at) {
-            armed.deadline_ns = deadline_ns;
+        // The key too: what it carries beside its index may differ from last time.
+        if let Some(slot) = self.heap.get_mut(at) {
+            *slot = armed;
         }
         self.settle(at);
         Ok(())

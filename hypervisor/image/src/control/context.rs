@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use hv_core::page::{PageTables, Stop};
+use hv_core::trap::{Callbacks, Handler};
 use hv_machine::guest;
 use hv_machine::GuestRegs;
 use hypercall_abi::addr::{is_canonical, GuestVa, Mfn};
@@ -38,7 +39,7 @@ const PER_FRAME: u64 = 512;
 /// # Errors
 /// `EFAULT`, `ENOMEM`.
 pub fn read(at: u64) -> Result<Box<VcpuGuestContext>, Errno> {
-    let mut context = VcpuGuestContext::new_box_zeroed().map_err(|_| Errno::ENOMEM)?;
+    let mut context = <VcpuGuestContext as FromZeros>::new_box_zeroed().map_err(|_| Errno::ENOMEM)?;
     guest::copy_in_bytes(context.as_mut_bytes(), GuestVa::new(at)).map_err(|_| Errno::EFAULT)?;
     Ok(context)
 }
@@ -153,6 +154,26 @@ fn check_same_tables(vcpu: &Vcpu, context: &VcpuGuestContext) -> Result<(), Errn
     }
 }
 
+fn set_callbacks(state: &mut VcpuState, context: &VcpuGuestContext) {
+    let masks = |flag| context.flags.contains(flag);
+    let callbacks = &mut state.callbacks;
+    callbacks.event = Handler::new(context.event_callback_eip, true);
+    callbacks.failsafe =
+        Handler::new(context.failsafe_callback_eip, masks(Vgcf::FAILSAFE_DISABLES_EVENTS));
+    callbacks.syscall =
+        Handler::new(context.syscall_callback_eip, masks(Vgcf::SYSCALL_DISABLES_EVENTS));
+}
+
+fn fill_callbacks(context: &mut VcpuGuestContext, callbacks: &Callbacks) {
+    let address = |handler: Option<Handler>| handler.map_or(0, Handler::address);
+    let masks = |handler: Option<Handler>| handler.is_some_and(Handler::masks_events);
+    context.event_callback_eip = address(callbacks.event);
+    context.failsafe_callback_eip = address(callbacks.failsafe);
+    context.syscall_callback_eip = address(callbacks.syscall);
+    context.flags.set(Vgcf::FAILSAFE_DISABLES_EVENTS, masks(callbacks.failsafe));
+    context.flags.set(Vgcf::SYSCALL_DISABLES_EVENTS, masks(callbacks.syscall));
+}
+
 fn set_registers(state: &mut VcpuState, context: &VcpuGuestContext) -> Result<(), Errno> {
     state.traps.load(&context.trap_ctxt)?;
     let user = &context.user_regs;
@@ -182,7 +203,7 @@ fn set_registers(state: &mut VcpuState, context: &VcpuGuestContext) -> Result<()
     };
     state.iopl = (user.rflags >> 12 & 3) as u8;
     state.kernel_mode = context.flags.contains(Vgcf::IN_KERNEL);
-    state.callbacks.set_from_context(context);
+    set_callbacks(state, context);
     state.kernel_ss = context.kernel_ss | 3;
     state.kernel_sp = context.kernel_sp;
     state.segments.ds = user.ds;
@@ -197,7 +218,7 @@ fn set_registers(state: &mut VcpuState, context: &VcpuGuestContext) -> Result<()
     state.cr2 = cr2;
     state.cr4 = trap::privop::guest_cr4(cr4);
     if context.flags.contains(Vgcf::I387_VALID) {
-        state.fpu.load_fxsave(&context.fpu_ctxt);
+        state.fpu.set_legacy(&context.fpu_ctxt);
         state.fpu_used = true;
     } else {
         state.fpu.reset();
@@ -341,7 +362,7 @@ pub fn drop_all(dom: &Domain) {
 }
 
 fn fill(dom: &Domain, vcpu: &Vcpu) -> Result<Box<VcpuGuestContext>, Errno> {
-    let mut context = VcpuGuestContext::new_box_zeroed().map_err(|_| Errno::ENOMEM)?;
+    let mut context = <VcpuGuestContext as FromZeros>::new_box_zeroed().map_err(|_| Errno::ENOMEM)?;
     let state = vcpu.state.lock();
     fill_registers(&mut context, &state);
     for (vector, entry) in context.trap_ctxt.iter_mut().enumerate() {
@@ -351,7 +372,8 @@ fn fill(dom: &Domain, vcpu: &Vcpu) -> Result<Box<VcpuGuestContext>, Errno> {
     context.flags.set(Vgcf::IN_KERNEL, state.kernel_mode);
     context.flags.set(Vgcf::I387_VALID, state.fpu_used);
     if state.fpu_used {
-        state.fpu.store_fxsave(&mut context.fpu_ctxt);
+        let (legacy, _) = state.fpu.bytes().split_at(context.fpu_ctxt.len());
+        context.fpu_ctxt.copy_from_slice(legacy);
     }
     context.ldt_base = state.ldt_base;
     context.ldt_ents = u64::from(state.ldt_ents);
@@ -368,7 +390,7 @@ fn fill(dom: &Domain, vcpu: &Vcpu) -> Result<Box<VcpuGuestContext>, Errno> {
             *slot = state.debug.get(register as u64, true).unwrap_or(0);
         }
     }
-    state.callbacks.store_to_context(&mut context);
+    fill_callbacks(&mut context, &state.callbacks);
     context.vm_assist = dom.vm_assist.load(core::sync::atomic::Ordering::SeqCst);
     context.fs_base = state.segments.fs_base;
     context.gs_base_kernel = state.segments.gs_base_kernel;
@@ -396,11 +418,10 @@ pub fn get_ext(dom: &DomainRef, op: &mut XenDomctl) -> CmdResult {
     let vcpu = dom.vcpu(ext.vcpu).ok_or(Errno::ESRCH)?;
     let callbacks = vcpu.state.lock().callbacks;
     ext.size = core::mem::size_of::<ExtVcpuContext>() as u32;
-    ext.syscall32_callback_eip = callbacks.syscall32.map_or(0, |handler| handler.address());
-    ext.sysenter_callback_eip = callbacks.sysenter.map_or(0, |handler| handler.address());
-    let masks = |handler: Option<hv_core::trap::Handler>| {
-        u8::from(handler.is_some_and(hv_core::trap::Handler::masks_events))
-    };
+    let address = |handler: Option<Handler>| handler.map_or(0, Handler::address);
+    ext.syscall32_callback_eip = address(callbacks.syscall32);
+    ext.sysenter_callback_eip = address(callbacks.sysenter);
+    let masks = |handler: Option<Handler>| u8::from(handler.is_some_and(Handler::masks_events));
     ext.syscall32_disables_events = masks(callbacks.syscall32);
     ext.sysenter_disables_events = masks(callbacks.sysenter);
     op.set_payload(&ext);
@@ -420,7 +441,7 @@ pub fn set_ext(dom: &DomainRef, op: &XenDomctl) -> CmdResult {
     }
     lifecycle::pause(dom);
     let mut state = vcpu.state.lock();
-    let handler = hv_core::trap::Handler::new;
+    let handler = Handler::new;
     let masks = ext.syscall32_disables_events & 1 != 0;
     state.callbacks.syscall32 = handler(ext.syscall32_callback_eip, masks);
     let masks = ext.sysenter_disables_events & 1 != 0;

@@ -88,8 +88,8 @@ fn frames(dom: &Domain) -> Stage {
     let tables = PageTables::new(&Host, dom.id, dom.id);
     let mut budget = BUDGET;
     let mut mmu = dom.mmu.lock();
-    let first = dom.pages.lock().list.head();
-    match tables.relinquish(&mut mmu, first, &mut budget) {
+    let head = || dom.pages.lock().list.head();
+    match tables.relinquish(&mut mmu, head, &mut budget) {
         Ok(()) => {
             drop(mmu);
             finish(dom);

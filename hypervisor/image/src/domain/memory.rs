@@ -10,8 +10,8 @@ use hypercall_abi::errno::Errno;
 use hypercall_abi::ids::DomId;
 
 use super::{table, Domain};
-use crate::exit;
 use crate::host::Host;
+use crate::{exit, switch};
 
 /// Largest power of two of frames the allocator hands out at once.
 pub const MAX_ORDER: u32 = 18;
@@ -53,7 +53,7 @@ pub fn flush_stale(mfn: Mfn) {
     if stamp == 0 {
         return;
     }
-    let stale = tlb::filter(tlb::guest_cpus(), stamp);
+    let stale = tlb::filter(switch::guest_cpus(), stamp);
     if stale != 0 {
         tlb::flush_cpus(stale, tlb::Flush::All);
     }

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hv_core::trap::{Callbacks, TrapTable};
 use hv_machine::cpu::FpuArea;
 use hv_machine::segments::SegState;
+use hv_core::msr::MsrState;
 use hv_core::sched::SchedId;
 use hv_core::trap::DebugRegs;
 use hv_machine::sync::{Mutex, Once};
@@ -62,6 +63,10 @@ pub struct VcpuState {
     pub cr2: u64,
     /// Bits of CR4 the guest owns.
     pub cr4: u64,
+    /// Model-specific registers that are state of the vCPU.
+    pub msrs: MsrState,
+    /// XCR0, 0 while the guest has never set it.
+    pub xcr0: u64,
     /// Debug registers.
     pub debug: DebugRegs,
     /// Virtual I/O privilege level.
@@ -177,11 +182,13 @@ impl VcpuState {
             ldt_ents: 0,
             ldt_pages: [None; 16],
             segments: SegState::default(),
-            fpu: FpuArea::new_boxed(),
+            fpu: Box::new(FpuArea::new()),
             fpu_used: false,
             ts: false,
             cr2: 0,
             cr4: 0,
+            msrs: MsrState::default(),
+            xcr0: 0,
             debug: DebugRegs::default(),
             iopl: 0,
             iobitmap: (0, 0),

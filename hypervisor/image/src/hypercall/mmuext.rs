@@ -120,10 +120,23 @@ fn new_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> End {
     let end = switch_root(here, mfn, old, budget, |state| state.root = Some(mfn));
     if matches!(end, End::Finished) {
         context::drop_ldt_pages(here.dom(), &mut here.vcpu().state.lock());
-        desc::ldt_unmap_pages();
+        desc::ldt_clear();
+        desc::ldt_set(here.vcpu().state.lock().ldt_ents);
         cpu::load_guest_root(mfn);
     }
     end
+}
+
+/// Loads a root for the guest's own `mov cr3`; false when it cannot be one.
+pub fn load_root(here: &Here, mfn: Mfn) -> bool {
+    loop {
+        let mut budget = BUDGET;
+        match new_baseptr(here, mfn, &mut budget) {
+            End::Finished => return true,
+            End::Failed(_) => return false,
+            End::Preempted => tlb::service(),
+        }
+    }
 }
 
 /// The user's root; 0 for none. It is not loaded before the guest goes to user mode.

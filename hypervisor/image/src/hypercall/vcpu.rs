@@ -1,7 +1,7 @@
 //! `vcpu_op`: a domain's control over its own vCPUs.
 
 use core::sync::atomic::Ordering;
-use hv_core::page::PageType;
+use hv_core::page;
 use hv_machine::{directmap, time};
 use hypercall_abi::addr::{guest_range, Mfn};
 use hypercall_abi::errno::Errno;
@@ -146,8 +146,9 @@ fn register_info(call: &Call<'_>, vcpu: &Vcpu, arg: u64) -> Result<(), Errno> {
     if old != dom.shared_info || (!own && vcpu.has(flag::UP)) {
         return Err(Errno::EINVAL);
     }
-    let host = Host::new();
-    host.get_page_and_type(place.mfn, dom.id, PageType::Writable).map_err(|_| Errno::EINVAL)?;
+    let held = page::get_writable(&Host, place.mfn, dom.id).map_err(|_| Errno::EINVAL)?;
+    // The vCPU keeps the reference until its domain dies.
+    let _ = held.into_raw();
     move_info((old, old_offset), (place.mfn, place.offset as usize));
     vcpu.info.store(place.mfn.maddr() | u64::from(place.offset), Ordering::Release);
     if own {

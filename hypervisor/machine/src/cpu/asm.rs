@@ -80,15 +80,6 @@ pub(crate) unsafe fn write_cr0(cr0: u64) {
     unsafe { asm!("mov cr0, {}", in(reg) cr0, options(nostack, preserves_flags)) };
 }
 
-/// CR4.
-#[inline]
-pub(crate) fn read_cr4() -> u64 {
-    let cr4;
-    // SAFETY: reading a control register has no effect.
-    unsafe { asm!("mov {}, cr4", out(reg) cr4, options(nomem, nostack, preserves_flags)) };
-    cr4
-}
-
 /// Writes CR4.
 ///
 /// # Safety

@@ -32,7 +32,11 @@ pub fn host_xcr0() -> u64 {
         let [low, _, largest, high] = asm::cpuid(0xd, 0);
         let known = (u64::from(high) << 32 | u64::from(low)) & KNOWN;
         // Without AVX-512 the area is always large enough.
-        if largest as usize <= AREA { known } else { known & 0b111 }
+        if largest as usize <= AREA {
+            known
+        } else {
+            known & 0b111
+        }
     })
 }
 

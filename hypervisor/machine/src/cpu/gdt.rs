@@ -95,10 +95,8 @@ pub(crate) fn build(cpu: CpuId, window_table: Table, reserved: Table, zero: Tabl
     for page in 0..window::GDT_GUEST_PAGES {
         window_table.set(window::GDT + page, zero.maddr() | Rights::Read.bits());
     }
-    window_table.set(
-        window::GDT + window::GDT_GUEST_PAGES,
-        reserved.maddr() | Rights::Write.bits(),
-    );
+    window_table
+        .set(window::GDT + window::GDT_GUEST_PAGES, reserved.maddr() | Rights::Write.bits());
     let flat = [
         (0xe008, CODE64_RING0),
         (0xe010, DATA_RING0),

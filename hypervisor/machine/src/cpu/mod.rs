@@ -7,7 +7,7 @@ pub(crate) mod asm;
 mod debugreg;
 mod features;
 mod fpu;
-pub(crate) mod gdt;
+pub mod gdt;
 mod msr;
 mod port;
 pub mod segments;
@@ -15,7 +15,7 @@ pub(crate) mod smap;
 pub(crate) mod start;
 
 pub use asm_reexport::{cpuid, rdtsc, wbinvd};
-pub use debugreg::{clear_debug_regs, take_dr6, load_debug_regs};
+pub use debugreg::{clear_debug_regs, load_debug_regs, take_dr6};
 pub use features::{features, Features};
 pub use fpu::{host_xcr0, xsetbv, FpuArea};
 pub use msr::{rdmsr_safe, wrmsr_safe};

@@ -7,7 +7,7 @@
 use core::arch::asm;
 
 macro_rules! port_access {
-    ($in_fn:ident, $out_fn:ident, $ty:ty, $reg:literal, $bits:literal) => {
+    ($in_fn:ident, $out_fn:ident, $ty:ty, $reg:tt, $bits:literal) => {
         #[doc = concat!("Reads ", $bits, " bits.")]
         #[must_use]
         pub fn $in_fn(port: u16) -> $ty {

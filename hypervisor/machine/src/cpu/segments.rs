@@ -132,7 +132,11 @@ pub fn load(state: &SegState, kernel_mode: bool) -> Result<(), ()> {
     write_base(MSR_FS_BASE, state.fs_base);
     write_base(MSR_GS_BASE, present);
     write_base(MSR_KERNEL_GS_BASE, other);
-    if loaded == [true; 4] { Ok(()) } else { Err(()) }
+    if loaded == [true; 4] {
+        Ok(())
+    } else {
+        Err(())
+    }
 }
 
 /// Sets the base of FS.

@@ -44,7 +44,7 @@ hv_exit_to_guest:
 3:
     hv_load_most_regs
     mov rsp, [rsp + {RSP}]
-    sysretd
+    sysret
 2:
     lea rdi, [rsp + {REGS}]
     call [rip + HV_HOOKS + {HOOK_EXIT_WORK}]

@@ -21,7 +21,7 @@ extern "C" fn hv_trap_ring0(frame: &mut GuestRegs) -> u32 {
         frame.rip = fixup;
         return 0;
     }
-    if frame.rip == (&raw const hv_iret_insn).addr() as u64 && (11..=13).contains(&frame.vector) {
+    if frame.rip == (&raw const hv_iret_insn).addr() as u64 && (11..=14).contains(&frame.vector) {
         rebuild_guest_regs(*frame);
         return 1;
     }
@@ -55,9 +55,24 @@ struct Report<'a>(&'a GuestRegs);
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r = self.0;
-        writeln!(f, " rip {:016x} cs {:x} rflags {:08x} error {:x}", r.rip, r.cs, r.rflags, r.error_code)?;
-        writeln!(f, " rsp {:016x} ss {:x} cr2 {:016x} cr3 {:x}", r.rsp, r.ss, cpu::cr2(), cpu::current_root())?;
-        writeln!(f, " rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", r.rax, r.rbx, r.rcx, r.rdx)?;
+        writeln!(
+            f,
+            " rip {:016x} cs {:x} rflags {:08x} error {:x}",
+            r.rip, r.cs, r.rflags, r.error_code
+        )?;
+        writeln!(
+            f,
+            " rsp {:016x} ss {:x} cr2 {:016x} cr3 {:x}",
+            r.rsp,
+            r.ss,
+            cpu::cr2(),
+            cpu::current_root()
+        )?;
+        writeln!(
+            f,
+            " rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}",
+            r.rax, r.rbx, r.rcx, r.rdx
+        )?;
         writeln!(f, " rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}", r.rsi, r.rdi, r.rbp, r.r8)?;
         writeln!(f, " r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}", r.r9, r.r10, r.r11, r.r12)?;
         write!(f, " r13 {:016x} r14 {:016x} r15 {:016x}", r.r13, r.r14, r.r15)

@@ -8,13 +8,15 @@
 
     .section .text.entry, "ax"
 
-    .macro hv_stub hv_stub_nr, common
+    .macro hv_stub vector, common
     .p2align 4
     .if (\vector == 8) || (\vector >= 10 && \vector <= 14) || (\vector == 17) || (\vector == 21) || (\vector == 29) || (\vector == 30)
     .else
     push 0
     .endif
-    mov dword ptr [rsp + 4], \vector
+    # mov dword ptr [rsp + 4], vector: as bytes, because the assembler takes a symbol for an address.
+    .byte 0xc7, 0x44, 0x24, 0x04
+    .long \vector
     jmp \common
     .endm
 

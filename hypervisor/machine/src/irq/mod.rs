@@ -7,8 +7,8 @@
 pub(crate) mod apic;
 mod ioapic;
 
-pub use ioapic::{gsi_count, gsi_eoi, gsi_mask, gsi_route, gsi_unmask, Polarity, Trigger};
 pub(crate) use ioapic::{add as add_ioapic, isa_override, isa_route};
+pub use ioapic::{gsi_count, gsi_eoi, gsi_mask, gsi_route, gsi_unmask, Polarity, Trigger};
 
 use crate::percpu::{self, CpuId};
 use crate::tlb;

@@ -54,17 +54,20 @@ pub fn total_ram_pages() -> u64 {
     RAM_PAGES.load(Ordering::Relaxed)
 }
 
+/// Entry of the machine-to-physical table of a frame without a pseudo-physical number.
+pub const M2P_INVALID: u64 = u64::MAX;
+
 /// Takes `2^order` frames, aligned to their number, with unknown content.
 #[must_use]
 pub fn alloc(order: u32) -> Option<Mfn> {
-    BUDDY.lock().as_mut()?.alloc(order, None)
+    BUDDY.lock().as_mut()?.alloc(u8::try_from(order).ok()?, None)
 }
 
 /// Like [`alloc`], with all machine addresses below `2^bits`.
 #[must_use]
 pub fn alloc_below(order: u32, bits: u32) -> Option<Mfn> {
     let limit = 1_u64.checked_shl(bits).unwrap_or(0).wrapping_sub(1) >> 12;
-    BUDDY.lock().as_mut()?.alloc(order, Some(Mfn::new(limit)))
+    BUDDY.lock().as_mut()?.alloc(u8::try_from(order).ok()?, Some(Mfn::new(limit)))
 }
 
 /// Gives back what [`alloc`] returned.
@@ -72,7 +75,7 @@ pub fn alloc_below(order: u32, bits: u32) -> Option<Mfn> {
 /// # Panics
 /// When the frames are free already: the hypervisor has lost track of memory.
 pub fn free(mfn: Mfn, order: u32) {
-    let freed = BUDDY.lock().as_mut().map(|buddy| buddy.free(mfn, order));
+    let freed = BUDDY.lock().as_mut().map(|buddy| buddy.free(mfn, order as u8));
     match freed {
         Some(Ok(())) => {}
         _ => panic!("frame {mfn:#x} freed twice"),
@@ -102,7 +105,8 @@ pub fn free_count() -> u64 {
 #[inline]
 pub(crate) fn is_open(mfn: Mfn) -> bool {
     let index = mfn.get() as usize;
-    index < COUNT.load(Ordering::Relaxed) && open_word(index).load(Ordering::Relaxed) >> (index % 64) & 1 != 0
+    index < COUNT.load(Ordering::Relaxed)
+        && open_word(index).load(Ordering::Relaxed) >> (index % 64) & 1 != 0
 }
 
 #[inline]
@@ -143,7 +147,8 @@ pub(crate) fn add_free(start: u64, end: u64) {
     let (first, last) = (Mfn::from_maddr(start), Mfn::from_maddr(end));
     open_range(start, end);
     if let Some(buddy) = BUDDY.lock().as_mut() {
-        buddy.add_range(first, last);
+        let added = buddy.add_range(first, last);
+        assert!(added.is_ok(), "memory map names a frame twice");
     }
 }
 
@@ -193,6 +198,26 @@ fn m2p_word(mfn: Mfn) -> Option<&'static AtomicU64> {
     let address = layout::direct(base) + mfn.get() % M2P_PER_PIECE * 8;
     // SAFETY: within the piece, which is ours for ever and accessed by atomics only.
     Some(unsafe { &*core::ptr::with_exposed_provenance(address as usize) })
+}
+
+/// First frame of the 2 MiB piece `index` of the machine-to-physical table; `None` where there is
+/// no RAM to describe or the table has ended.
+#[must_use]
+pub fn m2p_piece(index: u64) -> Option<Mfn> {
+    let first = index.checked_mul(M2P_PER_PIECE)?;
+    let pieces = M2P.load(Ordering::Relaxed);
+    if first >= max_mfn() || pieces.is_null() {
+        return None;
+    }
+    // SAFETY: `install_m2p` has a word for every piece below `max_mfn`.
+    let base = unsafe { &*pieces.add(index as usize) }.load(Ordering::Relaxed);
+    (base != 0).then(|| Mfn::from_maddr(base))
+}
+
+/// How many pieces the machine-to-physical table has, holes included.
+#[must_use]
+pub fn m2p_pieces() -> u64 {
+    max_mfn().div_ceil(M2P_PER_PIECE)
 }
 
 /// Sets an entry of the machine-to-physical table; numbers without RAM are ignored.

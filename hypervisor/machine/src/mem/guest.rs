@@ -111,12 +111,20 @@ unsafe fn bulk(to: u64, from: u64, len: usize) -> bool {
 
 #[inline(always)]
 fn check(va: GuestVa, len: usize) -> Result<(), Fault> {
-    if guest_range(va, len as u64) { Ok(()) } else { Err(Fault) }
+    if guest_range(va, len as u64) {
+        Ok(())
+    } else {
+        Err(Fault)
+    }
 }
 
 #[inline(always)]
 fn verdict(copied: bool) -> Result<(), Fault> {
-    if copied { Ok(()) } else { Err(Fault) }
+    if copied {
+        Ok(())
+    } else {
+        Err(Fault)
+    }
 }
 
 /// Reads a value.

@@ -55,10 +55,10 @@ struct Heap {
 // only under the lock around `Heap`.
 unsafe impl Send for Heap {}
 
-static HEAP: Mutex<Heap> =
-    Mutex::new(Heap { partial: [const { None }; CLASSES.len()], stats: Stats {
-        objects: 0, bytes: 0, slab_pages: 0, large_pages: 0,
-    } });
+static HEAP: Mutex<Heap> = Mutex::new(Heap {
+    partial: [const { None }; CLASSES.len()],
+    stats: Stats { objects: 0, bytes: 0, slab_pages: 0, large_pages: 0 },
+});
 
 /// What the heap holds now.
 #[must_use]
@@ -145,7 +145,8 @@ impl Heap {
     /// `block` must be a live object of a slab, given up by its owner.
     unsafe fn put_object(&mut self, block: *mut u8) {
         let object = block.cast::<FreeObject>();
-        let slab_address = block.map_addr(|address| address & !(slab::SLAB_SIZE - 1)).cast::<Slab>();
+        let slab_address =
+            block.map_addr(|address| address & !(slab::SLAB_SIZE - 1)).cast::<Slab>();
         // SAFETY: the object's page starts with the header of its slab.
         let header = unsafe { &mut *slab_address };
         let was_full = header.free.is_none();

@@ -34,5 +34,9 @@ pub fn entry(slot: usize) -> u64 {
         return 0;
     }
     let entry = root().get(slot);
-    if slot == ROOT_PAGETABLE_FIRST_XEN_SLOT { entry } else { entry & !bits::USER }
+    if slot == ROOT_PAGETABLE_FIRST_XEN_SLOT {
+        entry
+    } else {
+        entry & !bits::USER
+    }
 }

@@ -116,7 +116,7 @@ impl Table {
 }
 
 /// Index of an address in the table of `level` (4 is the root).
-pub(crate) fn index(va: u64, level: u32) -> usize {
+pub(crate) const fn index(va: u64, level: u32) -> usize {
     (va >> (12 + 9 * (level - 1))) as usize & 511
 }
 

@@ -11,11 +11,14 @@ const KINDS: &[&str] = &[
     "gp",
     "stack",
     "pt-violation",
+    "pt-refused",
     "double",
     "panic",
     "bad-iret",
+    "user-iret",
     "no-handler",
     "shutdown",
+    "watchdog",
 ];
 
 /// Each way of dying ends that domain only: its neighbour ticks on, and nothing is leaked.

@@ -4,6 +4,7 @@
 //! hypervisors and with how many CPUs it is worth running; `test system` runs all of it, one
 //! machine at a time so that measured times mean something, and a filter picks by name.
 
+mod alone;
 mod boot;
 mod console;
 mod crash;
@@ -52,6 +53,7 @@ macro_rules! cases {
 
 /// Every case, cheapest and most basic first.
 pub const CASES: &[Case] = cases! {
+    "hello-as-dom0", BOTH, &[1, 2, 4], alone::hello;
     "boots-to-prompt", BOTH, &[1, 2, 4], boot::to_prompt;
     "boot-time", OURS, ONE, boot::time;
     "boot-instructions", OURS, ONE, boot::instructions;

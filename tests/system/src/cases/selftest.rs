@@ -2,27 +2,17 @@
 
 use std::time::Duration;
 
+use super::alone::{report, report_of};
 use super::{check, Verdict};
 use crate::dom0::Dom0;
-use crate::machine::Failure;
 use crate::qemu::Hypervisor;
-use crate::screen::visible_lines;
 use crate::session::Session;
-use crate::verdict::{differences, read_report, Report, Status, MARKER};
+use crate::verdict::{differences, Report, Status, MARKER};
 
-/// The whole of it, on the slower of the two hypervisors.
+const GUEST: &str = "selftest";
+
+/// The whole of it beside dom0.
 const WITHIN: Duration = Duration::from_secs(120);
-
-/// Boots it in dom0's place and reads its report.
-fn report(session: &Session<'_>, on: Hypervisor) -> Result<Report, Failure> {
-    let boot = session.images.guest_boot(on, "selftest", "")?;
-    let mut watched = session.start(boot)?;
-    let mut text = watched.machine.expect(&format!("{MARKER} selftest "), WITHIN)?;
-    text.push_str(MARKER);
-    text.push_str(" selftest ");
-    text.push_str(&watched.expect("\n", 10)?);
-    Ok(read_report(&visible_lines(text.as_bytes()), Some("selftest")))
-}
 
 fn judge(report: &Report, session: &Session<'_>) -> Verdict {
     session.note(format!("{} cases, {}", report.cases.len(), report.status));
@@ -35,13 +25,13 @@ fn judge(report: &Report, session: &Session<'_>) -> Verdict {
 
 /// In dom0's place.
 pub fn as_dom0(session: &Session<'_>) -> Verdict {
-    judge(&report(session, session.hypervisor)?, session)
+    judge(&report(session, session.hypervisor, GUEST)?, session)
 }
 
 /// Both hypervisors give the same answer to every question.
 pub fn same_on_xen(session: &Session<'_>) -> Verdict {
-    let ours = report(session, Hypervisor::Zendo)?;
-    let theirs = report(session, Hypervisor::Xen)?;
+    let ours = report(session, Hypervisor::Zendo, GUEST)?;
+    let theirs = report(session, Hypervisor::Xen, GUEST)?;
     let differing = differences(&ours, &theirs, ("zendo", "xen"));
     check(!ours.cases.is_empty(), || "selftest printed no case".to_string())?;
     session.note(format!("{} answers compared", ours.cases.len()));
@@ -52,10 +42,8 @@ pub fn same_on_xen(session: &Session<'_>) -> Verdict {
 pub fn as_domu(session: &Session<'_>) -> Verdict {
     let mut dom0 = Dom0::boot(session)?;
     dom0.machine().send("zl create -c selftest.cfg\r")?;
-    let mut text = dom0.machine().expect(&format!("{MARKER} selftest "), WITHIN)?;
-    text.push_str(MARKER);
-    text.push_str(" selftest ");
-    text.push_str(&dom0.machine().expect("\n", Duration::from_secs(10))?);
-    let report = read_report(&visible_lines(text.as_bytes()), Some("selftest"));
-    judge(&report, session)
+    let start = format!("{MARKER} {GUEST} ");
+    let before = dom0.machine().expect(&start, WITHIN)?;
+    let rest = dom0.machine().expect("\n", Duration::from_secs(10))?;
+    judge(&report_of(&format!("{before}{start}{rest}"), GUEST), session)
 }

@@ -118,7 +118,7 @@ impl<'w> Dom<'w> {
     }
 
     pub fn relinquish(&mut self) {
-        let first = self.world.first_frame(self.id);
+        let first = || self.world.first_frame(self.id);
         whole(self.tables().relinquish(&mut self.mmu, first, &mut ENDLESS.clone()))
             .expect("cannot be refused");
     }

@@ -1,5 +1,6 @@
 //! Random programs: after every step all counts equal a recount, and nothing writable is a table.
 
+use hypercall_abi::{DomId, Mfn};
 use proptest::prelude::*;
 
 use super::super::testkit::FrameWorld;
@@ -10,7 +11,7 @@ use super::recount;
 
 fn check_all_released_once(world: &FrameWorld, given: usize) -> Result<(), TestCaseError> {
     for number in 0..2 * FRAMES_PER_DOMAIN {
-        let state = world.state(hypercall_abi::Mfn::new(number));
+        let state = world.state(Mfn::new(number));
         prop_assert_eq!(state, State::DEAD, "{}", world.describe());
     }
     prop_assert_eq!(world.released().len(), given, "frames released and frames given differ");
@@ -20,7 +21,7 @@ fn check_all_released_once(world: &FrameWorld, given: usize) -> Result<(), TestC
 
 fn run(machine: &mut Machine<'_>, program: &[Step]) -> Result<(), TestCaseError> {
     for step in program {
-        let before = machine.snapshot();
+        let before = machine.states();
         let was_quiet = machine.is_quiet();
         let verdict = machine.run(step);
         machine.world.watch();
@@ -30,7 +31,7 @@ fn run(machine: &mut Machine<'_>, program: &[Step]) -> Result<(), TestCaseError>
         let counted = recount::check(machine.world, &machine.held());
         prop_assert!(counted.is_ok(), "after {:?} = {:?}: {:?}", step, verdict, counted);
         if let (true, Some(Err(error))) = (was_quiet, verdict) {
-            check_refusal(machine, &before.1, step, error)?;
+            check_refusal(machine, &before, step, error)?;
         }
     }
     Ok(())
@@ -39,12 +40,12 @@ fn run(machine: &mut Machine<'_>, program: &[Step]) -> Result<(), TestCaseError>
 /// A refused operation may leave another idle type behind, but no count.
 fn check_refusal(
     machine: &Machine<'_>,
-    before: &[(u64, hypercall_abi::DomId)],
+    before: &[(State, DomId)],
     step: &Step,
     error: super::super::PageError,
 ) -> Result<(), TestCaseError> {
-    for (before, after) in before.iter().zip(&machine.snapshot().1) {
-        let (was, is) = (State::from_raw(before.0), State::from_raw(after.0));
+    for (before, after) in before.iter().zip(machine.states()) {
+        let (was, is) = (before.0, after.0);
         prop_assert_eq!(was.ref_count(), is.ref_count(), "{:?} refused: {:?}", step, error);
         prop_assert_eq!(was.type_count(), is.type_count(), "{:?} refused: {:?}", step, error);
         prop_assert_eq!(was.is_pinned(), is.is_pinned(), "{:?} refused: {:?}", step, error);

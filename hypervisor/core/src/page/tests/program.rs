@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::super::testkit::{FrameWorld, MMIO_FRAMES};
 use super::super::{
     assign, get_page, get_writable, put_page, put_writable, release_allocation, steal, Entry,
-    EntryUpdate, Level, MmuState, PageError, PageRef, PageTables, Stop, UpdateMode, WritableRef,
-    ENTRIES,
+    EntryUpdate, Level, MmuState, PageError, PageRef, PageTables, State, Stop, UpdateMode,
+    WritableRef,
 };
 use super::fixture::{data, entry, table, DOM0, DOMU, FRAMES_PER_DOMAIN, P, RW, US};
 use super::recount::Held;
@@ -126,16 +126,20 @@ fn store() -> impl Strategy<Value = Store> {
         4 => usual.clone(),
         1 => (usual, rare).prop_map(|(usual, rare)| usual | rare),
     ];
-    (frame(), index, target, flags)
-        .prop_map(|(table, index, target, flags)| Store { table, index, target, flags })
+    (frame(), index, target, flags).prop_map(|(table, index, target, flags)| Store {
+        table,
+        index,
+        target,
+        flags,
+    })
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let owner = prop_oneof![10 => Just(Owner::Own), 2 => Just(Owner::Other), 1 => Just(Owner::Io)];
     let mode = prop_oneof![3 => Just(UpdateMode::Normal), 1 => Just(UpdateMode::PreserveAd)];
     let kind = prop_oneof![Just(Kind::Plain), Just(Kind::Writable), Just(Kind::Descriptors)];
-    let update = (store(), mode, owner)
-        .prop_map(|(store, mode, owner)| Op::Update { store, mode, owner });
+    let update =
+        (store(), mode, owner).prop_map(|(store, mode, owner)| Op::Update { store, mode, owner });
     let pin = prop_oneof![
         5 => (level(), 0..4u64)
             .prop_map(|(level, number)| Op::Pin { frame: Frame::Table(level, number), level }),
@@ -421,9 +425,8 @@ impl<'w> Machine<'w> {
     pub fn settle(&mut self) {
         for dom in [DOM0, DOMU] {
             let step = Step { dom, op: Op::Flush, patience: u32::MAX };
-            let _ = self.repeat(&step, |tables, mmu, budget| {
-                tables.settle(mmu, budget).map(|()| true)
-            });
+            let _ =
+                self.repeat(&step, |tables, mmu, budget| tables.settle(mmu, budget).map(|()| true));
         }
     }
 
@@ -435,24 +438,17 @@ impl<'w> Machine<'w> {
         for dom in [DOMU, DOM0] {
             let step = Step { dom, op: Op::NoRoot, patience: u32::MAX };
             let _ = self.no_root(&step);
-            let first = self.world.first_frame(dom);
+            let world = self.world;
             let _ = self.repeat(&step, |tables, mmu, budget| {
-                tables.relinquish(mmu, first, budget).map(|()| true)
+                tables.relinquish(mmu, || world.first_frame(dom), budget).map(|()| true)
             });
         }
     }
 
-    /// All of memory and all accounting, for comparison.
-    pub fn snapshot(&self) -> (Vec<u64>, Vec<(u64, DomId)>) {
-        let mfns = || (0..2 * FRAMES_PER_DOMAIN).map(Mfn::new);
-        let words = mfns()
-            .flat_map(|mfn| (0..ENTRIES).map(move |index| (mfn, index)))
-            .map(|(mfn, index)| self.world.peek(mfn, index))
-            .collect();
-        let states = mfns()
-            .map(|mfn| (self.world.state(mfn).raw(), self.world.frame(mfn).owner()))
-            .collect();
-        (words, states)
+    /// All accounting, for comparison.
+    pub fn states(&self) -> Vec<(State, DomId)> {
+        let frame = |number| self.world.frame(Mfn::new(number));
+        (0..2 * FRAMES_PER_DOMAIN).map(|n| (frame(n).state(), frame(n).owner())).collect()
     }
 }
 

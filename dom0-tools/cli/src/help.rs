@@ -1,0 +1,96 @@
+//! Help texts, made from the table of verbs.
+
+use crate::verbs::{Verb, VERBS};
+use alloc::format;
+use alloc::string::String;
+use zl_toolstack::config::keys::USED;
+
+/// Commands of the shell itself, with one line about each.
+pub const BUILTINS: &[(&str, &str)] = &[
+    ("cat", "show a text file of the boot archive"),
+    ("clear", "clear the screen"),
+    ("echo", "print words; $? is the last status"),
+    ("free", "memory of the machine and of this domain"),
+    ("help", "this list; 'zl help VERB' tells more about a verb"),
+    ("history", "the lines typed so far"),
+    ("ls", "list the files of the boot archive"),
+    ("poweroff", "end all domains and switch the machine off"),
+    ("reboot", "end all domains and start the machine again"),
+    ("sleep", "wait some seconds"),
+    ("zl", "manage domains; 'xl' is the same"),
+];
+
+/// How a verb is called.
+#[must_use]
+pub fn usage(verb: &Verb) -> String {
+    let mut text = format!("zl {}", verb.name);
+    for flag in verb.flags {
+        match flag.value {
+            None => text.push_str(&format!(" [-{}]", flag.short)),
+            Some(value) => text.push_str(&format!(" [-{} {value}]", flag.short)),
+        }
+    }
+    if !verb.operands.is_empty() {
+        text.push(' ');
+        text.push_str(verb.operands);
+    }
+    text
+}
+
+/// The list of all verbs.
+#[must_use]
+pub fn verbs() -> String {
+    let mut text = String::from("usage: zl VERB [options] [words]\n");
+    for verb in VERBS {
+        text.push_str(&format!("  {:<10} {}\n", verb.name, verb.summary));
+    }
+    text.push_str("'zl help VERB' tells more; DOMAIN is a name or an id.\n");
+    text
+}
+
+/// The list of the commands of the shell.
+#[must_use]
+pub fn builtins() -> String {
+    let mut text = String::new();
+    for (name, summary) in BUILTINS {
+        text.push_str(&format!("  {name:<10} {summary}\n"));
+    }
+    text.push_str("';' separates commands, quotes group words, the tab key completes.\n");
+    text
+}
+
+/// All about one verb.
+#[must_use]
+pub fn about(verb: &Verb) -> String {
+    let mut text = format!("usage: {}\n{}\n", usage(verb), verb.summary);
+    for flag in verb.flags {
+        let value = flag.value.map_or(String::new(), |value| format!(" {value}"));
+        let names = format!("-{}, --{}{value}", flag.short, flag.long);
+        text.push_str(&format!("  {names:<24} {}\n", flag.help));
+    }
+    if !verb.details.is_empty() {
+        text.push_str(verb.details);
+        text.push('\n');
+    }
+    text
+}
+
+/// About configurations.
+#[must_use]
+pub fn config() -> String {
+    let mut text = String::from(
+        "A configuration has one key = value per line, or ';' between them: text in quotes,\n\
+         numbers as 64, 0x40 or 0100, lists in []; '#' starts a comment. Needed are name and kernel.\n\
+         Keys:",
+    );
+    for key in USED {
+        text.push(' ');
+        text.push_str(key);
+    }
+    text.push_str(
+        "\non_poweroff, on_reboot, on_crash and on_watchdog take destroy, restart, preserve or\n\
+         rename-restart. A domain that dies within 10 s of its start three times in a row is not\n\
+         restarted again.\n",
+    );
+    text
+}

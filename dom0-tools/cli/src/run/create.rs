@@ -1,0 +1,73 @@
+//! `zl create`.
+
+use super::{After, Session};
+use crate::command::{Command, Talk};
+use crate::json;
+use alloc::format;
+use alloc::string::String;
+use zl_toolstack::client::Hypervisor;
+use zl_toolstack::config::keys::nearest;
+use zl_toolstack::config::{read_config, shown, ReadConfig};
+use zl_toolstack::lifecycle::StartMode;
+use zl_toolstack::ToolError;
+
+impl<H: Hypervisor + Clone> Session<'_, '_, H> {
+    pub(super) fn create(&mut self, command: &Command) -> Result<After, ToolError> {
+        let Command::Create { file, overrides, attach, paused, dry_run, talk } = command else {
+            return Ok(After::Nothing);
+        };
+        if *talk != Talk::Quiet {
+            self.line(&format!("Parsing config from {}", shown(file)));
+        }
+        let read = self.read(file, overrides)?;
+        if *talk != Talk::Quiet {
+            for warning in &read.warnings {
+                self.line(&format!("zl: warning: {warning}"));
+            }
+        }
+        if *dry_run {
+            self.line(&json::config(&read.config));
+            return Ok(After::Nothing);
+        }
+        let name = read.config.name.clone();
+        let mode = if *paused { StartMode::Paused } else { StartMode::Running };
+        let created = self.stack.create(read.config, mode).map_err(|error| {
+            // What is wrong may be in the file, so the file is named.
+            let text = format!("{}: {}", shown(file), error.text);
+            ToolError { text, ..error }
+        })?;
+        if *talk == Talk::Verbose {
+            let (us, domain) = (created.elapsed_ns / 1000, created.domain);
+            let text = format!("{name} (id {domain}) created in {}.{:03} ms", us / 1000, us % 1000);
+            self.line(&text);
+        }
+        match attach {
+            true => self.stack.attach(created.domain).map(After::Attach),
+            false => Ok(After::Nothing),
+        }
+    }
+
+    fn read(&self, file: &str, overrides: &[String]) -> Result<ReadConfig, ToolError> {
+        let archive = self.stack.archive();
+        let bytes = archive.get(file).ok_or_else(|| {
+            let with_ending = format!("{file}.cfg");
+            let configs = archive.files().map(|(name, _)| name).filter(|name| is_config(name));
+            let hint = match archive.get(&with_ending) {
+                Some(_) => format!("did you mean '{}'?", shown(&with_ending)),
+                None => match nearest(file, configs) {
+                    Some(near) => format!("did you mean '{near}'?"),
+                    None => String::from("see 'ls' for its files"),
+                },
+            };
+            let file = shown(file);
+            ToolError::failed(format!("{file}: no such file in the boot archive; {hint}"))
+        })?;
+        Ok(read_config(file, bytes, overrides)?)
+    }
+}
+
+/// Whether a file is named like a configuration.
+#[must_use]
+pub(crate) fn is_config(name: &str) -> bool {
+    name.ends_with(".cfg")
+}

@@ -1,0 +1,216 @@
+//! The table of verbs: names, options and what `help` says.
+//!
+//! Read by `args` (which options exist), `command` (what they mean), `help` and `complete`. Adding a
+//! verb starts with a line here.
+
+/// One option of a verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// The letter behind one hyphen.
+    pub short: char,
+    /// The word behind two hyphens.
+    pub long: &'static str,
+    /// The name of its value, if it takes one.
+    pub value: Option<&'static str>,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// What kind of words a verb takes, for completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// No words.
+    Nothing,
+    /// Any domain.
+    Domain,
+    /// A domain that is paused.
+    PausedDomain,
+    /// A configuration of the boot archive, then `key=value`.
+    Config,
+    /// Any file of the boot archive.
+    File,
+    /// A verb.
+    Verb,
+    /// The word `counts`.
+    Counts,
+}
+
+/// One verb.
+#[derive(Clone, Copy, Debug)]
+pub struct Verb {
+    /// Its name.
+    pub name: &'static str,
+    /// The words behind its options, as `help` shows them.
+    pub operands: &'static str,
+    /// What kind they are.
+    pub kind: Operand,
+    /// Fewest words.
+    pub least: usize,
+    /// Most words.
+    pub most: usize,
+    /// Its options.
+    pub flags: &'static [Flag],
+    /// One line about it.
+    pub summary: &'static str,
+    /// More lines for `help VERB`.
+    pub details: &'static str,
+}
+
+const MANY: usize = 256;
+
+const fn flag(short: char, long: &'static str, help: &'static str) -> Flag {
+    Flag { short, long, value: None, help }
+}
+
+const fn valued(short: char, long: &'static str, value: &'static str, help: &'static str) -> Flag {
+    Flag { short, long, value: Some(value), help }
+}
+
+const OUTPUT: Flag = valued('o', "output", "FORMAT", "table, json or name");
+
+const fn verb(
+    name: &'static str,
+    operands: &'static str,
+    kind: Operand,
+    counts: (usize, usize),
+    flags: &'static [Flag],
+    summary: &'static str,
+    details: &'static str,
+) -> Verb {
+    Verb { name, operands, kind, least: counts.0, most: counts.1, flags, summary, details }
+}
+
+/// All verbs, in the order of `help`.
+pub const VERBS: &[Verb] = &[
+    verb(
+        "create",
+        "FILE [key=value ...]",
+        Operand::Config,
+        (0, MANY),
+        &[
+            flag('c', "console", "attach to the console at once"),
+            flag('p', "paused", "leave the domain paused"),
+            flag('q', "quiet", "print nothing"),
+            flag('n', "dryrun", "read the configuration and show it, create nothing"),
+            flag('v', "verbose", "print how long it took"),
+            valued('f', "defconfig", "FILE", "the configuration"),
+        ],
+        "create a domain from a configuration of the boot archive",
+        "Each key=value overrides the file. With -c no byte is lost, even if the domain dies at once.",
+    ),
+    verb(
+        "destroy",
+        "DOMAIN ...",
+        Operand::Domain,
+        (1, MANY),
+        &[],
+        "end domains at once and give everything back",
+        "",
+    ),
+    verb(
+        "list",
+        "[DOMAIN ...]",
+        Operand::Domain,
+        (0, MANY),
+        &[
+            flag('l', "long", "all configurations, as JSON"),
+            flag('v', "verbose", "also UUID and shutdown reason"),
+            flag('q', "quiet", "names only"),
+            OUTPUT,
+        ],
+        "list domains",
+        "State: r running, b blocked, p paused, s shut down; then the reason of the shutdown: \
+         - poweroff, r reboot, s suspend, c crash, w watchdog, S soft reset; then d dying.",
+    ),
+    verb("info", "", Operand::Nothing, (0, 0), &[OUTPUT], "about the machine and its hypervisor", ""),
+    verb(
+        "console",
+        "DOMAIN",
+        Operand::Domain,
+        (1, 1),
+        &[],
+        "attach to the console of a domain; ^] leaves it",
+        "What the domain printed so far, up to 64 KiB, is shown first.",
+    ),
+    verb(
+        "logs",
+        "DOMAIN",
+        Operand::Domain,
+        (1, 1),
+        &[],
+        "what a domain printed, also one that is gone",
+        "The last 2 KiB of the last 8 domains that ended are kept.",
+    ),
+    verb("pause", "DOMAIN ...", Operand::Domain, (1, MANY), &[], "stop domains for a while", ""),
+    verb("unpause", "DOMAIN ...", Operand::PausedDomain, (1, MANY), &[], "let paused domains run", ""),
+    verb(
+        "shutdown",
+        "DOMAIN ... | -a",
+        Operand::Domain,
+        (0, MANY),
+        &[
+            flag('a', "all", "all domains but Domain-0"),
+            flag('w', "wait", "wait until they have ended"),
+            valued('t', "timeout", "SECONDS", "with -w, how long to wait; 60 if not given"),
+        ],
+        "power domains off",
+        "There is no xenstore in this release, so a domain cannot be asked: it is stopped with the \
+         reason poweroff (SCHEDOP_remote_shutdown) and its on_poweroff decides what follows.",
+    ),
+    verb(
+        "reboot",
+        "DOMAIN ... | -a",
+        Operand::Domain,
+        (0, MANY),
+        &[flag('a', "all", "all domains but Domain-0")],
+        "reboot domains",
+        "The domain is stopped with the reason reboot, without being asked; its on_reboot decides \
+         what follows, normally a restart.",
+    ),
+    verb("rename", "DOMAIN NAME", Operand::Domain, (2, 2), &[], "give a domain another name", ""),
+    verb("domid", "NAME", Operand::Domain, (1, 1), &[], "print the id of a domain", ""),
+    verb("domname", "ID", Operand::Domain, (1, 1), &[], "print the name of a domain", ""),
+    verb(
+        "uptime",
+        "[DOMAIN ...]",
+        Operand::Domain,
+        (0, MANY),
+        &[flag('s', "short", "the short form"), OUTPUT],
+        "how long domains exist",
+        "",
+    ),
+    verb(
+        "vcpu-list",
+        "[DOMAIN ...]",
+        Operand::Domain,
+        (0, MANY),
+        &[OUTPUT],
+        "list the vCPUs of domains",
+        "State: r running, b blocked, -p not online.",
+    ),
+    verb(
+        "dmesg",
+        "",
+        Operand::Nothing,
+        (0, 0),
+        &[flag('c', "clear", "forget the messages afterwards")],
+        "messages of the hypervisor",
+        "",
+    ),
+    verb(
+        "debug",
+        "counts",
+        Operand::Counts,
+        (1, 1),
+        &[],
+        "counts of everything that can leak",
+        "One key=value per line: frames, ports, mappings and heap, the same before and after a domain.",
+    ),
+    verb("help", "[VERB]", Operand::Verb, (0, 1), &[], "this list, or one verb, or 'config'", ""),
+];
+
+/// The verb with this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Verb> {
+    VERBS.iter().find(|verb| verb.name == name)
+}

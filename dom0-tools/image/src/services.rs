@@ -1,0 +1,127 @@
+//! The services of the control domain, as kernel threads.
+//!
+//! `consoles` serves the console rings of domains when their ports fire; `watcher` acts on domains
+//! that ended when the hypervisor says so. Both share the toolstack with the shell: threads are
+//! cooperative, so nobody may wait while holding it.
+
+use crate::screen;
+use crate::transport::Xen;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use hypercall_abi::evtchn::NR_CHANNELS_2L;
+use hypercall_abi::{EvtchnPort, Virq};
+use pvkernel_core::sync::{Lock, LockGuard};
+use pvkernel_xen::boot::BootInfo;
+use pvkernel_xen::{event, println, thread};
+use zl_toolstack::archive::Archive;
+use zl_toolstack::Toolstack;
+
+/// The toolstack of this machine.
+pub type Stack = Toolstack<'static, Xen>;
+
+static STACK: Lock<Option<Stack>> = Lock::new(None);
+static WORK: thread::WaitQueue = thread::WaitQueue::new();
+static DOMAINS_CHANGED: AtomicBool = AtomicBool::new(false);
+/// One bit per port that fired.
+static FIRED: [AtomicU64; NR_CHANNELS_2L as usize / 64] =
+    [const { AtomicU64::new(0) }; NR_CHANNELS_2L as usize / 64];
+
+/// The toolstack, for a moment: the holder must not wait or yield.
+pub struct StackGuard(LockGuard<'static, Option<Stack>>);
+
+impl core::ops::Deref for StackGuard {
+    type Target = Stack;
+
+    fn deref(&self) -> &Stack {
+        self.0.as_ref().expect("the toolstack is made before any thread starts")
+    }
+}
+
+impl core::ops::DerefMut for StackGuard {
+    fn deref_mut(&mut self) -> &mut Stack {
+        self.0.as_mut().expect("the toolstack is made before any thread starts")
+    }
+}
+
+/// Takes the toolstack.
+pub fn stack() -> StackGuard {
+    StackGuard(STACK.lock())
+}
+
+/// Makes the toolstack and starts the threads.
+pub fn start(boot: &'static BootInfo) {
+    let archive = match boot.ramdisk.map(Archive::parse) {
+        Some(Ok(archive)) => archive,
+        Some(Err(error)) => {
+            println!("dom0: the boot archive is unusable: {error}");
+            Archive::default()
+        }
+        None => {
+            println!("dom0: no boot archive; add ',FILE' behind the dom0 image in -initrd");
+            Archive::default()
+        }
+    };
+    *STACK.lock() = Some(Toolstack::new(Xen, archive));
+    spawn("input", screen::collect_typed);
+    spawn("consoles", serve_consoles);
+    spawn("watcher", watch_domains);
+    let noticed = || {
+        DOMAINS_CHANGED.store(true, Ordering::Release);
+        WORK.wake_all();
+    };
+    if let Err(errno) = event::bind_virq(Virq::DOM_EXC, noticed) {
+        println!("dom0: ends of domains go unnoticed: bind_virq failed with {}", errno.name());
+    }
+}
+
+fn spawn(name: &str, body: fn()) {
+    if thread::spawn(name, body).is_err() {
+        println!("dom0: no memory for the thread '{name}'; give dom0 more memory with dom0_mem=");
+    }
+}
+
+/// Notes that a port fired; runs as its handler.
+pub fn port_fired(port: EvtchnPort) {
+    let number = port.get() as usize;
+    if let Some(word) = FIRED.get(number / 64) {
+        word.fetch_or(1 << (number % 64), Ordering::Release);
+    }
+    WORK.wake_all();
+}
+
+fn take_fired() -> Vec<EvtchnPort> {
+    let mut ports = Vec::new();
+    for (index, word) in FIRED.iter().enumerate() {
+        let mut bits = word.swap(0, Ordering::AcqRel);
+        while bits != 0 {
+            let number = index * 64 + bits.trailing_zeros() as usize;
+            ports.push(EvtchnPort::new(number as u32));
+            bits &= bits - 1;
+        }
+    }
+    ports
+}
+
+fn any_fired() -> bool {
+    FIRED.iter().any(|word| word.load(Ordering::Acquire) != 0)
+}
+
+fn serve_consoles() {
+    loop {
+        WORK.wait_until(any_fired);
+        let mut stack = stack();
+        for port in take_fired() {
+            stack.pump_port(port);
+        }
+        drop(stack);
+        screen::CHANGED.wake_all();
+    }
+}
+
+fn watch_domains() {
+    loop {
+        WORK.wait_until(|| DOMAINS_CHANGED.swap(false, Ordering::AcqRel));
+        stack().handle_ends();
+        screen::CHANGED.wake_all();
+    }
+}

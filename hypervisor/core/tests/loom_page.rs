@@ -1,0 +1,110 @@
+//! All interleavings of two CPUs on one frame.
+//!
+//! Run with `RUSTFLAGS="--cfg loom" cargo test -p hv-core --release --test loom_page`; without that
+//! flag there is nothing in here.
+#![cfg(loom)]
+
+use hv_core::page::{FrameInfo, PageType, State, Taken};
+use hypercall_abi::DomId;
+use loom::sync::Arc;
+use loom::thread;
+
+const OWNER: DomId = DomId::new(1);
+
+fn live_frame() -> Arc<FrameInfo> {
+    let frame = FrameInfo::new();
+    frame.bring_alive(OWNER, State::ALLOCATED).expect("a new frame is dead");
+    Arc::new(frame)
+}
+
+#[test]
+fn writable_and_table_reference_are_never_held_together() {
+    loom::model(|| {
+        let frame = live_frame();
+        let other = {
+            let frame = frame.clone();
+            thread::spawn(move || frame.take_typed(PageType::Writable).is_ok())
+        };
+        let is_table = frame.take_typed(PageType::L1).is_ok();
+        let is_writable = other.join().expect("no panic");
+        assert!(is_table != is_writable, "both or none");
+        assert_eq!(frame.state().type_count(), 1);
+        assert_eq!(frame.state().ref_count(), 1);
+    });
+}
+
+#[test]
+fn table_reference_may_follow_a_writable_one_but_finds_its_stamp() {
+    loom::model(|| {
+        let frame = live_frame();
+        frame.take_typed(PageType::Writable).expect("fresh");
+        let other = {
+            let frame = frame.clone();
+            thread::spawn(move || frame.drop_typed(|| 7).released)
+        };
+        if let Ok(taken) = frame.take_typed(PageType::L1) {
+            assert_eq!(taken, Taken::Validate { flush: true });
+            assert_eq!(frame.stamp(), 7, "the flush would be missed");
+        }
+        assert!(!other.join().expect("no panic"));
+    });
+}
+
+#[test]
+fn last_of_two_droppers_releases_exactly_once() {
+    loom::model(|| {
+        let frame = live_frame();
+        frame.take_ref().expect("live");
+        frame.take_typed(PageType::Writable).expect("fresh");
+        frame.drop_allocation().expect("allocated");
+        let other = {
+            let frame = frame.clone();
+            thread::spawn(move || frame.drop_ref().released)
+        };
+        let here = frame.drop_typed(|| 1).released;
+        let there = other.join().expect("no panic");
+        assert!(here != there, "released by both or by none");
+        assert_eq!(frame.state(), State::DEAD);
+    });
+}
+
+#[test]
+fn theft_and_new_reference_exclude_each_other() {
+    loom::model(|| {
+        let frame = live_frame();
+        let other = {
+            let frame = frame.clone();
+            thread::spawn(move || frame.take_ref().is_ok())
+        };
+        let is_stolen = frame.steal().is_ok();
+        let is_held = other.join().expect("no panic");
+        assert!(is_stolen != is_held, "both or none");
+    });
+}
+
+#[test]
+fn two_takers_of_a_former_table_both_flush_or_come_after_the_flush() {
+    loom::model(|| {
+        let frame = live_frame();
+        frame.take_typed(PageType::L1).expect("fresh");
+        frame.mark_validated();
+        frame.drop_table();
+        frame.drop_typed(|| 3);
+        let take = |frame: &FrameInfo| {
+            let taken = frame.take_typed(PageType::Writable).expect("memory");
+            if taken == Taken::FlushThenReady {
+                // The flush would be here.
+                frame.mark_validated();
+            }
+            (taken, frame.state().is_validated())
+        };
+        let other = {
+            let frame = frame.clone();
+            thread::spawn(move || take(&frame))
+        };
+        let here = take(&frame);
+        let there = other.join().expect("no panic");
+        assert!(here.0 == Taken::FlushThenReady || there.0 == Taken::FlushThenReady);
+        assert!(here.1 && there.1, "relied on before anybody has flushed");
+    });
+}

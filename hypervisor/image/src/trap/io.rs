@@ -1,0 +1,236 @@
+//! I/O ports of guests: who may use them, and what the hypervisor plays itself.
+//!
+//! First the guest's own rules decide (I/O privilege level, or its permission bitmap), then the
+//! rights of its domain. What a domain has no right to reads as all ones and swallows writes.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use hv_core::emul::io::{classify, BitmapBytes, PortAccess, VirtualPort};
+use hv_core::emul::operand::Segment;
+use hv_core::emul::privop::PortString;
+use hv_core::trap::Mode;
+use hv_machine::cpu::{inb, inl, inw, outb, outl, outw};
+use hv_machine::sync::Mutex;
+use hv_machine::GuestRegs;
+use hypercall_abi::vm_assist;
+
+use super::privop::{Done, View};
+use crate::current::Here;
+use crate::{guestmem, upcall};
+
+/// The index last written to the clock's address register, by the domain that wrote it.
+static RTC_INDEX: AtomicU32 = AtomicU32::new(0);
+/// Held over an access to PCI configuration space, whose two registers belong together.
+static PCI: Mutex<u32> = Mutex::new(0);
+
+const PCI_ADDRESS: u16 = 0xcf8;
+const PCI_DATA: u16 = 0xcfc;
+const RTC_ADDRESS: u16 = 0x70;
+const RTC_DATA: u16 = 0x71;
+/// Direction flag.
+const DF: u64 = 1 << 10;
+
+/// Whether the guest's I/O privilege level lets it touch ports and the interrupt flag.
+pub fn iopl_allows(here: &Here) -> bool {
+    let iopl = here.vcpu().state.lock().iopl;
+    let architectural = here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL);
+    match upcall::mode() {
+        Mode::Kernel => architectural || iopl >= 1,
+        Mode::User => iopl == 3,
+    }
+}
+
+fn guest_allows(here: &Here, port: u16, width: u8) -> bool {
+    if iopl_allows(here) {
+        return true;
+    }
+    let (bitmap, ports) = here.vcpu().state.lock().iobitmap;
+    if bitmap == 0 {
+        return false;
+    }
+    let Some(place) = BitmapBytes::new(port, width, ports) else { return false };
+    let byte = |index: u16| guestmem::read::<u8>(bitmap.wrapping_add(u64::from(index))).ok();
+    let second = if place.needs_second() { byte(place.offset + 1) } else { None };
+    place.allows(byte(place.offset), second)
+}
+
+fn access(here: &Here, port: u16, width: u8) -> PortAccess {
+    let rights = here.dom().rights.lock();
+    classify(port, width, |port| rights.ports.contains(u64::from(port)))
+}
+
+fn read_direct(port: u16, width: u8) -> u32 {
+    match width {
+        1 => u32::from(inb(port)),
+        2 => u32::from(inw(port)),
+        _ => inl(port),
+    }
+}
+
+fn write_direct(port: u16, width: u8, value: u32) {
+    match width {
+        1 => outb(port, value as u8),
+        2 => outw(port, value as u16),
+        _ => outl(port, value),
+    }
+}
+
+fn read_port(here: &Here, port: u16, width: u8) -> u32 {
+    match access(here, port, width) {
+        PortAccess::Direct => read_direct(port, width),
+        PortAccess::Virtual(device) => read_virtual(here, device, width),
+        PortAccess::Bytes { allowed } => (0..width).fold(0, |value, byte| {
+            let ok = allowed >> byte & 1 != 0;
+            let part = if ok { inb(port + u16::from(byte)) } else { 0xff };
+            value | u32::from(part) << (8 * byte)
+        }),
+    }
+}
+
+fn write_port(here: &Here, port: u16, width: u8, value: u32) {
+    match access(here, port, width) {
+        PortAccess::Direct => write_direct(port, width, value),
+        PortAccess::Virtual(device) => write_virtual(here, device, width, value),
+        PortAccess::Bytes { allowed } => {
+            for byte in (0..width).filter(|byte| allowed >> byte & 1 != 0) {
+                outb(port + u16::from(byte), (value >> (8 * byte)) as u8);
+            }
+        }
+    }
+}
+
+/// All ones in as many bytes as an access has.
+fn nothing(width: u8) -> u32 {
+    u32::MAX >> (32 - 8 * u32::from(width.clamp(1, 4)))
+}
+
+fn read_virtual(here: &Here, device: VirtualPort, width: u8) -> u32 {
+    let trusted = here.dom().privileged;
+    match device {
+        VirtualPort::RtcIndex => RTC_INDEX.load(Ordering::Relaxed) & 0xff,
+        VirtualPort::RtcData if trusted => {
+            outb(RTC_ADDRESS, RTC_INDEX.load(Ordering::Relaxed) as u8 & 0x7f);
+            u32::from(inb(RTC_DATA))
+        }
+        VirtualPort::PciAddress if trusted => *PCI.lock(),
+        VirtualPort::PciData { offset } if trusted => {
+            let address = PCI.lock();
+            outl(PCI_ADDRESS, *address);
+            read_direct(PCI_DATA + u16::from(offset), width)
+        }
+        _ => nothing(width),
+    }
+}
+
+fn write_virtual(here: &Here, device: VirtualPort, width: u8, value: u32) {
+    if !here.dom().privileged {
+        return;
+    }
+    match device {
+        VirtualPort::RtcIndex => RTC_INDEX.store(value & 0x7f, Ordering::Relaxed),
+        VirtualPort::PciAddress => *PCI.lock() = value,
+        VirtualPort::PciData { offset } => {
+            let address = PCI.lock();
+            outl(PCI_ADDRESS, *address);
+            write_direct(PCI_DATA + u16::from(offset), width, value);
+        }
+        VirtualPort::RtcData | VirtualPort::Pit => {}
+    }
+}
+
+/// `IN`.
+pub fn input(here: &Here, regs: &mut GuestRegs, port: u16, width: u8) -> Done {
+    if !guest_allows(here, port, width) {
+        return Done::Refused;
+    }
+    let value = u64::from(read_port(here, port, width));
+    regs.rax = match width {
+        1 => regs.rax & !0xff | value & 0xff,
+        2 => regs.rax & !0xffff | value & 0xffff,
+        _ => value,
+    };
+    Done::Next
+}
+
+/// `OUT`.
+pub fn output(here: &Here, regs: &GuestRegs, port: u16, width: u8) -> Done {
+    if !guest_allows(here, port, width) {
+        return Done::Refused;
+    }
+    write_port(here, port, width, regs.rax as u32 & nothing(width));
+    Done::Next
+}
+
+/// `INS`, one element.
+pub fn input_string(here: &Here, regs: &mut GuestRegs, string: PortString) -> Done {
+    if !guest_allows(here, string.port, string.width) {
+        return Done::Refused;
+    }
+    if string.is_repeated && count(regs, &string) == 0 {
+        return Done::Next;
+    }
+    let at = address(regs.rdi, &string);
+    let value = read_port(here, string.port, string.width).to_le_bytes();
+    let bytes = value.get(..usize::from(string.width)).unwrap_or_default();
+    if guestmem::write_bytes(at, bytes).is_err() {
+        return fault(here, regs, at, true);
+    }
+    regs.rdi = moved(regs.rdi, regs.rflags, &string);
+    step(regs, &string)
+}
+
+/// `OUTS`, one element.
+pub fn output_string(here: &Here, regs: &mut GuestRegs, string: PortString) -> Done {
+    if !guest_allows(here, string.port, string.width) {
+        return Done::Refused;
+    }
+    if string.is_repeated && count(regs, &string) == 0 {
+        return Done::Next;
+    }
+    let base = Segment::base_of(string.segment, &View::new(regs));
+    let at = base.wrapping_add(address(regs.rsi, &string));
+    let mut value = [0u8; 4];
+    let bytes = value.get_mut(..usize::from(string.width)).unwrap_or_default();
+    if guestmem::read_bytes(at, bytes).is_err() {
+        return fault(here, regs, at, false);
+    }
+    write_port(here, string.port, string.width, u32::from_le_bytes(value));
+    regs.rsi = moved(regs.rsi, regs.rflags, &string);
+    step(regs, &string)
+}
+
+fn fault(here: &Here, regs: &mut GuestRegs, va: u64, write: bool) -> Done {
+    super::fault::deliver(here, regs, va, u32::from(write) << 1);
+    Done::Delivered
+}
+
+fn address(register: u64, string: &PortString) -> u64 {
+    if string.is_32_bit {
+        register & 0xffff_ffff
+    } else {
+        register
+    }
+}
+
+fn moved(register: u64, rflags: u64, string: &PortString) -> u64 {
+    let width = u64::from(string.width);
+    let next =
+        if rflags & DF == 0 { register.wrapping_add(width) } else { register.wrapping_sub(width) };
+    address(next, string)
+}
+
+fn count(regs: &GuestRegs, string: &PortString) -> u64 {
+    address(regs.rcx, string)
+}
+
+/// Counts an element; the instruction is executed again while there are more.
+fn step(regs: &mut GuestRegs, string: &PortString) -> Done {
+    if !string.is_repeated {
+        return Done::Next;
+    }
+    regs.rcx = count(regs, string).wrapping_sub(1);
+    if regs.rcx == 0 {
+        Done::Next
+    } else {
+        Done::Stay
+    }
+}

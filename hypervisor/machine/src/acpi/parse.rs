@@ -1,0 +1,273 @@
+//! The few ACPI tables the hypervisor reads, from bytes.
+//!
+//! Pure: `acpi/mod.rs` maps the tables and calls these functions. Firmware is not hostile but may be
+//! broken: everything is bounds-checked, and what does not parse is treated as missing.
+
+/// Reads a little-endian number.
+fn number<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()
+}
+
+/// 16 bits at `offset`.
+#[must_use]
+pub fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+    number(bytes, offset).map(u16::from_le_bytes)
+}
+
+/// 32 bits at `offset`.
+#[must_use]
+pub fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    number(bytes, offset).map(u32::from_le_bytes)
+}
+
+/// 64 bits at `offset`.
+#[must_use]
+pub fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    number(bytes, offset).map(u64::from_le_bytes)
+}
+
+fn sum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
+}
+
+/// Bytes of the header every table starts with.
+pub const HEADER: usize = 36;
+
+/// Where the list of tables is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// 32-bit addresses at this address.
+    Rsdt(u64),
+    /// 64-bit addresses at this address.
+    Xsdt(u64),
+}
+
+/// Looks for the root pointer in an area of firmware memory; it lies on a multiple of 16.
+#[must_use]
+pub fn find_root(area: &[u8]) -> Option<Root> {
+    (0..area.len()).step_by(16).find_map(|offset| root_at(&area[offset..]))
+}
+
+/// The root pointer at the start of `bytes`.
+#[must_use]
+pub fn root_at(bytes: &[u8]) -> Option<Root> {
+    if !bytes.starts_with(b"RSD PTR ") || sum(bytes.get(..20)?) != 0 {
+        return None;
+    }
+    let xsdt =
+        if bytes[15] >= 2 { u64_at(bytes, 24).filter(|address| *address != 0) } else { None };
+    match xsdt {
+        Some(address) => Some(Root::Xsdt(address)),
+        None => u32_at(bytes, 16).map(|address| Root::Rsdt(u64::from(address))),
+    }
+}
+
+/// Length of a whole table, from its header.
+#[must_use]
+pub fn table_length(header: &[u8]) -> Option<usize> {
+    u32_at(header, 4).map(|length| length as usize).filter(|length| *length >= HEADER)
+}
+
+/// Addresses in a list of tables.
+pub fn table_addresses(list: &[u8], wide: bool) -> impl Iterator<Item = u64> + '_ {
+    let step = if wide { 8 } else { 4 };
+    (HEADER..list.len()).step_by(step).map_while(move |offset| {
+        if wide {
+            u64_at(list, offset)
+        } else {
+            u32_at(list, offset).map(u64::from)
+        }
+    })
+}
+
+/// One entry of the table of interrupt controllers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadtEntry {
+    /// A processor that can be used, by the number of its local APIC.
+    LocalApic(u32),
+    /// An I/O APIC: address and first line.
+    IoApic(u32, u32),
+    /// An ISA interrupt that is not where it seems: its number, its line, and flags.
+    Override(u8, u32, u16),
+}
+
+/// Address of the local APICs.
+#[must_use]
+pub fn madt_local_apic(madt: &[u8]) -> Option<u64> {
+    u32_at(madt, HEADER).map(u64::from)
+}
+
+/// The entries of the table of interrupt controllers that the hypervisor uses.
+pub fn madt_entries(madt: &[u8]) -> impl Iterator<Item = MadtEntry> + '_ {
+    let mut offset = HEADER + 8;
+    core::iter::from_fn(move || {
+        let entry = madt.get(offset..)?;
+        let length = usize::from(*entry.get(1)?);
+        if length < 2 {
+            return None;
+        }
+        offset += length;
+        entry.get(..length)
+    })
+    .filter_map(madt_entry)
+}
+
+fn madt_entry(entry: &[u8]) -> Option<MadtEntry> {
+    match entry[0] {
+        // Flag 0: enabled. A processor that could only be plugged in later is left out.
+        0 if u32_at(entry, 4)? & 1 != 0 => Some(MadtEntry::LocalApic(u32::from(entry[3]))),
+        1 => Some(MadtEntry::IoApic(u32_at(entry, 4)?, u32_at(entry, 8)?)),
+        2 => Some(MadtEntry::Override(entry[3], u32_at(entry, 4)?, u16_at(entry, 8)?)),
+        _ => None,
+    }
+}
+
+/// How to switch the machine off and to reset it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fadt {
+    /// Address of the table with the sleep states.
+    pub dsdt: u64,
+    /// Port that switches ACPI mode on, and the value for it.
+    pub smi_command: (u16, u8),
+    /// Power control ports; 0 for none.
+    pub pm1_control: [u16; 2],
+    /// Power management timer port.
+    pub pm_timer: u16,
+    /// Reset port and the value for it.
+    pub reset: Option<(u16, u8)>,
+}
+
+/// Reads the fixed table.
+#[must_use]
+pub fn fadt(table: &[u8]) -> Option<Fadt> {
+    const RESET_SUPPORTED: u32 = 1 << 10;
+    const SPACE_IO: u8 = 1;
+    let reset = match (u32_at(table, 112)?, table.get(116), u64_at(table, 120), table.get(128)) {
+        (flags, Some(&SPACE_IO), Some(port), Some(&value)) if flags & RESET_SUPPORTED != 0 => {
+            u16::try_from(port).ok().map(|port| (port, value))
+        }
+        _ => None,
+    };
+    Some(Fadt {
+        dsdt: u64::from(u32_at(table, 40)?),
+        smi_command: (u32_at(table, 48)? as u16, *table.get(52)?),
+        pm1_control: [u32_at(table, 64)? as u16, u32_at(table, 68)? as u16],
+        pm_timer: u32_at(table, 76)? as u16,
+        reset,
+    })
+}
+
+/// Address of the event timer.
+#[must_use]
+pub fn hpet_address(table: &[u8]) -> Option<u64> {
+    // Address space 0 is memory.
+    if *table.get(40)? == 0 {
+        u64_at(table, 44)
+    } else {
+        None
+    }
+}
+
+/// The two sleep-type values of "off" (`_S5_`), found in the byte code without interpreting it: a
+/// name, a package, its length, a count, then numbers.
+#[must_use]
+pub fn sleep_type_off(dsdt: &[u8]) -> Option<[u8; 2]> {
+    const PACKAGE: u8 = 0x12;
+    const BYTE_PREFIX: u8 = 0x0a;
+    let name = dsdt.windows(5).position(|bytes| bytes == b"_S5_\x12")?;
+    let mut rest = dsdt.get(name + 4..)?;
+    if *rest.first()? != PACKAGE {
+        return None;
+    }
+    // The two high bits of the first length byte tell how many more there are.
+    let length_bytes = usize::from(*rest.get(1)? >> 6) + 1;
+    rest = rest.get(1 + length_bytes + 1..)?;
+    let mut take = || {
+        let (value, used) = match *rest.first()? {
+            BYTE_PREFIX => (*rest.get(1)?, 2),
+            small => (small, 1),
+        };
+        rest = rest.get(used..)?;
+        Some(value)
+    };
+    Some([take()?, take()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    fn root_pointer(revision: u8, rsdt: u32, xsdt: u64) -> Vec<u8> {
+        let mut bytes = b"RSD PTR \0ZENDO \0".to_vec();
+        bytes[15] = revision;
+        bytes.extend_from_slice(&rsdt.to_le_bytes());
+        bytes[8] = 0_u8.wrapping_sub(sum(&bytes));
+        bytes.extend_from_slice(&36_u32.to_le_bytes());
+        bytes.extend_from_slice(&xsdt.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes
+    }
+
+    #[test]
+    fn the_root_is_found_on_a_multiple_of_16_only() {
+        let mut area = Vec::new();
+        area.resize(32, 0);
+        area.extend_from_slice(&root_pointer(0, 0x1234, 0));
+        assert_eq!(find_root(&area), Some(Root::Rsdt(0x1234)));
+        area.insert(0, 0);
+        assert_eq!(find_root(&area), None);
+        assert_eq!(root_at(&root_pointer(2, 1, 0x55)), Some(Root::Xsdt(0x55)));
+        assert_eq!(root_at(&root_pointer(2, 7, 0)), Some(Root::Rsdt(7)));
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_no_root() {
+        let mut bytes = root_pointer(0, 1, 0);
+        bytes[16] ^= 1;
+        assert_eq!(root_at(&bytes), None);
+    }
+
+    #[test]
+    fn entries_of_the_interrupt_table() {
+        let mut madt = Vec::new();
+        madt.resize(HEADER, 0);
+        madt.extend_from_slice(&0xfee0_0000_u32.to_le_bytes());
+        madt.extend_from_slice(&1_u32.to_le_bytes());
+        madt.extend_from_slice(&[0, 8, 0, 3, 1, 0, 0, 0]);
+        madt.extend_from_slice(&[0, 8, 1, 4, 0, 0, 0, 0]);
+        madt.extend_from_slice(&[1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]);
+        madt.extend_from_slice(&[2, 10, 0, 9, 9, 0, 0, 0, 13, 0]);
+        madt.extend_from_slice(&[0, 0, 0]);
+        let entries: Vec<_> = madt_entries(&madt).collect();
+        let expected = [
+            MadtEntry::LocalApic(3),
+            MadtEntry::IoApic(0xfec0_0000, 0),
+            MadtEntry::Override(9, 9, 13),
+        ];
+        assert_eq!(entries, expected);
+        assert_eq!(madt_local_apic(&madt), Some(0xfee0_0000));
+    }
+
+    #[test]
+    fn the_off_state_is_found_in_both_encodings() {
+        let code = b"..\x08_S5_\x12\x06\x04\x00\x00\x00\x00";
+        assert_eq!(sleep_type_off(code), Some([0, 0]));
+        let code = b"..\x08_S5_\x12\x0a\x04\x0a\x07\x0a\x05\x00\x00";
+        assert_eq!(sleep_type_off(code), Some([7, 5]));
+        assert_eq!(sleep_type_off(b"_S5_\x12"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_parse_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = find_root(&bytes);
+            let _ = madt_entries(&bytes).count();
+            let _ = fadt(&bytes);
+            let _ = hpet_address(&bytes);
+            let _ = sleep_type_off(&bytes);
+            let _ = table_addresses(&bytes, true).count();
+        }
+    }
+}

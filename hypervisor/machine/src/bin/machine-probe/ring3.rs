@@ -1,0 +1,237 @@
+//! Checks of the ways in and out, by a few instructions in ring 3 (`guest.S`).
+//!
+//! Every event is compared with the next one of [`EXPECTED`].
+
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use hv_machine::{
+    cpu, cpuinfo, desc, directmap, frames, guest, hvslots, info, irq, segments, time,
+};
+use hv_machine::{GuestRegs, SyscallKind, VECTOR_SYSCALL_EXIT};
+use hypercall_abi::regs::{FLAT_KERNEL_CS, FLAT_KERNEL_SS};
+use hypercall_abi::{GuestVa, Mfn};
+
+const GUEST_CODE: u64 = 0x40_0000;
+const GUEST_DATA: u64 = 0x40_1000;
+const GUEST_FLAG: u64 = GUEST_DATA + 0x10;
+const GUEST_STACK: u64 = GUEST_DATA + 0x1000;
+
+global_asm!(
+    include_str!("guest.S"),
+    GUEST_CODE = const GUEST_CODE,
+    GUEST_FLAG = const GUEST_FLAG,
+);
+
+extern "C" {
+    static probe_guest_start: u8;
+    static probe_guest_end: u8;
+}
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Hypercall(u64),
+    Syscall(u64),
+    Exception(u8, u32),
+    IretFault(u8, u32),
+    Upcall,
+    Timer,
+}
+
+/// Bad selector the second request leaves with: within the guest's part of the table, empty.
+const BAD_CS: u64 = 0x1b;
+
+const EXPECTED: [Event; 16] = [
+    Event::Hypercall(1),
+    Event::Exception(3, 0),
+    Event::Hypercall(2),
+    Event::IretFault(13, BAD_CS as u32 & !3),
+    Event::Exception(0x80, 0),
+    Event::Exception(6, 0),
+    Event::Exception(14, 4),
+    Event::Exception(14, 7),
+    Event::Exception(13, INT_21),
+    Event::Exception(1, 0),
+    Event::Hypercall(3),
+    Event::Upcall,
+    Event::Hypercall(4),
+    Event::Syscall(5),
+    Event::Syscall(6),
+    Event::Timer,
+];
+
+/// Error code of a refused `int 0x21`; older emulators give twice the vector.
+const INT_21: u32 = 0x21 << 3 | 2;
+
+static STEP: AtomicUsize = AtomicUsize::new(0);
+static DATA: AtomicU32 = AtomicU32::new(0);
+
+/// How many events have been seen.
+pub fn step() -> usize {
+    STEP.load(Ordering::Relaxed)
+}
+
+fn expect(event: Event) {
+    let step = STEP.fetch_add(1, Ordering::Relaxed);
+    let event = match event {
+        Event::Exception(13, 0x212) => Event::Exception(13, INT_21),
+        other => other,
+    };
+    assert_eq!(EXPECTED.get(step), Some(&event), "event {step}");
+}
+
+fn new_frame() -> Mfn {
+    let Some(mfn) = frames::alloc(0) else { panic!("no memory for the guest") };
+    directmap::zero(mfn);
+    mfn
+}
+
+fn data() -> Mfn {
+    Mfn::new(u64::from(DATA.load(Ordering::Relaxed)))
+}
+
+/// Makes an address space with one page of code and one of data, and a frame that enters it.
+pub fn enter(regs: &mut GuestRegs) {
+    let [root, l3, l2, l1, code, data] = [(); 6].map(|()| new_frame());
+    DATA.store(data.get() as u32, Ordering::Relaxed);
+    let set = |table: Mfn, index: usize, entry: u64| {
+        directmap::table(table)[index].store(entry, Ordering::Relaxed);
+    };
+    for slot in 256..272 {
+        set(root, slot, hvslots::entry(slot));
+    }
+    set(root, 0, l3.maddr() | 7);
+    set(l3, 0, l2.maddr() | 7);
+    set(l2, 2, l1.maddr() | 7);
+    set(l1, 0, code.maddr() | 5);
+    set(l1, 1, data.maddr() | 7);
+    let start = &raw const probe_guest_start;
+    let len = (&raw const probe_guest_end).addr() - start.addr();
+    // SAFETY: the bytes between the two symbols of `guest.S`.
+    directmap::write_bytes(code, 0, unsafe { core::slice::from_raw_parts(start, len) });
+    cpu::load_guest_root(root);
+    desc::set_guest_gdt(&[]);
+    assert!(segments::load(&segments::SegState::default(), true).is_ok());
+    cpuinfo::set_kernel_mode(true);
+    check_guest_access();
+    *regs = GuestRegs {
+        rip: GUEST_CODE,
+        cs: u64::from(FLAT_KERNEL_CS),
+        rflags: 0x3202,
+        rsp: GUEST_STACK,
+        ss: u64::from(FLAT_KERNEL_SS),
+        ..GuestRegs::default()
+    };
+}
+
+/// Copies from and to the guest, and faults that must come back as errors.
+fn check_guest_access() {
+    let at = GuestVa::new(GUEST_DATA + 0x100);
+    assert!(guest::copy_out(at, &[1_u64, 2, 3, 4]).is_ok());
+    assert_eq!(guest::copy_in::<u64>(at), Ok(1));
+    assert_eq!(guest::copy_in::<[u64; 2]>(at), Ok([1, 2]));
+    assert_eq!(guest::copy_in::<[u64; 3]>(at), Ok([1, 2, 3]));
+    assert_eq!(guest::copy_in::<[u64; 4]>(at), Ok([1, 2, 3, 4]));
+    assert_eq!(guest::copy_in::<[u8; 3]>(at), Ok([1, 0, 0]));
+    assert!(guest::zero(at, 13).is_ok());
+    assert_eq!(guest::copy_in::<[u16; 8]>(at), Ok([0, 0, 0, 0, 0, 0, 0, 0]));
+    assert_eq!(guest::copy_in::<u64>(GuestVa::new(0x1000)), Err(guest::Fault));
+    assert_eq!(guest::copy_in::<[u8; 9]>(GuestVa::new(GUEST_STACK - 4)), Err(guest::Fault));
+    assert_eq!(guest::copy_in::<[u64; 2]>(GuestVa::new(GUEST_STACK - 8)), Err(guest::Fault));
+    assert_eq!(guest::copy_out(GuestVa::new(GUEST_CODE), &0_u64), Err(guest::Fault));
+    assert_eq!(guest::copy_out(GuestVa::new(0xffff_8300_0000_0000), &0_u64), Err(guest::Fault));
+    assert_eq!(guest::copy_in::<u8>(GuestVa::new(1 << 47)), Err(guest::Fault));
+    assert!(segments::load(&segments::SegState { ds: BAD_CS as u16, ..Default::default() }, true)
+        .is_err());
+    assert_eq!(cpu::rdmsr_safe(0x277).is_some(), true);
+    let fpu = cpu::FpuArea::new();
+    fpu.restore();
+    let mut saved = cpu::FpuArea::new();
+    saved.save();
+    assert_eq!(saved.bytes()[..2], fpu.bytes()[..2]);
+}
+
+pub fn hypercall(regs: &mut GuestRegs) {
+    let request = regs.rax;
+    if request == 7 {
+        finish_ring3(regs);
+    }
+    expect(Event::Hypercall(request));
+    match request {
+        2 => {
+            // Leave by iretq with a selector that does not exist.
+            regs.cs = BAD_CS;
+            regs.vector = 0;
+        }
+        3 => {
+            directmap::bytes8(data())[0].store(1, Ordering::Relaxed);
+            cpuinfo::set_upcall_pair(Some((data(), 0)));
+        }
+        4 => cpuinfo::set_kernel_mode(false),
+        _ => {}
+    }
+}
+
+pub fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
+    assert_eq!(kind, SyscallKind::Syscall64);
+    expect(Event::Syscall(regs.rax));
+    assert_eq!(regs.rcx, regs.rip);
+    if regs.rax == 6 {
+        cpuinfo::set_kernel_mode(true);
+        time::arm_timer(time::now_ns() + 20_000);
+    }
+}
+
+pub fn exception(regs: &mut GuestRegs, vector: u8) {
+    expect(Event::Exception(vector, regs.error_code));
+    let skip = match vector {
+        6 => 2,
+        13 => 2,
+        14 if regs.error_code == 4 => {
+            assert_eq!(cpu::cr2(), 0x1000);
+            8
+        }
+        14 => {
+            assert_eq!(cpu::cr2(), GUEST_CODE);
+            3
+        }
+        1 => {
+            assert_eq!(cpu::take_dr6() & 0x4000, 0x4000, "not a single step");
+            regs.rflags &= !0x100;
+            0
+        }
+        _ => 0,
+    };
+    regs.rip += skip;
+}
+
+pub fn iret_fault(regs: &mut GuestRegs, vector: u8) {
+    expect(Event::IretFault(vector, regs.error_code));
+    assert_eq!((regs.r12, regs.r15, regs.rax), (0x1212, 0x1515, 2), "registers were lost");
+    regs.cs = u64::from(FLAT_KERNEL_CS);
+    regs.vector = VECTOR_SYSCALL_EXIT;
+}
+
+/// The upcall bytes were found deliverable.
+pub fn exit_work(_: &mut GuestRegs, bits: u32) {
+    assert_eq!(bits, 0);
+    expect(Event::Upcall);
+    directmap::bytes8(data())[1].store(1, Ordering::Relaxed);
+}
+
+/// The timer of the last loop: lets the guest go on.
+pub fn on_interrupt(vector: u8) {
+    if vector == irq::VEC_TIMER && step() == EXPECTED.len() - 1 {
+        expect(Event::Timer);
+        directmap::words32(data())[4].store(1, Ordering::Relaxed);
+    }
+}
+
+fn finish_ring3(regs: &GuestRegs) -> ! {
+    assert_eq!(step(), EXPECTED.len(), "events are missing");
+    assert_eq!((regs.r12, regs.r15), (0x1212, 0x1515), "registers were lost");
+    // Carry and direction flag as the guest had them, interrupts on, no I/O privilege.
+    assert_eq!(regs.rflags & 0x3601, 0x601);
+    info!("{} events of ring 3 as expected", EXPECTED.len());
+    crate::checks::finish()
+}

@@ -1,0 +1,117 @@
+//! Starts the other CPUs.
+//!
+//! All are started at once, by broadcast; each finds its number by its APIC's number, comes up on its
+//! own stack and waits, asleep, until the image's `boot` hook has returned on the boot processor.
+//! Waiting counts iterations, not time: under an instruction-counting emulator time passes slowly.
+
+use super::memory::{late_page, maddr_of};
+use super::window::{self, Stack};
+use crate::cpu::{self, start};
+use crate::irq::{self, apic};
+use crate::mem::{hvslots, pt};
+use crate::percpu::{self, CpuId, MAX_CPUS};
+use crate::{cpuinfo, entry, hooks, tlb, warn};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// Page the other CPUs start at: memory of the firmware's boot loader, unused by now.
+const TRAMPOLINE: u64 = 0x8000;
+/// Looks at the list of CPUs before the start-up interrupt is repeated, and before missing CPUs are
+/// given up.
+const RETRY_LOOKS: u64 = 20_000;
+const GIVE_UP_LOOKS: u64 = 20_000_000;
+
+/// APIC numbers of the CPUs, by CPU number; read by `start.S`.
+#[no_mangle]
+static hv_ap_ids: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(u32::MAX) }; MAX_CPUS];
+#[no_mangle]
+static hv_ap_count: AtomicU32 = AtomicU32::new(0);
+#[no_mangle]
+static hv_ap_root: AtomicU64 = AtomicU64::new(0);
+
+/// The image's `boot` hook has returned.
+static RELEASED: AtomicBool = AtomicBool::new(false);
+
+extern "C" {
+    static hv_ap_trampoline: u8;
+    static hv_ap_trampoline_end: u8;
+}
+
+/// Starts the CPUs with these APICs, except this one; returns how many CPUs there will be.
+pub(super) fn start_others(apic_ids: &[u32]) -> u32 {
+    let own = apic::id();
+    let others = apic_ids.iter().copied().filter(|id| *id != own).take(MAX_CPUS - 1);
+    let mut count = 1;
+    for apic_id in others {
+        let cpu = CpuId(count);
+        apic::set_id(cpu, apic_id);
+        hv_ap_ids[count as usize].store(apic_id, Ordering::Relaxed);
+        window::build(count, Stack::New, hvslots::root(), &mut late_page);
+        count += 1;
+    }
+    hv_ap_root.store(hvslots::root().maddr(), Ordering::Relaxed);
+    hv_ap_count.store(count, Ordering::SeqCst);
+    if count > 1 {
+        copy_trampoline();
+        apic::send_all_others(apic::Delivery::Init);
+        apic::send_all_others(startup());
+    }
+    count
+}
+
+fn startup() -> apic::Delivery {
+    apic::Delivery::Startup((TRAMPOLINE >> 12) as u8)
+}
+
+fn copy_trampoline() {
+    let start = &raw const hv_ap_trampoline;
+    let len = maddr_of(&raw const hv_ap_trampoline_end) - maddr_of(start);
+    let target = pt::phys_to_virt(TRAMPOLINE);
+    // SAFETY: the page is RAM below 1 MiB, mapped, never given to the allocator, and not in use by
+    // the boot loader any more; the code is a few dozen bytes.
+    unsafe { core::ptr::copy_nonoverlapping(start, target, len as usize) };
+}
+
+/// Waits until `expected` CPUs run; those that do not come are done without.
+pub(super) fn wait_for(expected: u32) {
+    let all = u64::MAX >> (64 - expected);
+    for look in 1..=GIVE_UP_LOOKS {
+        if percpu::online_mask() == all {
+            percpu::set_count(expected);
+            return;
+        }
+        if look == RETRY_LOOKS {
+            apic::send_all_others(startup());
+        }
+        core::hint::spin_loop();
+    }
+    // Numbers must be contiguous: CPUs behind a missing one are not used either.
+    let usable = percpu::online_mask().trailing_ones();
+    warn!("{} of {expected} CPUs did not start", expected - usable);
+    percpu::set_count(usable);
+}
+
+/// Lets the other CPUs go to work.
+pub(super) fn release_others() {
+    RELEASED.store(true, Ordering::SeqCst);
+    (1..percpu::nr_cpus()).for_each(|cpu| irq::kick(CpuId(cpu)));
+}
+
+/// First Rust code of another CPU, on its own stack.
+#[no_mangle]
+extern "C" fn hv_ap_main(cpu: u32) -> ! {
+    let cpu = CpuId(cpu);
+    cpuinfo::register(cpu);
+    start::init(cpu);
+    apic::enable();
+    tlb::flush_local_all();
+    percpu::mark_online(cpu);
+    while !RELEASED.load(Ordering::SeqCst) {
+        cpu::idle_wait();
+    }
+    if cpu.0 >= percpu::nr_cpus() {
+        crate::power::halt();
+    }
+    percpu::info().released.store(1, Ordering::SeqCst);
+    (hooks::hooks().ap_boot)(cpu);
+    entry::enter_exit_loop()
+}
