@@ -10,6 +10,7 @@ use system_tests::qemu::Hypervisor;
 use system_tests::session::{Images, Session};
 
 use crate::args::Args;
+use crate::build::Programs;
 use crate::paths::Paths;
 use crate::{test, Result};
 
@@ -24,8 +25,10 @@ pub fn run(args: &mut Args) -> Result<()> {
         Some("null") => {}
         _ => return Err("`bench null` is the one there is".to_string()),
     }
+    let programs = Programs::take(args);
     args.finish()?;
-    let images = test::prepare(&Paths::find()?, &[Hypervisor::Zendo, Hypervisor::Xen])?;
+    let both = [Hypervisor::Zendo, Hypervisor::Xen];
+    let images = test::prepare(&Paths::find()?, &both, programs)?;
     println!("{}", null(&images)?);
     Ok(())
 }

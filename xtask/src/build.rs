@@ -42,25 +42,41 @@ pub struct Built {
     pub guests: PathBuf,
 }
 
+/// Whether the programs are compiled first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Programs {
+    /// What is out of date is compiled.
+    UpToDate,
+    /// They are taken as they were left by the last build.
+    AsTheyAre,
+}
+
+impl Programs {
+    /// Takes `--no-build` from the command line.
+    pub fn take(args: &mut Args) -> Programs {
+        match args.flag("--no-build") {
+            true => Programs::AsTheyAre,
+            false => Programs::UpToDate,
+        }
+    }
+}
+
 /// The verb.
 pub fn run(args: &mut Args) -> Result<()> {
     args.finish()?;
     let paths = Paths::find()?;
     let started = Instant::now();
-    let built = build(&paths)?;
+    let built = build(&paths, Programs::UpToDate)?;
     print_sizes(&built);
     println!("build: {:.1} s, in {}", started.elapsed().as_secs_f64(), paths.images().display());
     Ok(())
 }
 
-/// Builds everything that is out of date.
-pub fn build(paths: &Paths) -> Result<Built> {
-    let toolchain = toolchain::find()?;
-    let mut command = toolchain.cargo_build(paths);
-    for package in BARE_PACKAGES {
-        command.args(["--package", package]);
+/// Compiles if wished, and collects images and archives.
+pub fn build(paths: &Paths, programs: Programs) -> Result<Built> {
+    if programs == Programs::UpToDate {
+        compile(paths)?;
     }
-    sh::run(&mut command)?;
     let images = paths.images();
     let built = Built {
         zendo: images.join("zendo"),
@@ -81,6 +97,15 @@ pub fn build(paths: &Paths) -> Result<Built> {
     let tests = files.into_iter().chain(hostile::files(&hello));
     write_archive(&built.test_archive, &tests.collect::<Vec<_>>())?;
     Ok(built)
+}
+
+/// Runs cargo for the bare target.
+fn compile(paths: &Paths) -> Result<()> {
+    let mut command = toolchain::find()?.cargo_build(paths);
+    for package in BARE_PACKAGES {
+        command.args(["--package", package]);
+    }
+    sh::run(&mut command)
 }
 
 /// The guests and configurations of the boot archive, sorted by name.

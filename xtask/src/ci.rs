@@ -11,6 +11,7 @@ use system_tests::session::Images;
 use system_tests::summary::{Outcome, Summary};
 
 use crate::args::Args;
+use crate::build::Programs;
 use crate::paths::{Paths, BARE_TARGET};
 use crate::toolchain::{self, Toolchain};
 use crate::{bench, demo, setup, sh, test, tidy, Result};
@@ -30,9 +31,10 @@ pub fn run(args: &mut Args) -> Result<()> {
     step(&mut summary, "headers for the ABI layout test", headers);
     step(&mut summary, "host tests", || passed(test::host(&paths, "")));
     step(&mut summary, "clippy, bare", || clippy_bare(&paths));
+    let both = [Hypervisor::Zendo, Hypervisor::Xen];
     let mut images = None;
     step(&mut summary, "build", || {
-        let prepared = test::prepare(&paths, &[Hypervisor::Zendo, Hypervisor::Xen]);
+        let prepared = test::prepare(&paths, &both, Programs::UpToDate);
         passed(prepared.map(|found| images = Some(found)))
     });
     match &images {

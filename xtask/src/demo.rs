@@ -9,14 +9,16 @@ use system_tests::qemu::Hypervisor;
 use system_tests::session::Session;
 
 use crate::args::Args;
+use crate::build::Programs;
 use crate::paths::Paths;
 use crate::{test, Result};
 
 /// The verb.
 pub fn run(args: &mut Args) -> Result<()> {
     let cpus = args.number("--smp", 2, 1, 64)?;
+    let programs = Programs::take(args);
     args.finish()?;
-    let images = test::prepare(&Paths::find()?, &[Hypervisor::Zendo])?;
+    let images = test::prepare(&Paths::find()?, &[Hypervisor::Zendo], programs)?;
     let session = Session::new(&images, Hypervisor::Zendo, cpus, "demo");
     let started = Instant::now();
     let told = tell(&session);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use system_tests::qemu::{Hypervisor, Serial};
 
 use crate::args::Args;
-use crate::build;
+use crate::build::{self, Programs};
 use crate::paths::Paths;
 use crate::run::{interact, Options};
 use crate::{setup, sh, Result};
@@ -16,10 +16,11 @@ use crate::{setup, sh, Result};
 pub fn run(args: &mut Args) -> Result<()> {
     let wait = args.flag("--wait");
     let options = Options::take(args)?;
+    let programs = Programs::take(args);
     args.finish()?;
     let paths = Paths::find()?;
     setup::ensure_qemu()?;
-    let built = build::build(&paths)?;
+    let built = build::build(&paths, programs)?;
     let port = free_port()?;
     let mut boot = options.boot(Hypervisor::Zendo, &built.zendo, &built);
     boot.extra = vec!["-S".into(), "-gdb".into(), format!("tcp:127.0.0.1:{port}")];

@@ -55,7 +55,8 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "run",
-        options: "[--smp N] [--mem MIB] [--cmdline WORDS] [--dom0-cmdline WORDS] [--icount]",
+        options:
+            "[--smp N] [--mem MIB] [--cmdline WORDS] [--dom0-cmdline WORDS] [--icount] [--no-build]",
         help: "boot Zendo in QEMU with dom0's shell on this terminal",
         run: run::run,
     },
@@ -67,7 +68,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "test",
-        options: "[host|system] [FILTER] [--smp N] [--list]",
+        options: "[host|system] [FILTER] [--smp N] [--list] [--no-build]",
         help: "host tests and system tests",
         run: test::run,
     },

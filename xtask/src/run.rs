@@ -13,7 +13,7 @@ use system_tests::qemu::{Boot, Hypervisor, Module, Serial};
 use system_tests::session::DOM0_MIB;
 
 use crate::args::Args;
-use crate::build::{self, Built};
+use crate::build::{self, Built, Programs};
 use crate::paths::Paths;
 use crate::{setup, sh, xen_package, Result};
 
@@ -70,10 +70,11 @@ pub fn run(args: &mut Args) -> Result<()> {
 /// Boots with either hypervisor.
 pub fn run_on(which: Hypervisor, args: &mut Args) -> Result<()> {
     let options = Options::take(args)?;
+    let programs = Programs::take(args);
     args.finish()?;
     let paths = Paths::find()?;
     setup::ensure_qemu()?;
-    let built = build::build(&paths)?;
+    let built = build::build(&paths, programs)?;
     let kernel = match which {
         Hypervisor::Zendo => built.zendo.clone(),
         Hypervisor::Xen => xen_package::ensure(&paths)?,

@@ -8,7 +8,7 @@ use system_tests::qemu::Hypervisor;
 use system_tests::session::Images;
 
 use crate::args::Args;
-use crate::build;
+use crate::build::{self, Programs};
 use crate::paths::Paths;
 use crate::{setup, sh, xen_package, Result};
 
@@ -22,8 +22,8 @@ const LOOM_TESTS: &str = "hypervisor/core/tests";
 /// The verb.
 pub fn run(args: &mut Args) -> Result<()> {
     let list = args.flag("--list");
-    let cpus = args.value("--smp")?.map(|text| text.parse::<u32>());
-    let cpus = cpus.transpose().map_err(|_| "--smp wants a number".to_string())?;
+    let cpus = cpus(args)?;
+    let programs = Programs::take(args);
     let (kind, filter) = kind_and_filter(args);
     args.finish()?;
     let selection = Selection { filter, hypervisor: None, cpus };
@@ -38,9 +38,15 @@ pub fn run(args: &mut Args) -> Result<()> {
         host(&paths, &selection.filter)?;
     }
     if kind != "host" {
-        system(&paths, &selection)?;
+        system(&paths, &selection, programs)?;
     }
     Ok(())
+}
+
+/// Takes the number of CPUs the runs are limited to.
+pub fn cpus(args: &mut Args) -> Result<Option<u32>> {
+    let number = args.value("--smp")?.map(|text| text.parse::<u32>());
+    number.transpose().map_err(|_| "--smp wants a number".to_string())
 }
 
 /// Reads `[host|system] [FILTER]`.
@@ -101,8 +107,8 @@ fn loom_tests(folder: &Path) -> Vec<String> {
 }
 
 /// Tests on machines; fails if one fails or none was selected.
-pub fn system(paths: &Paths, selection: &Selection) -> Result<()> {
-    let images = prepare(paths, &[Hypervisor::Zendo, Hypervisor::Xen])?;
+pub fn system(paths: &Paths, selection: &Selection, programs: Programs) -> Result<()> {
+    let images = prepare(paths, &[Hypervisor::Zendo, Hypervisor::Xen], programs)?;
     let summary = cases::run(&images, selection);
     if summary.is_empty() {
         return Err(format!("no system test is called '{}' (see --list)", selection.filter));
@@ -115,9 +121,9 @@ pub fn system(paths: &Paths, selection: &Selection) -> Result<()> {
 }
 
 /// Builds what the tests boot; a Xen that cannot be had makes its runs skipped, not failed.
-pub fn prepare(paths: &Paths, hypervisors: &[Hypervisor]) -> Result<Images> {
+pub fn prepare(paths: &Paths, hypervisors: &[Hypervisor], programs: Programs) -> Result<Images> {
     setup::ensure_qemu()?;
-    let built = build::build(paths)?;
+    let built = build::build(paths, programs)?;
     let xen = match hypervisors.contains(&Hypervisor::Xen) {
         true => xen_package::ensure(paths).map_err(|text| println!("xtask: {text}")).ok(),
         false => None,

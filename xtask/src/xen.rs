@@ -4,6 +4,7 @@ use system_tests::cases::Selection;
 use system_tests::qemu::Hypervisor;
 
 use crate::args::Args;
+use crate::build::Programs;
 use crate::paths::Paths;
 use crate::{run, test, xen_package, Result};
 
@@ -19,9 +20,11 @@ pub fn run(args: &mut Args) -> Result<()> {
         "run" => run::run_on(Hypervisor::Xen, args),
         "test" => {
             let filter = args.positional().unwrap_or_default();
+            let cpus = test::cpus(args)?;
+            let programs = Programs::take(args);
             args.finish()?;
             let hypervisor = Some(Hypervisor::Xen);
-            test::system(&paths, &Selection { filter, hypervisor, cpus: None })
+            test::system(&paths, &Selection { filter, hypervisor, cpus }, programs)
         }
         other => Err(format!("`xen run` or `xen test`, not '{other}'")),
     }

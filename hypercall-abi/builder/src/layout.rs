@@ -10,6 +10,10 @@
 //! Order inside the mapping (upwards from pseudo-physical 0): kernel, ramdisk, P2M, start info,
 //! xenstore ring, console ring, page tables, boot stack, slack. Behind it, unmapped: ramdisk and
 //! P2M of kernels that want them there.
+//!
+//! Frames are expected to be zero before the plan is applied: gaps between segments, the rest of
+//! the last page of each region, ring pages, the boot stack and table entries that are not
+//! mentioned are never written.
 
 use crate::error::{KernelError, PlanError};
 use crate::kernel::KernelInfo;

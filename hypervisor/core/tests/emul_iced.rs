@@ -6,7 +6,7 @@
 use hv_core::emul::operand::RegPart;
 use hv_core::emul::privop::{self, PrivOp};
 use hv_core::emul::store::{DecodedStore, NotStore, Store, StoreKind};
-use hv_core::emul::{decode_store, DecodeError, GuestRegs, Snapshot};
+use hv_core::emul::{decode_store, Code, DecodeError, GuestRegs, Snapshot};
 use hypercall_abi::addr::GuestVa;
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 use proptest::prelude::*;
@@ -200,7 +200,7 @@ fn check_store(bytes: &[u8], regs: &Snapshot) -> Result<(), TestCaseError> {
     if !is_known_store(&reference) || reference.is_invalid() {
         // Any address must be refused; try the likeliest ones.
         for va in regs.gprs {
-            let decoded = decode_store(bytes, regs, GuestVa::new(va));
+            let decoded = decode_store(&Code::new(bytes), regs, GuestVa::new(va));
             prop_assert!(decoded.is_err(), "{reference}: {decoded:?}");
         }
         return Ok(());
@@ -212,7 +212,7 @@ fn check_store(bytes: &[u8], regs: &Snapshot) -> Result<(), TestCaseError> {
         _ => u64::MAX,
     };
     let is_string = reference.is_string_instruction();
-    let decoded = decode_store(bytes, regs, GuestVa::new(va));
+    let decoded = decode_store(&Code::new(bytes), regs, GuestVa::new(va));
     let store = match decoded {
         Err(NotStore::Misaligned) => {
             let width = reference.memory_size().size() as u64;
@@ -244,7 +244,7 @@ fn check_store(bytes: &[u8], regs: &Snapshot) -> Result<(), TestCaseError> {
     }
     // One byte less must never be enough.
     let short = bytes.get(..reference.len() - 1).unwrap_or(&[]);
-    let cut = decode_store(short, regs, GuestVa::new(va));
+    let cut = decode_store(&Code::new(short), regs, GuestVa::new(va));
     prop_assert_eq!(cut, Err(NotStore::Decode(DecodeError::Truncated)));
     Ok(())
 }
@@ -310,7 +310,7 @@ fn check_privop(bytes: &[u8], regs: &Snapshot) -> Result<(), TestCaseError> {
         true => None,
         false => expected_privop(&reference, regs),
     };
-    match privop::decode(bytes, regs) {
+    match privop::decode(&Code::new(bytes), regs) {
         Ok(decoded) => {
             prop_assert_eq!(Some(decoded.op), expected, "{} {:x?}", reference, bytes);
             prop_assert_eq!(usize::from(decoded.len), reference.len());
@@ -321,7 +321,7 @@ fn check_privop(bytes: &[u8], regs: &Snapshot) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn stores_are_decoded_as_iced_decodes_them(bytes in instruction(), regs in snapshot()) {
@@ -342,11 +342,11 @@ proptest! {
         regs in snapshot(),
         va in any::<u64>(),
     ) {
-        if let Ok(DecodedStore::Ready(store)) = decode_store(&bytes, &regs, GuestVa::new(va)) {
+        if let Ok(DecodedStore::Ready(store)) = decode_store(&Code::new(&bytes), &regs, GuestVa::new(va)) {
             let outcome = hv_core::emul::apply(&store, va, &regs);
             prop_assert!(outcome.rip == regs.rip() || store.len > 0);
         }
-        let decoded = privop::decode(&bytes, &regs);
+        let decoded = privop::decode(&Code::new(&bytes), &regs);
         prop_assert!(decoded.is_err() || decoded.is_ok_and(|d| usize::from(d.len) <= bytes.len()));
     }
 }

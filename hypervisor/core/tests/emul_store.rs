@@ -1,7 +1,7 @@
 //! Stores that guests make to their page tables, byte for byte, with their effects.
 
 use hv_core::emul::store::DecodedStore;
-use hv_core::emul::{apply, decode_store, NotStore, Outcome, Snapshot, Store};
+use hv_core::emul::{apply, decode_store, Code, NotStore, Outcome, Snapshot, Store};
 use hypercall_abi::addr::GuestVa;
 
 const ENTRY: u64 = 0xffff_8880_1234_5678;
@@ -17,7 +17,7 @@ fn regs() -> Snapshot {
 }
 
 fn decode(bytes: &[u8], regs: &Snapshot, va: u64) -> Store {
-    match decode_store(bytes, regs, GuestVa::new(va)) {
+    match decode_store(&Code::new(bytes), regs, GuestVa::new(va)) {
         Ok(DecodedStore::Ready(store)) => store,
         other => panic!("{bytes:x?}: {other:?}"),
     }
@@ -96,7 +96,9 @@ fn cmpxchg8b_compares_two_registers() {
     assert_eq!(equal.rflags & 0x40, 0x40);
     let other = run(&bytes, &regs, 7 << 32 | 9);
     assert_eq!((other.is_written, writes(&other)), (false, vec![(0, 9), (2, 7)]));
-    assert!(decode_store(&[0x48, 0x0f, 0xc7, 0x0f], &regs, GuestVa::new(ENTRY)).is_err());
+    assert!(
+        decode_store(&Code::new(&[0x48, 0x0f, 0xc7, 0x0f]), &regs, GuestVa::new(ENTRY)).is_err()
+    );
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn string_stores_do_one_element_at_a_time() {
     regs.rflags |= 1 << 10;
     let out = run(&bytes, &regs, 5);
     assert_eq!((out.rip, writes(&out)), (regs.rip + 3, vec![(7, ENTRY - 8), (1, 0)]));
-    let moving = decode_store(&[0x48, 0xa5], &regs, GuestVa::new(ENTRY));
+    let moving = decode_store(&Code::new(&[0x48, 0xa5]), &regs, GuestVa::new(ENTRY));
     let Ok(DecodedStore::NeedsSource(pending)) = moving else {
         panic!("{moving:?}");
     };
@@ -152,7 +154,9 @@ fn string_stores_do_one_element_at_a_time() {
 
 #[test]
 fn stores_elsewhere_misaligned_or_unknown_are_refused() {
-    let at = |bytes: &[u8], va: u64| decode_store(bytes, &regs(), GuestVa::new(va)).unwrap_err();
+    let at = |bytes: &[u8], va: u64| {
+        decode_store(&Code::new(bytes), &regs(), GuestVa::new(va)).unwrap_err()
+    };
     let mov = [0x48, 0x89, 0x37];
     assert_eq!(at(&mov, ENTRY + 8), NotStore::OtherAddress);
     assert_eq!(at(&[0x48, 0x89, 0x77, 4], ENTRY + 4), NotStore::Misaligned);

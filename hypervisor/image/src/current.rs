@@ -4,7 +4,8 @@
 //! while one is alive would panic, and cannot happen because switches are made in `exit_work` only,
 //! when the handler has returned.
 
-use core::cell::{Ref, RefCell};
+use core::cell::{OnceCell, Ref, RefCell};
+use core::ops::Deref;
 use hv_machine::percpu::PerCpu;
 
 use crate::domain::{DomainRef, Vcpu};
@@ -47,6 +48,27 @@ impl Here {
     /// Both, to keep.
     pub fn running(&self) -> Running {
         self.0.clone()
+    }
+}
+
+/// The vCPU running here, looked up when it is first asked for: many short hypercalls never ask.
+#[derive(Default)]
+pub struct LazyHere(OnceCell<Here>);
+
+impl LazyHere {
+    /// Nothing looked up yet.
+    #[inline]
+    pub const fn new() -> Self {
+        Self(OnceCell::new())
+    }
+}
+
+impl Deref for LazyHere {
+    type Target = Here;
+
+    #[inline]
+    fn deref(&self) -> &Here {
+        self.0.get_or_init(here)
     }
 }
 

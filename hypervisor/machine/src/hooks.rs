@@ -22,7 +22,8 @@ pub enum SyscallKind {
 /// The functions of the image, in the order the assembly expects.
 #[repr(C)]
 pub struct Hooks {
-    /// `syscall` in guest-kernel mode.
+    /// `syscall` in guest-kernel mode. Changes of rbx, rbp and r12 to r15 in the frame have no effect
+    /// unless something is left to do in `exit_work`.
     pub hypercall: extern "C" fn(&mut GuestRegs),
     /// Any other fast system call.
     pub syscall: extern "C" fn(&mut GuestRegs, SyscallKind),

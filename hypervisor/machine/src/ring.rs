@@ -56,7 +56,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
+    use alloc::vec;
     use proptest::prelude::*;
 
     proptest! {
@@ -65,8 +65,7 @@ mod tests {
             let mut ring = Ring::new();
             (0..pushes).for_each(|n| ring.push(n as u8));
             let from = (pushes as u64).saturating_sub(back);
-            let mut buffer = Vec::new();
-            buffer.resize(want, 0);
+            let mut buffer = vec![0; want];
             let (count, next) = ring.read(from, &mut buffer);
             let first = from.max((pushes as u64).saturating_sub(SIZE as u64));
             prop_assert_eq!(count, want.min(pushes - first as usize));

@@ -122,14 +122,18 @@ const fn change_bit(op: BitOp, old: u64, bit: u8) -> u64 {
 }
 
 fn step_string(store: &Store, regs: &impl GuestRegs, outcome: &mut Outcome) {
-    let Some(step) = store.string else { return };
-    outcome.regs.push(RDI, step.rdi);
-    for (number, value) in [(RSI, step.rsi), (RCX, step.rcx)] {
-        if let Some(value) = value {
-            outcome.regs.push(number, value);
-        }
+    let Some(string) = store.string else { return };
+    let mask = string.mask();
+    let step = i64::from(string.step) as u64;
+    outcome.regs.push(RDI, regs.gpr(RDI).wrapping_add(step) & mask);
+    if string.is_move {
+        outcome.regs.push(RSI, regs.gpr(RSI).wrapping_add(step) & mask);
     }
-    if step.repeats {
-        outcome.rip = regs.rip();
+    if string.is_repeated {
+        let count = (regs.gpr(RCX) & mask).saturating_sub(1);
+        outcome.regs.push(RCX, count);
+        if count != 0 {
+            outcome.rip = regs.rip();
+        }
     }
 }

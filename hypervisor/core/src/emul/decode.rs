@@ -3,13 +3,11 @@
 //! Used by the front ends `privop` and `store`, which know which opcodes have which parts. An
 //! [`Instruction`] is a cursor that stands behind what was read last.
 //!
-//! Invariant: a result is either what the processor would decode from these bytes, or an error;
-//! at most [`MAX_LEN`] bytes are looked at.
+//! Invariant: what comes out of [`Instruction::finish`] is either what the processor would decode
+//! from the fetched bytes, or an error.
 
+use super::code::{Code, MAX_LEN};
 use super::operand::{Base, Memory, ModRm, Operand, Segment};
-
-/// Longest instruction the processor accepts.
-pub const MAX_LEN: usize = 15;
 
 /// Bit of a REX prefix: 64-bit operand.
 const REX_W: u8 = 8;
@@ -95,7 +93,7 @@ pub enum Opcode {
 /// A partly decoded instruction.
 #[derive(Clone, Copy, Debug)]
 pub struct Instruction<'a> {
-    bytes: &'a [u8],
+    code: &'a Code,
     position: usize,
     /// Its prefixes.
     pub prefixes: Prefixes,
@@ -105,54 +103,63 @@ pub struct Instruction<'a> {
 
 impl<'a> Instruction<'a> {
     /// Reads prefixes and opcode.
-    ///
-    /// # Errors
-    /// `Unknown` never comes from here: every byte can be an opcode.
     #[inline]
-    pub fn start(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+    #[must_use]
+    pub fn start(code: &'a Code) -> Self {
         let prefixes = Prefixes::default();
-        let mut instruction = Self { bytes, position: 0, prefixes, opcode: Opcode::One(0) };
-        instruction.read_opcode()?;
-        Ok(instruction)
+        let mut instruction = Self { code, position: 0, prefixes, opcode: Opcode::One(0) };
+        instruction.read_opcode();
+        instruction
     }
 
-    fn read_opcode(&mut self) -> Result<(), DecodeError> {
-        loop {
-            let byte = self.byte()?;
-            let prefixes = &mut self.prefixes;
-            match byte {
-                0x66 => prefixes.has_operand_size = true,
-                0x67 => prefixes.has_address_size = true,
-                0xf0 => prefixes.has_lock = true,
-                0xf2 => prefixes.repeat = Some(Repeat::Repne),
-                0xf3 => prefixes.repeat = Some(Repeat::Rep),
-                // Segments without a base in 64-bit mode change nothing, not even an earlier
-                // prefix of fs or gs.
-                0x26 | 0x2e | 0x36 | 0x3e => {}
-                0x64 => prefixes.segment = Some(Segment::Fs),
-                0x65 => prefixes.segment = Some(Segment::Gs),
-                0x40..=0x4f => {
-                    prefixes.rex = Some(byte);
-                    continue;
-                }
-                0x0f => {
-                    self.opcode = Opcode::Two(self.byte()?);
-                    return Ok(());
-                }
-                opcode => {
-                    self.opcode = Opcode::One(opcode);
-                    return Ok(());
-                }
+    #[inline]
+    fn read_opcode(&mut self) {
+        while self.position < MAX_LEN {
+            let byte = self.byte();
+            if self.take_prefix(byte) {
+                continue;
             }
-            // REX counts only right before the opcode.
-            self.prefixes.rex = None;
+            self.opcode = match byte {
+                0x0f => Opcode::Two(self.byte()),
+                opcode => Opcode::One(opcode),
+            };
+            return;
         }
+        // Prefixes up to the longest length: one more byte makes the instruction too long.
+        self.position += 1;
+    }
+
+    /// Whether a byte is a prefix, which is then noted.
+    #[inline]
+    fn take_prefix(&mut self, byte: u8) -> bool {
+        let prefixes = &mut self.prefixes;
+        if byte & 0xf0 == 0x40 {
+            prefixes.rex = Some(byte);
+            return true;
+        }
+        match byte {
+            0x66 => prefixes.has_operand_size = true,
+            0x67 => prefixes.has_address_size = true,
+            0xf0 => prefixes.has_lock = true,
+            0xf2 => prefixes.repeat = Some(Repeat::Repne),
+            0xf3 => prefixes.repeat = Some(Repeat::Rep),
+            // Segments without a base in 64-bit mode change nothing, not even an earlier prefix
+            // of fs or gs.
+            0x26 | 0x2e | 0x36 | 0x3e => {}
+            0x64 => prefixes.segment = Some(Segment::Fs),
+            0x65 => prefixes.segment = Some(Segment::Gs),
+            _ => return false,
+        }
+        // REX counts only right before the opcode.
+        prefixes.rex = None;
+        true
     }
 
     /// Bytes read so far.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> u8 {
-        // At most MAX_LEN, see `array`.
+        // An instruction with all its parts is shorter than 64 bytes.
         self.position as u8
     }
 
@@ -162,82 +169,82 @@ impl<'a> Instruction<'a> {
         self.position == 0
     }
 
-    /// Reads one byte.
+    /// The final check: whether all bytes that were read had been fetched. Every result of a
+    /// decoder, good or bad, goes through here, because until then it may come from bytes that do
+    /// not exist.
     ///
     /// # Errors
-    /// The bytes end here.
+    /// `Truncated` or `TooLong` instead of the result.
     #[inline]
-    pub fn byte(&mut self) -> Result<u8, DecodeError> {
-        let [byte] = self.array()?;
-        Ok(byte)
+    pub fn finish<T, E: From<DecodeError>>(&self, result: Result<T, E>) -> Result<T, E> {
+        if self.position <= self.code.fetched() {
+            return result;
+        }
+        Err(match self.position > MAX_LEN && self.code.fetched() == MAX_LEN {
+            true => DecodeError::TooLong.into(),
+            false => DecodeError::Truncated.into(),
+        })
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let end = self.position + N;
-        if end > MAX_LEN {
-            return Err(DecodeError::TooLong);
-        }
-        let part = self.bytes.get(self.position..end).ok_or(DecodeError::Truncated)?;
-        self.position = end;
-        part.try_into().map_err(|_| DecodeError::Truncated)
+    /// Reads one byte.
+    #[inline]
+    pub fn byte(&mut self) -> u8 {
+        let byte = self.code.at(self.position);
+        self.position += 1;
+        byte
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> [u8; N] {
+        core::array::from_fn(|_| self.byte())
     }
 
     /// Reads an immediate for an operand of `width` bytes, sign-extended; eight-byte operands have
     /// four-byte immediates.
-    ///
-    /// # Errors
-    /// The bytes end here.
-    pub fn immediate(&mut self, width: u8) -> Result<u64, DecodeError> {
-        Ok(match width {
-            1 => i64::from(i8::from_le_bytes(self.array()?)) as u64,
-            2 => i64::from(i16::from_le_bytes(self.array()?)) as u64,
-            _ => i64::from(i32::from_le_bytes(self.array()?)) as u64,
-        })
+    #[inline]
+    pub fn immediate(&mut self, width: u8) -> u64 {
+        match width {
+            1 => i64::from(i8::from_le_bytes(self.array())) as u64,
+            2 => i64::from(i16::from_le_bytes(self.array())) as u64,
+            _ => i64::from(i32::from_le_bytes(self.array())) as u64,
+        }
     }
 
     /// Reads an address that stands in the instruction itself.
-    ///
-    /// # Errors
-    /// The bytes end here.
-    pub fn absolute_address(&mut self) -> Result<u64, DecodeError> {
+    pub fn absolute_address(&mut self) -> u64 {
         if self.prefixes.has_address_size {
-            return Ok(u64::from(u32::from_le_bytes(self.array()?)));
+            return u64::from(u32::from_le_bytes(self.array()));
         }
-        Ok(u64::from_le_bytes(self.array()?))
+        u64::from_le_bytes(self.array())
     }
 
     /// Reads a ModRM byte that can only name registers, as those of `MOV CR` do: the mode bits
     /// are not looked at. Returns the register and the r/m field.
-    ///
-    /// # Errors
-    /// The bytes end here.
-    pub fn register_pair(&mut self) -> Result<(u8, u8), DecodeError> {
-        let byte = self.byte()?;
-        Ok((self.prefixes.extend(byte >> 3, REX_R), self.prefixes.extend(byte, REX_B)))
+    pub fn register_pair(&mut self) -> (u8, u8) {
+        let byte = self.byte();
+        (self.prefixes.extend(byte >> 3, REX_R), self.prefixes.extend(byte, REX_B))
     }
 
     /// Reads a ModRM byte and what it implies.
-    ///
-    /// # Errors
-    /// The bytes end here.
-    pub fn modrm(&mut self) -> Result<ModRm, DecodeError> {
-        let byte = self.byte()?;
+    #[inline]
+    pub fn modrm(&mut self) -> ModRm {
+        let byte = self.byte();
         let (mode, field) = (byte >> 6, byte & 7);
         let reg = self.prefixes.extend(byte >> 3, REX_R);
         let extension = byte >> 3 & 7;
         if mode == 3 {
             let number = self.prefixes.extend(field, REX_B);
-            return Ok(ModRm { reg, extension, rm: Operand::Register(number) });
+            return ModRm { reg, extension, rm: Operand::Register(number) };
         }
         let (base, index) = match field {
-            4 => self.sib(mode)?,
+            4 => self.sib(mode),
             5 if mode == 0 => (Base::NextRip, None),
             _ => (Base::Register(self.prefixes.extend(field, REX_B)), None),
         };
         let has_long_displacement = mode == 2 || mode == 0 && !matches!(base, Base::Register(_));
         let displacement = match (mode, has_long_displacement) {
-            (_, true) => self.immediate(4)?,
-            (1, false) => self.immediate(1)?,
+            (_, true) => self.immediate(4),
+            (1, false) => self.immediate(1),
             _ => 0,
         };
         let memory = Memory {
@@ -247,17 +254,17 @@ impl<'a> Instruction<'a> {
             segment: self.prefixes.segment,
             is_32_bit: self.prefixes.has_address_size,
         };
-        Ok(ModRm { reg, extension, rm: Operand::Memory(memory) })
+        ModRm { reg, extension, rm: Operand::Memory(memory) }
     }
 
     /// Base, and index with its shift, of a SIB byte.
-    fn sib(&mut self, mode: u8) -> Result<(Base, Option<(u8, u8)>), DecodeError> {
-        let byte = self.byte()?;
+    fn sib(&mut self, mode: u8) -> (Base, Option<(u8, u8)>) {
+        let byte = self.byte();
         let index = self.prefixes.extend(byte >> 3, REX_X);
         let base = match byte & 7 {
             5 if mode == 0 => Base::None,
             field => Base::Register(self.prefixes.extend(field, REX_B)),
         };
-        Ok((base, (index != 4).then_some((index, byte >> 6))))
+        (base, (index != 4).then_some((index, byte >> 6)))
     }
 }

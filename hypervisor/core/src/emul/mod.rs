@@ -16,6 +16,7 @@
 
 pub mod alu;
 pub mod apply;
+pub mod code;
 pub mod cr;
 pub mod decode;
 pub mod forced;
@@ -26,7 +27,8 @@ pub mod regs;
 pub mod store;
 
 pub use apply::{apply, Outcome};
-pub use decode::{DecodeError, MAX_LEN};
+pub use code::Code;
+pub use decode::DecodeError;
 pub use privop::{DecodedPrivOp, PrivOp};
 pub use regs::{GuestRegs, Snapshot};
 pub use store::{decode_store, DecodedStore, NotStore, Store};

@@ -7,6 +7,7 @@
 //! Invariant: whatever is not in [`PrivOp`] (HLT, LGDT, INVLPG, SWAPGS, LMSW and all others) is
 //! refused, so that the guest gets its fault.
 
+use super::code::Code;
 use super::decode::{DecodeError, Instruction, Opcode};
 use super::operand::Segment;
 use super::regs::{GuestRegs, RDX};
@@ -126,21 +127,20 @@ impl PrivOp {
     }
 }
 
-/// Decodes the instruction at the start of `bytes`.
+/// Decodes the instruction at the start of `code`.
 ///
 /// # Errors
 /// `Unknown` for everything that is not emulated, `Truncated` when more bytes are needed.
 #[inline]
-pub fn decode(bytes: &[u8], regs: &impl GuestRegs) -> Result<DecodedPrivOp, DecodeError> {
-    let mut instruction = Instruction::start(bytes)?;
-    if instruction.prefixes.has_lock {
-        return Err(DecodeError::Unknown);
-    }
+pub fn decode(code: &Code, regs: &impl GuestRegs) -> Result<DecodedPrivOp, DecodeError> {
+    let mut instruction = Instruction::start(code);
     let op = match instruction.opcode {
-        Opcode::One(opcode) => decode_one(opcode, &mut instruction, regs)?,
-        Opcode::Two(opcode) => decode_two(opcode, &mut instruction)?,
+        _ if instruction.prefixes.has_lock => Err(DecodeError::Unknown),
+        Opcode::One(opcode) => decode_one(opcode, &mut instruction, regs),
+        Opcode::Two(opcode) => decode_two(opcode, &mut instruction),
     };
-    Ok(DecodedPrivOp { op, len: instruction.len() })
+    let decoded = op.map(|op| DecodedPrivOp { op, len: instruction.len() });
+    instruction.finish(decoded)
 }
 
 fn decode_one(
@@ -158,8 +158,8 @@ fn decode_one(
     Ok(match opcode {
         0xfa => PrivOp::Cli,
         0xfb => PrivOp::Sti,
-        0xe4 | 0xe5 => PrivOp::In { port: u16::from(instruction.byte()?), width },
-        0xe6 | 0xe7 => PrivOp::Out { port: u16::from(instruction.byte()?), width },
+        0xe4 | 0xe5 => PrivOp::In { port: u16::from(instruction.byte()), width },
+        0xe6 | 0xe7 => PrivOp::Out { port: u16::from(instruction.byte()), width },
         0xec | 0xed => PrivOp::In { port: dx, width },
         0xee | 0xef => PrivOp::Out { port: dx, width },
         0x6c | 0x6d => PrivOp::Ins(port_string(instruction, dx, width)),
@@ -210,7 +210,7 @@ fn decode_two(opcode: u8, instruction: &mut Instruction<'_>) -> Result<PrivOp, D
 
 /// Only two instructions of this opcode are emulated; XSETBV takes no size or repeat prefix.
 fn decode_group_7(instruction: &mut Instruction<'_>) -> Result<PrivOp, DecodeError> {
-    let byte = instruction.byte()?;
+    let byte = instruction.byte();
     let prefixes = instruction.prefixes;
     let is_plain = !prefixes.has_operand_size && prefixes.repeat.is_none();
     match byte {
@@ -221,14 +221,14 @@ fn decode_group_7(instruction: &mut Instruction<'_>) -> Result<PrivOp, DecodeErr
 }
 
 fn control_register(instruction: &mut Instruction<'_>) -> Result<(u8, u8), DecodeError> {
-    match instruction.register_pair()? {
+    match instruction.register_pair() {
         (cr @ (0 | 2 | 3 | 4), gpr) => Ok((cr, gpr)),
         _ => Err(DecodeError::Unknown),
     }
 }
 
 fn debug_register(instruction: &mut Instruction<'_>) -> Result<(u8, u8), DecodeError> {
-    match instruction.register_pair()? {
+    match instruction.register_pair() {
         (dr @ 0..=7, gpr) => Ok((dr, gpr)),
         _ => Err(DecodeError::Unknown),
     }
@@ -242,7 +242,7 @@ mod tests {
     fn decode_at(bytes: &[u8]) -> Result<(PrivOp, u8), DecodeError> {
         let mut regs = Snapshot::default();
         regs.gprs[2] = 0xffff_1234_03f8;
-        decode(bytes, &regs).map(|decoded| (decoded.op, decoded.len))
+        decode(&Code::new(bytes), &regs).map(|decoded| (decoded.op, decoded.len))
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! another table entry between the fault and the emulation.
 
 use super::alu::AluOp;
+use super::code::Code;
 use super::decode::{DecodeError, Instruction, Opcode};
 use super::operand::{Base, Memory, ModRm, Operand, RegPart, Segment};
 use super::regs::{GuestRegs, RAX, RBX, RCX, RDI, RDX, RSI};
@@ -92,14 +93,26 @@ pub enum StoreKind {
 /// How a string instruction moves on after one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StringStep {
-    /// New value of rdi.
-    pub rdi: u64,
-    /// New value of rsi, if the instruction uses it.
-    pub rsi: Option<u64>,
-    /// New value of rcx, if the instruction is repeated.
-    pub rcx: Option<u64>,
-    /// Whether there are elements left, so that rip stays.
-    pub repeats: bool,
+    /// What is added to rdi (and rsi).
+    pub step: i8,
+    /// Whether the source is memory at rsi.
+    pub is_move: bool,
+    /// Whether rcx counts the elements.
+    pub is_repeated: bool,
+    /// Whether addresses and count are 32 bits wide.
+    pub is_32_bit: bool,
+}
+
+impl StringStep {
+    /// The bits of addresses and count.
+    #[must_use]
+    pub fn mask(&self) -> u64 {
+        if self.is_32_bit {
+            0xffff_ffff
+        } else {
+            u64::MAX
+        }
+    }
 }
 
 /// A store with all its operands but the old contents.
@@ -167,23 +180,39 @@ impl From<DecodeError> for NotStore {
     }
 }
 
-/// Decodes the instruction at the start of `bytes`, which faulted writing to `fault_va`.
+/// Decodes the instruction at the start of `code`, which faulted writing to `fault_va`.
 ///
 /// # Errors
 /// The guest is to get its page fault.
 #[inline]
 pub fn decode_store(
-    bytes: &[u8],
+    code: &Code,
     regs: &impl GuestRegs,
     fault_va: GuestVa,
 ) -> Result<DecodedStore, NotStore> {
-    let mut instruction = Instruction::start(bytes)?;
+    let mut instruction = Instruction::start(code);
     let parts = match instruction.opcode {
-        Opcode::One(0xa4 | 0xa5 | 0xaa | 0xab) => string_parts(&instruction, regs)?,
-        Opcode::One(opcode) => one_byte(opcode, &mut instruction, regs)?,
-        Opcode::Two(opcode) => two_byte(opcode, &mut instruction, regs)?,
+        Opcode::One(0xa4 | 0xa5 | 0xaa | 0xab) => string_parts(&instruction, regs),
+        Opcode::One(opcode) => one_byte(opcode, &mut instruction, regs),
+        Opcode::Two(opcode) => two_byte(opcode, &mut instruction, regs),
     };
-    if instruction.prefixes.has_lock && !parts.may_lock {
+    let store = match parts {
+        Ok(parts) => complete(&parts, &instruction, regs, fault_va),
+        Err(error) => Err(error.into()),
+    };
+    instruction.finish(store)
+}
+
+/// Checks lock prefix and address.
+#[inline]
+fn complete(
+    parts: &Parts,
+    instruction: &Instruction<'_>,
+    regs: &impl GuestRegs,
+    fault_va: GuestVa,
+) -> Result<DecodedStore, NotStore> {
+    let has_lock = instruction.prefixes.has_lock;
+    if has_lock && !parts.may_lock {
         return Err(DecodeError::Unknown.into());
     }
     let len = instruction.len();
@@ -195,14 +224,17 @@ pub fn decode_store(
     if !address.is_aligned(u64::from(parts.width)) {
         return Err(NotStore::Misaligned);
     }
-    let is_locked =
-        instruction.prefixes.has_lock || matches!(parts.kind, StoreKind::Exchange { .. });
+    let is_locked = has_lock || matches!(parts.kind, StoreKind::Exchange { .. });
     let (kind, width, string) = (parts.kind, parts.width, parts.string);
     let store = Store { kind, width, len, is_locked, address, string };
-    Ok(match parts.source {
-        None => DecodedStore::Ready(store),
-        Some(source) => DecodedStore::NeedsSource(PendingMove { source, store }),
-    })
+    if !string.is_some_and(|string| string.is_move) {
+        return Ok(DecodedStore::Ready(store));
+    }
+    // Only the source of a string instruction can be in another segment.
+    let prefixes = instruction.prefixes;
+    let source = at_register(RSI, prefixes.segment, prefixes.has_address_size);
+    let source = GuestVa::new(source.address(regs, next_rip, 0));
+    Ok(DecodedStore::NeedsSource(PendingMove { source, store }))
 }
 
 /// What the opcode tables find out.
@@ -214,13 +246,12 @@ struct Parts {
     extra: u64,
     may_lock: bool,
     string: Option<StringStep>,
-    source: Option<GuestVa>,
 }
 
 impl Parts {
     fn new(kind: StoreKind, width: u8, target: Memory) -> Self {
         let may_lock = !matches!(kind, StoreKind::Write { .. });
-        Self { kind, width, target, extra: 0, may_lock, string: None, source: None }
+        Self { kind, width, target, extra: 0, may_lock, string: None }
     }
 }
 
@@ -246,7 +277,7 @@ fn one_byte(
 ) -> Result<Parts, DecodeError> {
     let width = width_of(opcode, instruction);
     if opcode == 0xa2 || opcode == 0xa3 {
-        return move_to_absolute(width, instruction, regs);
+        return Ok(move_to_absolute(width, instruction, regs));
     }
     let is_alu = opcode < 0x40 && opcode & 6 == 0;
     if !is_alu
@@ -257,19 +288,19 @@ fn one_byte(
     {
         return Err(DecodeError::Unknown);
     }
-    let modrm = instruction.modrm()?;
+    let modrm = instruction.modrm();
     let target = memory_of(&modrm)?;
     let part = RegPart::new(modrm.reg, width, &instruction.prefixes);
     let kind = match opcode {
         0x80 | 0x81 | 0x83 => {
             let op = AluOp::from_number(modrm.extension).ok_or(DecodeError::Unknown)?;
             let immediate_width = if opcode == 0x83 { 1 } else { width };
-            StoreKind::Alu { op, value: instruction.immediate(immediate_width)? }
+            StoreKind::Alu { op, value: instruction.immediate(immediate_width) }
         }
         0x86 | 0x87 => StoreKind::Exchange { value: part.read(regs), part },
         0x88 | 0x89 => StoreKind::Write { value: part.read(regs) },
         0xc6 | 0xc7 if modrm.extension == 0 => {
-            StoreKind::Write { value: instruction.immediate(width)? }
+            StoreKind::Write { value: instruction.immediate(width) }
         }
         0xf6 | 0xf7 | 0xfe | 0xff => unary(opcode, modrm.extension)?,
         _ if is_alu => {
@@ -292,12 +323,8 @@ fn unary(opcode: u8, extension: u8) -> Result<StoreKind, DecodeError> {
 }
 
 /// `MOV` to an address in the instruction.
-fn move_to_absolute(
-    width: u8,
-    instruction: &mut Instruction<'_>,
-    regs: &impl GuestRegs,
-) -> Result<Parts, DecodeError> {
-    let displacement = instruction.absolute_address()?;
+fn move_to_absolute(width: u8, instruction: &mut Instruction<'_>, regs: &impl GuestRegs) -> Parts {
+    let displacement = instruction.absolute_address();
     let target = Memory {
         base: Base::None,
         index: None,
@@ -306,7 +333,7 @@ fn move_to_absolute(
         is_32_bit: instruction.prefixes.has_address_size,
     };
     let value = RegPart { number: RAX, shift: 0, width }.read(regs);
-    Ok(Parts::new(StoreKind::Write { value }, width, target))
+    Parts::new(StoreKind::Write { value }, width, target)
 }
 
 fn two_byte(
@@ -319,7 +346,7 @@ fn two_byte(
     if !is_known {
         return Err(DecodeError::Unknown);
     }
-    let modrm = instruction.modrm()?;
+    let modrm = instruction.modrm();
     let target = memory_of(&modrm)?;
     let full_width = instruction.prefixes.operand_width();
     let width = match opcode {
@@ -331,7 +358,7 @@ fn two_byte(
         0xab | 0xb3 | 0xbb => return Ok(bit_by_register(opcode, part, target, regs)),
         0xba => {
             let op = bit_op(modrm.extension).ok_or(DecodeError::Unknown)?;
-            let bit = instruction.byte()? & (width * 8 - 1);
+            let bit = instruction.byte() & (width * 8 - 1);
             StoreKind::Bit { op, bit }
         }
         0xb0 | 0xb1 => {
@@ -411,34 +438,23 @@ fn string_parts(
     };
     let prefixes = instruction.prefixes;
     let width = width_of(opcode, instruction);
-    let mask = if prefixes.has_address_size { 0xffff_ffff } else { u64::MAX };
-    let step = match regs.rflags() & DF {
-        0 => u64::from(width),
-        _ => u64::from(width).wrapping_neg(),
-    };
-    let is_move = opcode < 0xaa;
-    let count = regs.gpr(RCX) & mask;
-    if prefixes.repeat.is_some() && count == 0 {
-        return Err(DecodeError::Unknown);
-    }
-    let advance = |number| regs.gpr(number).wrapping_add(step) & mask;
+    let step = width as i8;
     let string = StringStep {
-        rdi: advance(RDI),
-        rsi: is_move.then(|| advance(RSI)),
-        rcx: prefixes.repeat.map(|_| count - 1),
-        repeats: prefixes.repeat.is_some() && count != 1,
-    };
-    let at = |number, segment| Memory {
-        base: Base::Register(number),
-        index: None,
-        displacement: 0,
-        segment,
+        step: if regs.rflags() & DF == 0 { step } else { -step },
+        is_move: opcode < 0xaa,
+        is_repeated: prefixes.repeat.is_some(),
         is_32_bit: prefixes.has_address_size,
     };
+    if string.is_repeated && regs.gpr(RCX) & string.mask() == 0 {
+        return Err(DecodeError::Unknown);
+    }
     let value = RegPart { number: RAX, shift: 0, width }.read(regs);
-    // Only the source of a string instruction can be in another segment.
-    let segment: Option<Segment> = prefixes.segment;
-    let source = is_move.then(|| GuestVa::new(at(RSI, segment).address(regs, 0, 0)));
-    let write = Parts::new(StoreKind::Write { value }, width, at(RDI, None));
-    Ok(Parts { string: Some(string), source, ..write })
+    let target = at_register(RDI, None, string.is_32_bit);
+    let write = Parts::new(StoreKind::Write { value }, width, target);
+    Ok(Parts { string: Some(string), ..write })
+}
+
+/// The memory a register points to.
+fn at_register(number: u8, segment: Option<Segment>, is_32_bit: bool) -> Memory {
+    Memory { base: Base::Register(number), index: None, displacement: 0, segment, is_32_bit }
 }

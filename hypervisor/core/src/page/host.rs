@@ -27,7 +27,7 @@ pub trait PageHost {
     /// The value found instead.
     fn cmpxchg_entry(&self, table: Mfn, index: usize, old: u64, new: u64) -> Result<(), u64>;
 
-    /// The clock of TLB flushes; zero is never returned.
+    /// The clock of TLB flushes.
     fn stamp_now(&self) -> u32;
 
     /// Makes sure that no CPU that runs or ran `owner` uses a translation it cached at or before

@@ -23,12 +23,12 @@ use super::{
 pub const DOMAINS: usize = 3;
 /// Device frames behind the end of the frame table.
 pub const MMIO_FRAMES: u64 = 8;
-/// What the host puts into the hypervisor's root slots.
-const HV_SLOT_VALUE: u64 = 0x0bad_0000_0000_0000;
 
 /// Whose frames a CPU may have cached a translation of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cached {
+    /// As the target of a leaf entry.
+    mapped: bool,
     /// As the target of a writable leaf entry.
     writable: bool,
     /// As a table on the way.
@@ -59,8 +59,8 @@ impl FrameWorld {
             words: (0..frames * ENTRIES).map(|_| Cell::new(0)).collect(),
             lists: RefCell::new(alloc::vec![PageList::new(); DOMAINS]),
             cached: RefCell::new(alloc::vec![Cached::default(); frames]),
-            clock: Cell::new(1),
-            last_flush: Cell::new(0),
+            clock: Cell::new(2),
+            last_flush: Cell::new(1),
             flushes: Cell::new(0),
             released: RefCell::new(Vec::new()),
             violations: RefCell::new(Vec::new()),
@@ -76,6 +76,9 @@ impl FrameWorld {
     pub fn give(&self, owner: DomId, frames: core::ops::Range<u64>) {
         for number in frames {
             let mfn = Mfn::new(number);
+            if self.cached.borrow()[number as usize].mapped {
+                self.punish(format!("frame {number} is given away and still reachable"));
+            }
             assign(self, mfn, owner).expect("dead");
             self.link(owner, mfn);
         }
@@ -213,11 +216,12 @@ impl FrameWorld {
         let start = table.get() as usize * ENTRIES;
         for word in &self.words[start..start + ENTRIES] {
             let entry = Entry::new(word.get());
-            if !entry.is_present() || !entry.is_writable() {
+            if !entry.is_present() {
                 continue;
             }
             if let Some(target) = cached.get_mut(entry.mfn().get() as usize) {
-                target.writable = true;
+                target.mapped = true;
+                target.writable |= entry.is_writable();
             }
         }
     }
@@ -296,7 +300,9 @@ impl PageHost for FrameWorld {
     fn write_back_frame(&self, _mfn: Mfn) {}
 
     fn hv_slot(&self, slot: usize, table: Mfn) -> u64 {
-        HV_SLOT_VALUE + ((slot as u64) << 32) + table.get()
+        // Something that would do harm if it were ever taken for an entry of the guest.
+        let frame = (slot as u64 + table.get()) % self.frames.len() as u64;
+        Entry::of(Mfn::new(frame), Entry::PRESENT | Entry::WRITABLE | Entry::USER).bits()
     }
 
     fn may_map_mmio(&self, dom: DomId, mfn: Mfn) -> bool {

@@ -104,7 +104,8 @@ pub struct Decision {
     pub next: Option<Chosen>,
     /// When to ask again at the latest; `None` if nobody waits for this CPU.
     pub slice_ns: Option<u64>,
-    /// Another CPU that must choose, because it got the vCPU that was preempted here.
+    /// Another CPU that must choose: it got the vCPU that was preempted here, or it idles and can
+    /// take one that waits.
     pub kick: Option<CpuId>,
 }
 

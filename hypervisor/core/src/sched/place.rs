@@ -2,7 +2,7 @@
 //!
 //! Used by the policy. A vCPU that becomes runnable goes to an idle CPU it may use; if there is
 //! none, to the CPU with the least load. A CPU that chooses takes what has waited longest, for
-//! itself or for another CPU. So no CPU idles while a vCPU waits that it may run, and the queues of
+//! itself or for another CPU, and then wakes an idle one if something is left. So no CPU idles while a vCPU waits that it may run, and the queues of
 //! all CPUs together are first come, first served, even if the CPUs have unequal numbers.
 
 use super::entity::{Class, Entities, Entity, Place};
@@ -47,7 +47,7 @@ impl Cpu {
         self.running.is_none() && self.waiting() == 0
     }
 
-    pub(super) fn load(&self) -> u32 {
+    fn load(&self) -> u32 {
         self.waiting() + u32::from(self.running.is_some())
     }
 
@@ -81,11 +81,13 @@ pub(super) enum Preference {
 pub(super) struct Cpus {
     cpus: [Cpu; MAX_CPUS as usize],
     online: u64,
+    /// Number of vCPUs in all queues.
+    waiting: u32,
 }
 
 impl Cpus {
     pub(super) const fn new() -> Self {
-        Self { cpus: [Cpu::NEW; MAX_CPUS as usize], online: 0 }
+        Self { cpus: [Cpu::NEW; MAX_CPUS as usize], online: 0, waiting: 0 }
     }
 
     pub(super) fn set_online(&mut self, cpu: CpuId) {
@@ -118,16 +120,19 @@ impl Cpus {
             .min_by_key(|cpu| *cpu != entity.last_cpu)
     }
 
-    /// An idle CPU that may run something of what waits for `cpu`, if more than one vCPU does.
-    pub(super) fn helper_for(&self, entities: &Entities, cpu: CpuId) -> Option<CpuId> {
-        let state = self.get(cpu).filter(|state| state.waiting() > 1)?;
-        let idle = bits(self.online).filter(|cpu| self.get(*cpu).is_some_and(Cpu::is_idle));
-        let can_help = |idle: &CpuId| {
-            [&state.boosted, &state.normal]
-                .iter()
-                .any(|queue| queue.find(entities, |entity| entity.may_run_on(*idle)).is_some())
+    /// An idle CPU that may run something of what waits anywhere. Idle CPUs get work when it
+    /// arrives, but what was sent to one can be overtaken there by something else.
+    pub(super) fn helper(&self, entities: &Entities) -> Option<CpuId> {
+        if self.waiting == 0 {
+            return None;
+        }
+        let can_help = |cpu: &CpuId| {
+            self.get(*cpu).is_some_and(Cpu::is_idle)
+                && [Class::Boosted, Class::Normal]
+                    .iter()
+                    .any(|class| self.longest_waiting(entities, *cpu, *class).is_some())
         };
-        idle.into_iter().find(can_help)
+        bits(self.online).find(can_help)
     }
 
     fn least_loaded(&self, entity: &Entity, prefer: Preference) -> Option<CpuId> {
@@ -152,6 +157,7 @@ impl Cpus {
     ) {
         if let Some(state) = self.get_mut(cpu) {
             state.queue_mut(class).push(entities, id, end);
+            self.waiting += 1;
         }
         if let Some(entity) = entities.get_mut(id) {
             entity.place = Place::Queued(cpu, class);
@@ -165,6 +171,7 @@ impl Cpus {
         entity.place = Place::Away;
         if let Some(state) = self.get_mut(cpu) {
             state.queue_mut(class).unlink(entities, id);
+            self.waiting -= 1;
         }
     }
 

@@ -99,13 +99,10 @@ impl RoundRobin {
         }
         self.charge(now_ns, cpu);
         let state = self.cpus.get(cpu)?;
-        if state.running.is_none() {
-            // Somebody else was sent here, too, and its kick is under way. Only one can have the
-            // CPU; the other may still have an idle one.
-            return self.cpus.helper_for(&self.entities, cpu).or(Some(cpu));
-        }
         // The first to wait finds no slice armed; a later one matters only if it preempts.
-        let must_choose = state.waiting() == 1 || self.time_left(now_ns, cpu) == Some(0);
+        let must_choose = state.running.is_none()
+            || state.waiting() == 1
+            || self.time_left(now_ns, cpu) == Some(0);
         must_choose.then_some(cpu)
     }
 
@@ -209,7 +206,10 @@ impl RoundRobin {
     fn decide(&self, now_ns: u64, cpu: CpuId, kick: Option<CpuId>) -> Decision {
         let next = self.running(cpu);
         let slice_ns = next.and_then(|_| self.time_left(now_ns, cpu));
-        Decision { next, slice_ns, kick: kick.filter(|kicked| *kicked != cpu) }
+        // One kick is enough: the CPU that gets it looks for a helper in its turn.
+        let kick = kick.filter(|kicked| *kicked != cpu);
+        let kick = kick.or_else(|| self.cpus.helper(&self.entities));
+        Decision { next, slice_ns, kick }
     }
 }
 
@@ -338,19 +338,12 @@ impl Policy for RoundRobin {
             self.entities.remove(id);
             return None;
         }
-        let Place::Queued(waits_for, class) = entity.place else { return None };
-        // A CPU that went idle while the state was here could not take the vCPU then.
-        let is_contested = self.cpus.get(waits_for)?.load() > 1;
-        let target = match self.cpus.idle_for(self.entities.get(id)?) {
-            Some(idle) if is_contested => {
-                self.cpus.unlink(&mut self.entities, id);
-                self.cpus.push(&mut self.entities, id, (idle, class), End::Back);
-                idle
-            }
-            _ => waits_for,
-        };
-        let is_running = self.cpus.get(cpu)?.running.is_some();
-        (target != cpu || !is_running).then_some(target)
+        match entity.place {
+            // That CPU passed it over; now it may run there, or at least a slice is needed.
+            Place::Queued(waits_for, _) if waits_for != cpu => Some(waits_for),
+            Place::Queued(..) => self.cpus.helper(&self.entities),
+            _ => None,
+        }
     }
 
     fn is_alone(&self, cpu: CpuId) -> bool {

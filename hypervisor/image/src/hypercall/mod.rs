@@ -30,7 +30,7 @@ use hypercall_abi::errno::Errno;
 use hypercall_abi::nr;
 
 use crate::counters::{self, bump};
-use crate::current::{self, Here};
+use crate::current::LazyHere;
 use crate::{control, upcall};
 
 /// What became of a call.
@@ -68,7 +68,7 @@ pub struct Call<'a> {
     /// Arguments as the guest gave them; a continuation changes them.
     pub args: [u64; 5],
     /// The calling vCPU.
-    pub here: &'a Here,
+    pub here: &'a LazyHere,
     /// Its registers.
     pub regs: &'a mut GuestRegs,
 }
@@ -144,7 +144,7 @@ const SYSCALL_BYTES: u64 = 2;
 
 /// A guest kernel executed `SYSCALL`.
 pub fn entry(regs: &mut GuestRegs) {
-    let here = current::here();
+    let here = LazyHere::new();
     let number = regs.rax;
     let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8];
     let mut call = Call { args, here: &here, regs };

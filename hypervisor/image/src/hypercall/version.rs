@@ -1,7 +1,9 @@
 //! `xen_version`: what this hypervisor claims to be.
 //!
 //! It claims to be Xen 4.17, because guests and toolstacks decide by that what they may ask for;
-//! the extra version and the changeset tell who it really is.
+//! the extra version and the changeset tell who it really is. The bigger answers are functions of
+//! their own, never inlined, so that the smallest one (the version, which guests use as the null
+//! hypercall) pays for no stack frame.
 
 use hypercall_abi::addr::HYPERVISOR_VIRT_START;
 use hypercall_abi::errno::Errno;
@@ -28,26 +30,34 @@ pub fn xen_version(call: &mut Call<'_>) -> Outcome {
         cmd::COMPILE_INFO => compile_info(arg),
         cmd::CAPABILITIES => text::<1024>(arg, CAPABILITIES),
         cmd::CHANGESET => text::<64>(arg, concat!("zendo-", env!("CARGO_PKG_VERSION"))),
-        cmd::PLATFORM_PARAMETERS => guestmem::write(arg, &HYPERVISOR_VIRT_START).into(),
+        cmd::PLATFORM_PARAMETERS => platform_parameters(arg).into(),
         cmd::GET_FEATURES => get_features(call, arg).into(),
         cmd::PAGESIZE if arg == 0 => Outcome::Done(PAGE_SIZE),
         cmd::PAGESIZE => Errno::EINVAL.into(),
-        cmd::GUEST_HANDLE => {
-            let handle = call.here.dom().control.lock().handle;
-            guestmem::write(arg, &handle).into()
-        }
+        cmd::GUEST_HANDLE => guest_handle(call, arg).into(),
         cmd::COMMANDLINE => command_line(call, arg),
-        cmd::BUILD_ID if call.here.dom().privileged => Errno::ENODATA.into(),
-        cmd::BUILD_ID => Errno::EPERM.into(),
+        cmd::BUILD_ID => build_id(call).into(),
         _ => Errno::ENOSYS.into(),
     }
 }
 
 /// Copies a text out as a fixed array filled with zeros.
+#[inline(never)]
 fn text<const N: usize>(arg: u64, text: &str) -> Outcome {
     let mut bytes = [0u8; N];
     fill(&mut bytes, text);
     guestmem::write(arg, &bytes).into()
+}
+
+#[inline(never)]
+fn platform_parameters(arg: u64) -> Result<(), Errno> {
+    guestmem::write(arg, &HYPERVISOR_VIRT_START)
+}
+
+#[inline(never)]
+fn guest_handle(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
+    let handle = call.here.dom().control.lock().handle;
+    guestmem::write(arg, &handle)
 }
 
 fn fill(bytes: &mut [u8], text: &str) {
@@ -55,6 +65,7 @@ fn fill(bytes: &mut [u8], text: &str) {
     bytes.iter_mut().zip(text.bytes().take(room)).for_each(|(to, from)| *to = from);
 }
 
+#[inline(never)]
 fn compile_info(arg: u64) -> Outcome {
     let mut info = XenCompileInfo::default();
     fill(&mut info.compiler, "rustc");
@@ -64,6 +75,7 @@ fn compile_info(arg: u64) -> Outcome {
     guestmem::write(arg, &info).into()
 }
 
+#[inline(never)]
 fn command_line(call: &Call<'_>, arg: u64) -> Outcome {
     if call.here.dom().privileged {
         text::<1024>(arg, crate::boot::command_line())
@@ -72,6 +84,16 @@ fn command_line(call: &Call<'_>, arg: u64) -> Outcome {
     }
 }
 
+#[inline(never)]
+fn build_id(call: &Call<'_>) -> Errno {
+    if call.here.dom().privileged {
+        Errno::ENODATA
+    } else {
+        Errno::EPERM
+    }
+}
+
+#[inline(never)]
 fn get_features(call: &Call<'_>, arg: u64) -> Result<i64, Errno> {
     let mut info: XenFeatureInfo = guestmem::read(arg)?;
     if info.submap_idx != 0 {

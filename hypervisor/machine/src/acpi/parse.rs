@@ -196,6 +196,7 @@ pub fn sleep_type_off(dsdt: &[u8]) -> Option<[u8; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
@@ -212,8 +213,7 @@ mod tests {
 
     #[test]
     fn the_root_is_found_on_a_multiple_of_16_only() {
-        let mut area = Vec::new();
-        area.resize(32, 0);
+        let mut area = vec![0; 32];
         area.extend_from_slice(&root_pointer(0, 0x1234, 0));
         assert_eq!(find_root(&area), Some(Root::Rsdt(0x1234)));
         area.insert(0, 0);
@@ -231,8 +231,7 @@ mod tests {
 
     #[test]
     fn entries_of_the_interrupt_table() {
-        let mut madt = Vec::new();
-        madt.resize(HEADER, 0);
+        let mut madt = vec![0; HEADER];
         madt.extend_from_slice(&0xfee0_0000_u32.to_le_bytes());
         madt.extend_from_slice(&1_u32.to_le_bytes());
         madt.extend_from_slice(&[0, 8, 0, 3, 1, 0, 0, 0]);

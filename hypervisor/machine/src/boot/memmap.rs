@@ -137,13 +137,13 @@ impl Ranges {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
     /// One bit per page.
     fn pages(ranges: &Ranges) -> Vec<bool> {
-        let mut map = Vec::new();
-        map.resize(256, false);
+        let mut map = vec![false; 256];
         for range in ranges.as_slice() {
             assert!(range.start < range.end && range.start % PAGE == 0 && range.end % PAGE == 0);
             (range.start / PAGE..range.end / PAGE).for_each(|page| map[page as usize] = true);
@@ -157,8 +157,7 @@ mod tests {
             ops in proptest::collection::vec((any::<bool>(), 0_u64..200, 0_u64..40), 0..40)
         ) {
             let mut ranges = Ranges::default();
-            let mut model = Vec::new();
-            model.resize(256, false);
+            let mut model = vec![false; 256];
             for (add, start, len) in ops {
                 if add {
                     ranges.add(start * PAGE, (start + len) * PAGE);

@@ -240,6 +240,7 @@ pub fn split_file_name(string: &str, has_file_name: bool) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
     use alloc::vec::Vec;
     use proptest::prelude::*;
 
@@ -262,9 +263,7 @@ mod tests {
     }
 
     fn memory() -> Memory {
-        let mut bytes = Vec::new();
-        bytes.resize(8192, 0);
-        Memory(bytes)
+        Memory(vec![0; 8192])
     }
 
     #[test]

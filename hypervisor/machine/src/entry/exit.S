@@ -14,41 +14,20 @@
     .type hv_exit_to_guest, @function
     .global hv_exit_to_guest
 hv_exit_to_guest:
-    cmp dword ptr [rsp + {WORK}], 0
-    jne 2f
-    # The upcall is deliverable when the pending byte is set and the mask byte above it is not:
-    # the halfword is then 1 to 255.
-    mov rax, [rsp + {UPCALL_PAIR}]
-    movzx eax, word ptr [rax]
-    dec eax
-    cmp eax, 0xfe
-    jbe 2f
-    cmp dword ptr [rsp + {VECTOR}], {VECTOR_SYSCALL_EXIT}
-    jne hv_exit_iret
-    # sysret to an address that is not canonical would fault in ring 0 on some processors, on a
-    # stack of the guest's choice.
-    mov rcx, [rsp + {RIP}]
-    mov rax, rcx
-    sar rax, 47
-    inc rax
-    cmp rax, 1
-    ja hv_exit_iret
-    mov r11, [rsp + {RFLAGS}]
-    and r11d, {FLAGS_ALLOWED}
-    or r11d, {FLAGS_FORCED}
-    cmp word ptr [rsp + {CS}], {USER_CS32}
-    je 3f
+    hv_check_work 2f
+    hv_prepare_sysret
+    je hv_exit_sysret32
     hv_load_most_regs
     mov rsp, [rsp + {RSP}]
     sysretq
-3:
-    hv_load_most_regs
-    mov rsp, [rsp + {RSP}]
-    sysret
 2:
     lea rdi, [rsp + {REGS}]
     call [rip + HV_HOOKS + {HOOK_EXIT_WORK}]
     jmp hv_exit_to_guest
+hv_exit_sysret32:
+    hv_load_most_regs
+    mov rsp, [rsp + {RSP}]
+    sysret
     .size hv_exit_to_guest, . - hv_exit_to_guest
 
 # By iretq, which loads everything as the frame says. A fault of that one instruction means bad

@@ -30,6 +30,11 @@
     mov r12, [rsp + {R12}]
     mov rbp, [rsp + {RBP}]
     mov rbx, [rsp + {RBX}]
+    hv_load_argument_regs
+.endm
+
+# Those of them that a Rust function does not preserve.
+.macro hv_load_argument_regs
     mov r10, [rsp + {R10}]
     mov r9, [rsp + {R9}]
     mov r8, [rsp + {R8}]
@@ -37,6 +42,34 @@
     mov rdx, [rsp + {RDX}]
     mov rsi, [rsp + {RSI}]
     mov rdi, [rsp + {RDI}]
+.endm
+
+# Goes to \busy when something is to be done before the guest runs. The upcall is deliverable when the
+# pending byte is set and the mask byte above it is not: the halfword is then 1 to 255.
+.macro hv_check_work busy
+    cmp dword ptr [rsp + {WORK}], 0
+    jne \busy
+    mov rax, [rsp + {UPCALL_PAIR}]
+    movzx eax, word ptr [rax]
+    dec eax
+    cmp eax, 0xfe
+    jbe \busy
+.endm
+
+# Loads rcx and r11 for sysret, or goes to hv_exit_iret where sysret is not possible. An address that
+# is not canonical would fault in ring 0 on some processors, on a stack of the guest's choice.
+.macro hv_prepare_sysret
+    cmp dword ptr [rsp + {VECTOR}], {VECTOR_SYSCALL_EXIT}
+    jne hv_exit_iret
+    mov rcx, [rsp + {RIP}]
+    shl rcx, 16
+    sar rcx, 16
+    cmp rcx, [rsp + {RIP}]
+    jne hv_exit_iret
+    mov r11, [rsp + {RFLAGS}]
+    and r11d, {FLAGS_ALLOWED}
+    or r11d, {FLAGS_FORCED}
+    cmp word ptr [rsp + {CS}], {USER_CS32}
 .endm
 
 # Ends the permission to touch user pages that the guest's AC flag would give; removed at boot

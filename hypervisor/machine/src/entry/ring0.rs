@@ -4,7 +4,7 @@
 //! from and to guests, MSRs, segment loads) and the `iretq` that returns to the guest.
 
 use crate::mem::extable;
-use crate::regs::{CpuInfo, GuestRegs};
+use crate::regs::GuestRegs;
 use crate::{cpu, percpu};
 use core::fmt;
 
@@ -31,10 +31,9 @@ extern "C" fn hv_trap_ring0(frame: &mut GuestRegs) -> u32 {
 /// The frame of the guest's general registers was partly overwritten by the pushes of the fault,
 /// but they were live in the CPU and so are in `fault`; rip to ss were above the pushes.
 fn rebuild_guest_regs(fault: GuestRegs) {
-    let info: *mut CpuInfo = percpu::info_ptr();
     // SAFETY: the block is this CPU's; the guest frame in it is not lent out, because the way out
     // was taken after the last hook had returned.
-    let regs = unsafe { &mut *(*info).regs.get() };
+    let regs = unsafe { &mut *percpu::info().regs.get() };
     let (rip, cs, rflags, rsp, ss) = (regs.rip, regs.cs, regs.rflags, regs.rsp, regs.ss);
     *regs = GuestRegs { rip, cs, rflags, rsp, ss, ..fault };
 }

@@ -22,7 +22,14 @@ hv_syscall64:
     cmp byte ptr [rsp + {KERNEL_MODE}], 0
     je 2f
     call [rip + HV_HOOKS + {HOOK_HYPERCALL}]
-    jmp hv_exit_to_guest
+    # The common case of hv_exit_to_guest, without the loads of registers that the hook has preserved.
+    # It may not change them in the frame; whoever switches guests does so in exit_work.
+    hv_check_work hv_exit_to_guest
+    hv_prepare_sysret
+    je hv_exit_sysret32
+    hv_load_argument_regs
+    mov rsp, [rsp + {RSP}]
+    sysretq
 2:
     xor esi, esi
     call [rip + HV_HOOKS + {HOOK_SYSCALL}]

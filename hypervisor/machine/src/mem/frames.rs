@@ -113,7 +113,7 @@ pub(crate) fn is_open(mfn: Mfn) -> bool {
 fn open_word(index: usize) -> &'static AtomicU64 {
     let words = OPEN.load(Ordering::Relaxed);
     // SAFETY: callers have checked `index` against the count, for which `install` sized the bitmap.
-    unsafe { &*words.add(index / 64) }
+    unsafe { &*words.wrapping_add(index / 64) }
 }
 
 /// Takes frames out of reach of the direct map, or puts them back.
@@ -184,40 +184,29 @@ pub(crate) unsafe fn install_m2p(pieces: *mut AtomicU64) {
     M2P.store(pieces, Ordering::SeqCst);
 }
 
-fn m2p_word(mfn: Mfn) -> Option<&'static AtomicU64> {
-    let pieces = M2P.load(Ordering::Relaxed);
-    if mfn.get() >= max_mfn() || pieces.is_null() {
-        return None;
-    }
-    // SAFETY: `install_m2p` has a word for every piece below `max_mfn`.
-    let piece = unsafe { &*pieces.add((mfn.get() / M2P_PER_PIECE) as usize) };
-    let base = piece.load(Ordering::Relaxed);
-    if base == 0 {
-        return None;
-    }
-    let address = layout::direct(base) + mfn.get() % M2P_PER_PIECE * 8;
-    // SAFETY: within the piece, which is ours for ever and accessed by atomics only.
-    Some(unsafe { &*core::ptr::with_exposed_provenance(address as usize) })
-}
-
-/// First frame of the 2 MiB piece `index` of the machine-to-physical table; `None` where there is
-/// no RAM to describe or the table has ended.
-#[must_use]
-pub fn m2p_piece(index: u64) -> Option<Mfn> {
-    let first = index.checked_mul(M2P_PER_PIECE)?;
-    let pieces = M2P.load(Ordering::Relaxed);
-    if first >= max_mfn() || pieces.is_null() {
-        return None;
-    }
-    // SAFETY: `install_m2p` has a word for every piece below `max_mfn`.
-    let base = unsafe { &*pieces.add(index as usize) }.load(Ordering::Relaxed);
-    (base != 0).then(|| Mfn::from_maddr(base))
-}
-
-/// How many pieces the machine-to-physical table has, holes included.
+/// How many pieces of 2 MiB the machine-to-physical table has, those without RAM included.
 #[must_use]
 pub fn m2p_pieces() -> u64 {
     max_mfn().div_ceil(M2P_PER_PIECE)
+}
+
+/// First frame of a piece of the machine-to-physical table; `None` where there is no RAM.
+#[must_use]
+pub fn m2p_piece(index: u64) -> Option<Mfn> {
+    let pieces = M2P.load(Ordering::Relaxed);
+    if index >= m2p_pieces() || pieces.is_null() {
+        return None;
+    }
+    // SAFETY: `install_m2p` has a word for every piece.
+    let base = unsafe { &*pieces.wrapping_add(index as usize) }.load(Ordering::Relaxed);
+    (base != 0).then(|| Mfn::from_maddr(base))
+}
+
+fn m2p_word(mfn: Mfn) -> Option<&'static AtomicU64> {
+    let piece = m2p_piece(mfn.get() / M2P_PER_PIECE)?;
+    let address = layout::direct(piece.maddr()) + mfn.get() % M2P_PER_PIECE * 8;
+    // SAFETY: within the piece, which is ours for ever and accessed by atomics only.
+    Some(unsafe { &*core::ptr::with_exposed_provenance(address as usize) })
 }
 
 /// Sets an entry of the machine-to-physical table; numbers without RAM are ignored.

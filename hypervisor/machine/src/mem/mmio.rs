@@ -79,7 +79,7 @@ impl Registers {
     pub(crate) fn read(self, offset: usize) -> u32 {
         assert!(offset / 4 < self.count);
         // SAFETY: within the mapping, by the check.
-        unsafe { self.base.byte_add(offset).read_volatile() }
+        unsafe { self.base.wrapping_byte_add(offset).read_volatile() }
     }
 
     /// Writes the register at a byte offset.
@@ -88,6 +88,6 @@ impl Registers {
         assert!(offset / 4 < self.count);
         // SAFETY: within the mapping, by the check; the registers of APICs and timers do not make
         // devices write to memory.
-        unsafe { self.base.byte_add(offset).write_volatile(value) };
+        unsafe { self.base.wrapping_byte_add(offset).write_volatile(value) };
     }
 }

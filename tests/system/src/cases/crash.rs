@@ -1,6 +1,6 @@
 //! A domain that breaks a rule dies alone.
 
-use super::{check, Verdict};
+use super::{leaves_nothing, Verdict};
 use crate::dom0::Dom0;
 use crate::session::Session;
 
@@ -26,12 +26,11 @@ pub fn each_kind(session: &Session<'_>) -> Verdict {
     let mut dom0 = Dom0::boot(session)?;
     dom0.ok("zl create ticker.cfg")?;
     dom0.console("ticker", &["tick 1"], 20)?;
-    let before = dom0.counts()?;
     for kind in KINDS {
-        dom0.ok(&format!("zl create crasher.cfg name=c-{kind} cmdline=\"crash={kind}\""))?;
-        dom0.until_gone(&format!("c-{kind}"), 20)?;
-        let after = dom0.counts()?;
-        check(before == after, || format!("{kind}: counts were {before:?} and are {after:?}"))?;
+        leaves_nothing(&mut dom0, kind, |dom0| {
+            dom0.ok(&format!("zl create crasher.cfg name=c-{kind} cmdline=\"crash={kind}\""))?;
+            dom0.until_gone(&format!("c-{kind}"), 20)
+        })?;
     }
     let ticks = ["tick 2", "tick 3"];
     dom0.console("ticker", &ticks, 20)?;

@@ -1,20 +1,24 @@
 //! Domains come, run beside each other, stop, go on, and end in the way their configuration says.
 
-use super::{check, Verdict};
-use crate::dom0::{Dom0, DomainRow};
+use std::time::Duration;
+
+use super::{check, leaves_nothing, Verdict};
+use crate::dom0::{Dom0, DomainRow, PROMPT};
 use crate::machine::Failure;
 use crate::session::Session;
+
+/// From a command to what it causes.
+const WITHIN: Duration = Duration::from_secs(15);
 
 /// `hello` says its line, powers itself off and leaves nothing behind.
 pub fn hello(session: &Session<'_>) -> Verdict {
     let mut dom0 = Dom0::boot(session)?;
-    let before = dom0.counts()?;
-    dom0.machine().send("zl create -c hello.cfg\r")?;
-    dom0.machine().expect("hello from ", std::time::Duration::from_secs(15))?;
-    dom0.machine().expect(crate::dom0::PROMPT, std::time::Duration::from_secs(15))?;
-    dom0.until_gone("hello", 15)?;
-    let after = dom0.counts()?;
-    check(before == after, || format!("counts were {before:?} and are {after:?}"))?;
+    leaves_nothing(&mut dom0, "hello", |dom0| {
+        dom0.machine().send("zl create -c hello.cfg\r")?;
+        dom0.machine().expect("hello from ", WITHIN)?;
+        dom0.machine().expect(PROMPT, WITHIN)?;
+        dom0.until_gone("hello", 15)
+    })?;
     dom0.poweroff()
 }
 

@@ -209,6 +209,35 @@ fn frames_of_others_need_the_right_to_map_them() {
 }
 
 #[test]
+fn tables_of_another_domain_cannot_be_changed() {
+    let world = world();
+    let domu = pinned(&world);
+    let (mut dom0, _) = privileged(&world);
+    for table in [ROOT, TOP, MIDDLE, LEAF] {
+        assert_eq!(dom0.update(table, 8, 0), Err(PageError::NotOwned));
+        assert_eq!(dom0.unpin(table), Err(PageError::NotOwned));
+        assert_eq!(dom0.switch_root(table, None), Err(PageError::NotOwned));
+    }
+    let no_leaf = Err(PageError::NoLeafTable);
+    assert_eq!(dom0.tables().swap_leaf(LEAF, 8, Entry::new(0), None), no_leaf);
+    assert_eq!(dom0.tables().leaf_slot(ROOT, GuestVa::new(0)), None);
+    assert!(domu.tables().leaf_slot(ROOT, GuestVa::new(0)).is_some());
+    assert_eq!(recount::check(&world, &[]), Ok(()));
+}
+
+#[test]
+fn read_only_mapping_is_flushed_before_the_frame_gets_a_new_owner() {
+    let world = world();
+    let mut dom = pinned(&world);
+    world.watch();
+    let frame = data(DOMU, 1);
+    dom.update(LEAF, 1, 0).expect("was read-only");
+    release_allocation(&world, frame, DOMU).expect("own");
+    world.give(DOM0, frame.get()..frame.get() + 1);
+    assert_eq!(world.violations(), Vec::<String>::new());
+}
+
+#[test]
 fn frame_given_up_lives_until_its_last_mapping_goes() {
     let world = world();
     let (mut dom0, leaf) = privileged(&world);

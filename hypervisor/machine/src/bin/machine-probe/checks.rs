@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use hv_machine::percpu::{self, PerCpu};
 use hv_machine::sync::Mutex;
 use hv_machine::tlb::{self, Flush};
-use hv_machine::{cpu, cpuinfo, directmap, frames, heap, info, irq, power, time};
+use hv_machine::{cpu, cpuinfo, directmap, frames, heap, info, irq, power, serial, time};
 use hv_machine::{err, BootInfo, CpuId, GuestRegs};
 use hypercall_abi::Mfn;
 
@@ -16,6 +16,8 @@ use hypercall_abi::Mfn;
 static TIMERS: PerCpu<AtomicU32> = PerCpu::new(|| AtomicU32::new(0));
 /// Kicks of each CPU.
 static KICKS: PerCpu<AtomicU32> = PerCpu::new(|| AtomicU32::new(0));
+/// Interrupts of the serial port.
+static SERIAL: AtomicU32 = AtomicU32::new(0);
 /// Data only its own CPU touches.
 static STEPS: PerCpu<Cell<u32>> = PerCpu::new(|| Cell::new(0));
 /// CPUs that have finished.
@@ -42,6 +44,44 @@ pub fn boot(boot_info: &'static BootInfo) {
     check_frames();
     check_heap();
     info!("checks took {} us", time::now_ns() / 1000);
+    for word in boot_info.cmdline.split_ascii_whitespace() {
+        on_request(word);
+    }
+}
+
+/// What only some runs do: end in one of the ways a mistake ends, or wait for input.
+fn on_request(word: &str) {
+    match word {
+        "panic" => panic!("asked to"),
+        "fault" => {
+            let nowhere = core::ptr::with_exposed_provenance::<u64>(0xffff_82d0_0000_0000);
+            // SAFETY: not at all: this is the fault the run asks for, and it ends the program.
+            let value = unsafe { nowhere.read_volatile() };
+            info!("read {value}");
+        }
+        "overflow" => info!("recursion gave {}", overflow(1)),
+        "serial" => await_input(),
+        _ => {}
+    }
+}
+
+/// Uses up the stack.
+#[inline(never)]
+fn overflow(depth: u64) -> u64 {
+    let frame = core::hint::black_box([depth; 64]);
+    if depth > 100_000 {
+        return frame[3];
+    }
+    overflow(depth + 1) + core::hint::black_box(&frame)[7]
+}
+
+fn await_input() {
+    while SERIAL.load(Ordering::SeqCst) == 0 {
+        cpu::idle_wait();
+    }
+    while let Some(byte) = serial::read_byte() {
+        info!("received {byte:#x}");
+    }
 }
 
 fn check_frames() {
@@ -86,6 +126,7 @@ pub fn ap_boot(cpu: CpuId) {
 pub fn interrupt(vector: u8) {
     match vector {
         irq::VEC_TIMER => TIMERS.get().fetch_add(1, Ordering::SeqCst),
+        irq::VEC_SERIAL => SERIAL.fetch_add(1, Ordering::SeqCst),
         irq::VEC_KICK => KICKS.get().fetch_add(1, Ordering::SeqCst),
         _ => 0,
     };

@@ -26,6 +26,9 @@ probe_guest_start:
     nop
     mov eax, 3
     syscall
+    # To the 32-bit code below and back here.
+    mov eax, 8
+    syscall
     mov eax, 4
     syscall
     # In user mode now: this one is no hypercall.
@@ -36,11 +39,45 @@ probe_guest_start:
 2:  pause
     cmp dword ptr [{GUEST_FLAG}], 0
     je 2b
+    # How long a hypercall that does nothing takes, in ticks; then the same loop without it.
+    rdtsc
+    mov r14d, eax
+    mov r13d, {ROUNDS}
+3:  mov eax, 100
+    syscall
+    dec r13d
+    jnz 3b
+    rdtsc
+    sub eax, r14d
+    mov edi, eax
+    rdtsc
+    mov r14d, eax
+    mov r13d, {ROUNDS}
+4:  mov eax, 100
+    ud2
+    dec r13d
+    jnz 4b
+    rdtsc
+    sub eax, r14d
+    mov esi, eax
     std
     stc
     mov eax, 7
     syscall
     ud2
+    .code32
+    .global probe_guest32
+probe_guest32:
+    mov eax, 9
+    syscall
+    mov eax, 10
+    syscall
+    ud2
+    .global probe_guest32_intel
+probe_guest32_intel:
+    mov eax, 11
+    sysenter
+    .code64
     .global probe_guest_end
 probe_guest_end:
     .text

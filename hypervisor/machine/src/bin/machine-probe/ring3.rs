@@ -3,28 +3,35 @@
 //! Every event is compared with the next one of [`EXPECTED`].
 
 use core::arch::global_asm;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hv_machine::{
     cpu, cpuinfo, desc, directmap, frames, guest, hvslots, info, irq, segments, time,
 };
 use hv_machine::{GuestRegs, SyscallKind, VECTOR_SYSCALL_EXIT};
-use hypercall_abi::regs::{FLAT_KERNEL_CS, FLAT_KERNEL_SS};
+use hypercall_abi::regs::{FLAT_KERNEL_CS, FLAT_KERNEL_SS, FLAT_RING3_CS32};
 use hypercall_abi::{GuestVa, Mfn};
 
 const GUEST_CODE: u64 = 0x40_0000;
 const GUEST_DATA: u64 = 0x40_1000;
 const GUEST_FLAG: u64 = GUEST_DATA + 0x10;
+/// Rounds of each timing loop.
+const ROUNDS: u64 = 1000;
+/// Request that does nothing.
+const NULL_REQUEST: u64 = 100;
 const GUEST_STACK: u64 = GUEST_DATA + 0x1000;
 
 global_asm!(
     include_str!("guest.S"),
     GUEST_CODE = const GUEST_CODE,
     GUEST_FLAG = const GUEST_FLAG,
+    ROUNDS = const ROUNDS,
 );
 
 extern "C" {
     static probe_guest_start: u8;
     static probe_guest_end: u8;
+    static probe_guest32: u8;
+    static probe_guest32_intel: u8;
 }
 
 /// What can happen.
@@ -32,6 +39,8 @@ extern "C" {
 enum Event {
     Hypercall(u64),
     Syscall(u64),
+    /// From 32-bit code, by the instruction this CPU has for it.
+    Syscall32(u64),
     Exception(u8, u32),
     IretFault(u8, u32),
     Upcall,
@@ -41,7 +50,7 @@ enum Event {
 /// Bad selector the second request leaves with: within the guest's part of the table, empty.
 const BAD_CS: u64 = 0x1b;
 
-const EXPECTED: [Event; 16] = [
+const EXPECTED: [Event; 19] = [
     Event::Hypercall(1),
     Event::Exception(3, 0),
     Event::Hypercall(2),
@@ -54,6 +63,9 @@ const EXPECTED: [Event; 16] = [
     Event::Exception(1, 0),
     Event::Hypercall(3),
     Event::Upcall,
+    Event::Hypercall(8),
+    Event::Syscall32(9),
+    Event::Syscall32(10),
     Event::Hypercall(4),
     Event::Syscall(5),
     Event::Syscall(6),
@@ -65,6 +77,7 @@ const INT_21: u32 = 0x21 << 3 | 2;
 
 static STEP: AtomicUsize = AtomicUsize::new(0);
 static DATA: AtomicU32 = AtomicU32::new(0);
+static RETURN_TO: AtomicU64 = AtomicU64::new(0);
 
 /// How many events have been seen.
 pub fn step() -> usize {
@@ -153,6 +166,9 @@ fn check_guest_access() {
 
 pub fn hypercall(regs: &mut GuestRegs) {
     let request = regs.rax;
+    if request == NULL_REQUEST {
+        return;
+    }
     if request == 7 {
         finish_ring3(regs);
     }
@@ -168,12 +184,53 @@ pub fn hypercall(regs: &mut GuestRegs) {
             cpuinfo::set_upcall_pair(Some((data(), 0)));
         }
         4 => cpuinfo::set_kernel_mode(false),
+        8 => enter_32bit(regs),
         _ => {}
     }
 }
 
+/// Address of a label of the guest's code.
+fn guest_address(label: *const u8) -> u64 {
+    GUEST_CODE + (label.addr() - (&raw const probe_guest_start).addr()) as u64
+}
+
+/// Leaves to 32-bit code.
+fn enter_32bit(regs: &mut GuestRegs) {
+    RETURN_TO.store(regs.rip, Ordering::Relaxed);
+    let amd = cpu::features().amd_style;
+    let label = if amd { &raw const probe_guest32 } else { &raw const probe_guest32_intel };
+    regs.rip = guest_address(label);
+    regs.cs = u64::from(FLAT_RING3_CS32);
+    regs.vector = 0;
+}
+
+/// Back to 64-bit code.
+fn leave_32bit(regs: &mut GuestRegs) {
+    regs.rip = RETURN_TO.load(Ordering::Relaxed);
+    regs.rsp = GUEST_STACK;
+    regs.cs = u64::from(FLAT_KERNEL_CS);
+    regs.ss = u64::from(FLAT_KERNEL_SS);
+}
+
 pub fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
-    assert_eq!(kind, SyscallKind::Syscall64);
+    match (kind, regs.rax) {
+        (SyscallKind::Syscall64, _) => {}
+        (SyscallKind::Syscall32, call) => {
+            assert_eq!(regs.cs, u64::from(FLAT_RING3_CS32));
+            expect(Event::Syscall32(call));
+            if call == 10 {
+                leave_32bit(regs);
+            }
+            return;
+        }
+        (SyscallKind::Sysenter, call) => {
+            assert_eq!((call, regs.rip, regs.rsp), (11, 0, 0));
+            expect(Event::Syscall32(9));
+            expect(Event::Syscall32(10));
+            leave_32bit(regs);
+            return;
+        }
+    }
     expect(Event::Syscall(regs.rax));
     assert_eq!(regs.rcx, regs.rip);
     if regs.rax == 6 {
@@ -183,6 +240,10 @@ pub fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
 }
 
 pub fn exception(regs: &mut GuestRegs, vector: u8) {
+    if regs.rax == NULL_REQUEST {
+        regs.rip += 2;
+        return;
+    }
     expect(Event::Exception(vector, regs.error_code));
     let skip = match vector {
         6 => 2,
@@ -232,6 +293,8 @@ fn finish_ring3(regs: &GuestRegs) -> ! {
     assert_eq!((regs.r12, regs.r15), (0x1212, 0x1515), "registers were lost");
     // Carry and direction flag as the guest had them, interrupts on, no I/O privilege.
     assert_eq!(regs.rflags & 0x3601, 0x601);
+    let [call, trap] = [regs.rdi / ROUNDS, regs.rsi / ROUNDS];
+    info!("empty handlers: hypercall {call}, #UD {trap} ticks (exact under -icount)");
     info!("{} events of ring 3 as expected", EXPECTED.len());
     crate::checks::finish()
 }
