@@ -56,7 +56,7 @@ fn tell(session: &Session<'_>) -> std::result::Result<(), Failure> {
     step("killing one changes nothing for the others");
     type_and_show(&mut dom0, "zl destroy spinner")?;
     listed(&mut dom0, &["Domain-0", "ticker", "second"])?;
-    dom0.console("second", &["tick ", "tick "], 30)?;
+    dom0.ticks_on("second", 30)?;
     println!("second ticks on");
 
     step("destroying the rest");

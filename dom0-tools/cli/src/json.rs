@@ -83,16 +83,17 @@ struct LongDomain<'a> {
 /// The answer of `list -l`: an array, one item per domain, whatever is known about it.
 #[must_use]
 pub fn list_long(rows: &[(u16, Option<&DomainConfig>)]) -> String {
-    let domain = |(domid, config): &(u16, Option<&'_ DomainConfig>)| {
-        let error = match (domid, config) {
-            (0, _) => Some("the control domain has no configuration"),
-            (_, None) => Some("not created here"),
-            (_, Some(_)) => None,
-        };
-        serde_json::to_value(LongDomain { domid: *domid, config: *config, error })
-            .unwrap_or(serde_json::Value::Null)
+    let domains = rows.iter().map(|(domid, config)| long_domain(*domid, *config));
+    text(&domains.collect::<Vec<_>>())
+}
+
+fn long_domain(domid: u16, config: Option<&DomainConfig>) -> LongDomain<'_> {
+    let error = match (domid, config) {
+        (0, _) => Some("the control domain has no configuration"),
+        (_, None) => Some("not created here"),
+        (_, Some(_)) => None,
     };
-    text(&rows.iter().map(domain).collect::<Vec<_>>())
+    LongDomain { domid, config, error }
 }
 
 #[derive(Serialize)]

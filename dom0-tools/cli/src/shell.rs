@@ -9,7 +9,7 @@
 use crate::command::Command;
 use crate::edit::History;
 use crate::help::{self, BUILTINS};
-use crate::words::split;
+use crate::words::{split, Words};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -67,18 +67,19 @@ impl Shell {
         self.status = status.number();
     }
 
-    /// The commands of a line as words.
+    /// The commands of a line.
     ///
     /// # Errors
     /// A quote without its end.
-    pub fn split(&self, line: &str) -> Result<Vec<Vec<String>>, ToolError> {
-        split(line, self.status).map_err(ToolError::usage)
+    pub fn split(&self, line: &str) -> Result<Vec<Words>, ToolError> {
+        split(line).map_err(ToolError::usage)
     }
 
-    /// What one command of a line asks for.
+    /// What one command of a line asks for now.
     #[must_use]
-    pub fn step(&self, words: &[String]) -> Step {
-        self.try_step(words).unwrap_or_else(Step::Complain)
+    pub fn step(&self, words: &Words) -> Step {
+        let words: Vec<String> = words.iter().map(|word| word.expand(self.status)).collect();
+        self.try_step(&words).unwrap_or_else(Step::Complain)
     }
 
     fn try_step(&self, words: &[String]) -> Result<Step, ToolError> {
@@ -237,7 +238,9 @@ mod tests {
     fn the_status_is_a_word() {
         let mut shell = Shell::default();
         shell.set_status(Status::NoDomain);
-        let commands = shell.split("echo status $?").unwrap();
+        let commands = shell.split("echo status $?; echo $?").unwrap();
         assert_eq!(shell.step(&commands[0]), Step::Print("status 3\n".into()));
+        shell.set_status(Status::Usage);
+        assert_eq!(shell.step(&commands[1]), Step::Print("2\n".into()));
     }
 }

@@ -3,17 +3,54 @@
 //! Quotes group: inside single quotes everything is itself, inside double quotes a backslash and
 //! `$?` keep their meaning. Outside, blanks separate words, `;` separates commands, and `#` at the
 //! start of a word begins a comment. There are no pipes, variables or patterns.
+//!
+//! `$?` gets its value when the command is carried out, not when the line is split, because an
+//! earlier command of the line may change it.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::iter::Peekable;
+use core::str::Chars;
 
-/// The commands of a line, each a list of words. `status` replaces `$?`.
+/// One word, in which `$?` is still open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Word {
+    /// The texts between the places of `$?`; one more than there are places.
+    texts: Vec<String>,
+}
+
+impl Word {
+    fn new() -> Self {
+        Self { texts: Vec::from([String::new()]) }
+    }
+
+    fn push(&mut self, character: char) {
+        if let Some(last) = self.texts.last_mut() {
+            last.push(character);
+        }
+    }
+
+    fn push_status(&mut self) {
+        self.texts.push(String::new());
+    }
+
+    /// The word, with this status in place of `$?`.
+    #[must_use]
+    pub fn expand(&self, status: u8) -> String {
+        self.texts.join(&status.to_string())
+    }
+}
+
+/// The words of one command.
+pub type Words = Vec<Word>;
+
+/// The commands of a line.
 ///
 /// # Errors
 /// A quote without its end, as one line of text.
-pub fn split(line: &str, status: u8) -> Result<Vec<Vec<String>>, String> {
-    let mut splitter = Splitter { commands: Vec::new(), words: Vec::new(), word: None };
+pub fn split(line: &str) -> Result<Vec<Words>, String> {
+    let mut splitter = Splitter::default();
     let mut chars = line.chars().peekable();
     while let Some(character) = chars.next() {
         match character {
@@ -22,32 +59,29 @@ pub fn split(line: &str, status: u8) -> Result<Vec<Vec<String>>, String> {
             '#' if splitter.word.is_none() => {
                 while chars.next_if(|next| *next != '\n').is_some() {}
             }
-            '\'' | '"' => splitter.quoted(character, &mut chars, status)?,
+            '\'' | '"' => splitter.quoted(character, &mut chars)?,
             '\\' => match chars.next() {
-                Some(next) => splitter.push(next),
+                Some(next) => splitter.word().push(next),
                 None => return Err("nothing follows the backslash; remove it".into()),
             },
-            '$' if chars.next_if_eq(&'?').is_some() => splitter.push_text(&status.to_string()),
-            other => splitter.push(other),
+            '$' if chars.next_if_eq(&'?').is_some() => splitter.word().push_status(),
+            other => splitter.word().push(other),
         }
     }
     splitter.end_command();
     Ok(splitter.commands)
 }
 
+#[derive(Default)]
 struct Splitter {
-    commands: Vec<Vec<String>>,
-    words: Vec<String>,
-    word: Option<String>,
+    commands: Vec<Words>,
+    words: Words,
+    word: Option<Word>,
 }
 
 impl Splitter {
-    fn push(&mut self, character: char) {
-        self.word.get_or_insert_default().push(character);
-    }
-
-    fn push_text(&mut self, text: &str) {
-        self.word.get_or_insert_default().push_str(text);
+    fn word(&mut self) -> &mut Word {
+        self.word.get_or_insert_with(Word::new)
     }
 
     fn end_word(&mut self) {
@@ -61,24 +95,17 @@ impl Splitter {
         }
     }
 
-    fn quoted(
-        &mut self,
-        quote: char,
-        chars: &mut core::iter::Peekable<core::str::Chars<'_>>,
-        status: u8,
-    ) -> Result<(), String> {
-        self.push_text("");
+    fn quoted(&mut self, quote: char, chars: &mut Peekable<Chars<'_>>) -> Result<(), String> {
+        let word = self.word();
         loop {
             match chars.next() {
                 None => return Err(format!("a {quote} has no end; close it with {quote}")),
                 Some(end) if end == quote => return Ok(()),
                 Some('\\') if quote == '"' && matches!(chars.peek(), Some('"' | '\\')) => {
-                    self.word.get_or_insert_default().extend(chars.next());
+                    chars.next().into_iter().for_each(|next| word.push(next));
                 }
-                Some('$') if quote == '"' && chars.next_if_eq(&'?').is_some() => {
-                    self.push_text(&status.to_string());
-                }
-                Some(character) => self.push(character),
+                Some('$') if quote == '"' && chars.next_if_eq(&'?').is_some() => word.push_status(),
+                Some(character) => word.push(character),
             }
         }
     }
@@ -90,7 +117,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn words(line: &str) -> Vec<Vec<String>> {
-        split(line, 3).unwrap()
+        let commands = split(line).unwrap();
+        let expand = |words: Words| words.iter().map(|word| word.expand(3)).collect();
+        commands.into_iter().map(expand).collect()
     }
 
     #[test]
@@ -101,15 +130,16 @@ mod tests {
         assert_eq!(words("extra='lab=3 x'y"), [["extra=lab=3 xy"]]);
         assert_eq!(words("a '' b"), [["a", "", "b"]]);
         assert_eq!(words(r#"a\ b "q\"q""#), [["a b", "q\"q"]]);
-        assert_eq!(words("echo $? \"$?\" '$?' a#b"), [["echo", "3", "3", "$?", "a#b"]]);
+        assert_eq!(words("echo $? \"<$?>\" '$?' a#b"), [["echo", "3", "<3>", "$?", "a#b"]]);
+        assert_eq!(words("$?$?"), [["33"]]);
         assert!(words("  # nothing").is_empty());
     }
 
     #[test]
     fn open_quotes_are_refused() {
-        assert!(split("a 'b", 0).unwrap_err().contains("close it with '"));
-        assert!(split("a \"b", 0).is_err());
-        assert!(split("a \\", 0).is_err());
+        assert!(split("a 'b").unwrap_err().contains("close it with '"));
+        assert!(split("a \"b").is_err());
+        assert!(split("a \\").is_err());
     }
 
     proptest! {
@@ -121,7 +151,7 @@ mod tests {
 
         #[test]
         fn no_line_panics(line in any::<String>()) {
-            let _ = split(&line, 0);
+            let _ = split(&line);
         }
     }
 }

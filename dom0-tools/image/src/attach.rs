@@ -16,7 +16,7 @@ pub fn attach(console: ConsoleId) -> Status {
     loop {
         let mut text = None;
         screen::CHANGED.wait_until(|| {
-            text = stack().read_console(console, place).filter(|text| is_news(text));
+            text = stack().read_console(console, place).filter(is_news);
             text.is_some() || screen::has_typed()
         });
         if let Some(text) = text {

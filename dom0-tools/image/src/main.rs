@@ -19,6 +19,7 @@ mod attach;
 mod screen;
 mod services;
 mod shell;
+mod steps;
 mod transport;
 
 use pvkernel_xen::boot::BootInfo;

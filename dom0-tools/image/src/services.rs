@@ -19,6 +19,9 @@ use zl_toolstack::Toolstack;
 /// The toolstack of this machine.
 pub type Stack = Toolstack<'static, Xen>;
 
+/// How long the threads get to settle before the first prompt.
+const SETTLE_NS: u64 = 1_000_000;
+
 static STACK: Lock<Option<Stack>> = Lock::new(None);
 static WORK: thread::WaitQueue = thread::WaitQueue::new();
 static DOMAINS_CHANGED: AtomicBool = AtomicBool::new(false);
@@ -72,6 +75,8 @@ pub fn start(boot: &'static BootInfo) {
     if let Err(errno) = event::bind_virq(Virq::DOM_EXC, noticed) {
         println!("dom0: ends of domains go unnoticed: bind_virq failed with {}", errno.name());
     }
+    // Lets every thread take what it needs for good, so that later counts of memory compare.
+    thread::sleep_ns(SETTLE_NS);
 }
 
 fn spawn(name: &str, body: fn()) {

@@ -1,31 +1,23 @@
-//! The person's thread: prompt, lines, commands.
+//! The person's thread: prompt and lines.
 //!
-//! What a line means is decided in `zl-cli`; here each step is carried out: text is printed, waits
-//! are waited, consoles attached to.
+//! What a line means is decided in `zl-cli`; `steps` carries it out. Notices about domains that
+//! ended appear above the line that is being typed.
 
 use crate::screen::{self, CHANGED};
 use crate::services::stack;
-use crate::{attach, transport};
+use crate::{steps, transport};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use hypercall_abi::DomId;
+use hypercall_abi::domctl::Dominf;
 use pvkernel_xen::boot::BootInfo;
-use pvkernel_xen::{power, stats, thread, time};
 use zl_cli::complete::Catalog;
 use zl_cli::edit::{Action, Editor};
 use zl_cli::shell::PROMPT;
-use zl_cli::{run as run_verb, After, LocalCounts, Outcome, Place, Shell, Step};
+use zl_cli::{Shell, Step};
 use zl_toolstack::client::Hypervisor;
 use zl_toolstack::config::shown;
-use zl_toolstack::{Status, ToolError};
 
-const NS_PER_MS: u64 = 1_000_000;
-const NS_PER_S: u64 = 1_000_000_000;
-/// How long the last traces of a destroyed domain may take to go.
-const GONE_LIMIT_NS: u64 = 2 * NS_PER_S;
-/// How often it is looked at.
-const GONE_POLL_NS: u64 = NS_PER_MS / 2;
 const PAGES_PER_MIB: u64 = 256;
 
 /// The first lines of the control domain.
@@ -48,8 +40,8 @@ pub fn run(boot: &'static BootInfo) -> ! {
         run_script(&mut shell, file);
     }
     match args.value("zl.then") {
-        Some("poweroff") => end_machine(Step::PowerOff),
-        Some("reboot") => end_machine(Step::Reboot),
+        Some("poweroff") => steps::end_machine(Step::PowerOff),
+        Some("reboot") => steps::end_machine(Step::Reboot),
         _ => {}
     }
     let mut editor = Editor::new(PROMPT);
@@ -63,7 +55,9 @@ fn run_script(shell: &mut Shell, file: &str) {
     let text = stack().archive().get(file).map(String::from_utf8_lossy);
     let Some(text) = text else {
         let file = shown(file);
-        screen::print(&format!("dom0: zl.run={file}: no such file in the boot archive; see 'ls'\n"));
+        screen::print(&format!(
+            "dom0: zl.run={file}: no such file in the boot archive; see 'ls'\n"
+        ));
         return;
     };
     for line in text.lines() {
@@ -116,191 +110,14 @@ fn show_notices() {
 fn carry_out(shell: &mut Shell, line: &str) {
     let commands = match shell.split(line) {
         Ok(commands) => commands,
-        Err(error) => return complain(shell, &error),
+        Err(error) => return steps::complain(shell, &error),
     };
-    for words in commands {
-        // `$?` may have changed since the line was split, so each command is split anew from its
-        // words only where it is used: the shell replaced it at splitting time.
-        let step = shell.step(&words);
-        carry_out_step(shell, step);
+    for words in &commands {
+        let step = shell.step(words);
+        steps::carry_out(shell, step);
         if screen::take_interrupt() {
             screen::print("^C\n");
             return;
-        }
-    }
-}
-
-fn complain(shell: &mut Shell, error: &ToolError) {
-    screen::print(&format!("{error}\n"));
-    shell.set_status(error.status);
-}
-
-fn carry_out_step(shell: &mut Shell, step: Step) {
-    let done = match step {
-        Step::Zl(command) => {
-            let mut text = String::new();
-            let outcome = run_verb(&command, &mut stack(), &Here, &mut text);
-            screen::print(&text);
-            finish(outcome)
-        }
-        Step::Print(text) => {
-            screen::print(&text);
-            Ok(Status::Ok)
-        }
-        Step::Complain(error) => Err(error),
-        Step::Files => list_files(),
-        Step::Show(file) => show_file(&file),
-        Step::Free => show_memory(),
-        Step::Clear => {
-            screen::print("\x1b[H\x1b[2J");
-            Ok(Status::Ok)
-        }
-        Step::Sleep(ms) => sleep(ms),
-        ending @ (Step::PowerOff | Step::Reboot) => end_machine(ending),
-    };
-    match done {
-        Ok(status) => shell.set_status(status),
-        Err(error) => complain(shell, &error),
-    }
-}
-
-/// Does what remains to be done after a verb.
-fn finish(outcome: Outcome) -> Result<Status, ToolError> {
-    let after = match outcome.after {
-        After::Nothing => return Ok(outcome.status),
-        After::Attach(console) => return Ok(attach::attach(console)),
-        After::WaitGone(domains) => wait_gone(&domains)?,
-        After::WaitEnded { domains, timeout_s } => wait_ended(&domains, timeout_s)?,
-    };
-    Ok(if outcome.status == Status::Ok { after } else { outcome.status })
-}
-
-/// Nothing says when the last page of a domain is free, so this looks again and again.
-fn wait_gone(domains: &[DomId]) -> Result<Status, ToolError> {
-    let limit_ns = time::now_ns() + GONE_LIMIT_NS;
-    for domain in domains {
-        while !stack().is_gone(*domain) {
-            if time::now_ns() > limit_ns {
-                let text = format!("domain {domain} is dying but still holds memory; see 'zl list'");
-                return Err(ToolError { status: Status::Timeout, text });
-            }
-            thread::sleep_ns(GONE_POLL_NS);
-        }
-    }
-    Ok(Status::Ok)
-}
-
-fn wait_ended(domains: &[DomId], timeout_s: u64) -> Result<Status, ToolError> {
-    let limit_ns = time::now_ns().saturating_add(timeout_s.saturating_mul(NS_PER_S));
-    let all_ended = || domains.iter().all(|domain| stack().has_ended(*domain));
-    let mut interrupted = false;
-    let is_done = CHANGED.wait_deadline(limit_ns, || {
-        interrupted = screen::take_interrupt();
-        interrupted || all_ended()
-    });
-    if interrupted {
-        return Err(ToolError::failed("interrupted; the domains end all the same"));
-    }
-    if !is_done {
-        let text = format!("not all domains ended within {timeout_s} s; see 'zl list'");
-        return Err(ToolError { status: Status::Timeout, text });
-    }
-    wait_gone_unless_kept(domains)
-}
-
-/// Domains that were destroyed disappear; those that are kept stay.
-fn wait_gone_unless_kept(domains: &[DomId]) -> Result<Status, ToolError> {
-    let destroyed: Vec<DomId> =
-        domains.iter().copied().filter(|domain| stack().name_of(*domain).is_none()).collect();
-    wait_gone(&destroyed)
-}
-
-fn sleep(ms: u64) -> Result<Status, ToolError> {
-    let limit_ns = time::now_ns() + ms * NS_PER_MS;
-    let interrupted = CHANGED.wait_deadline(limit_ns, screen::take_interrupt);
-    match interrupted {
-        true => Err(ToolError::failed("interrupted")),
-        false => Ok(Status::Ok),
-    }
-}
-
-fn list_files() -> Result<Status, ToolError> {
-    let mut text = String::new();
-    for (name, data) in stack().archive().files() {
-        text.push_str(&format!("{:>9} {name}\n", data.len()));
-    }
-    screen::print(&text);
-    Ok(Status::Ok)
-}
-
-fn show_file(file: &str) -> Result<Status, ToolError> {
-    let data = stack().archive().get(file).ok_or_else(|| {
-        let file = shown(file);
-        ToolError::failed(format!("cat: {file}: no such file in the boot archive; see 'ls'"))
-    })?;
-    let text = core::str::from_utf8(data).map_err(|_| {
-        let (file, len) = (shown(file), data.len());
-        ToolError::failed(format!("cat: {file}: {len} bytes that are not text; it may be a kernel"))
-    })?;
-    screen::print(text);
-    if !text.ends_with('\n') {
-        screen::print("\n");
-    }
-    Ok(Status::Ok)
-}
-
-fn show_memory() -> Result<Status, ToolError> {
-    let physical = stack().hypervisor().physinfo().map_err(|errno| {
-        let advice = "this must run in the control domain";
-        ToolError::hypercall("sysctl physinfo", format_args!("no argument"), errno, advice)
-    })?;
-    let own = Here.counts();
-    let mib = |pages: u64| pages / PAGES_PER_MIB;
-    screen::print(&format!(
-        "{:<12} {:>9} {:>9}\n{:<12} {:>5} MiB {:>5} MiB\n{:<12} {:>5} MiB {:>5} MiB\n",
-        "",
-        "total",
-        "free",
-        "machine",
-        mib(physical.total_pages),
-        mib(physical.free_pages),
-        "dom0",
-        mib(own.total_frames),
-        mib(own.free_frames)
-    ));
-    Ok(Status::Ok)
-}
-
-/// Ends all domains, then the machine.
-fn end_machine(how: Step) -> ! {
-    let mut stack = stack();
-    let domains: Vec<DomId> = match stack.list() {
-        Ok(rows) => rows.iter().map(|row| row.info.domain).collect(),
-        Err(_) => Vec::new(),
-    };
-    for domain in domains.into_iter().filter(|domain| *domain != DomId::DOM0) {
-        // The machine ends anyway; a domain that cannot be destroyed ends with it.
-        let _ = stack.destroy(domain);
-    }
-    drop(stack);
-    screen::print("dom0: bye\n");
-    match how {
-        Step::Reboot => power::reboot(),
-        _ => power::poweroff(),
-    }
-}
-
-/// Counts of this domain.
-struct Here;
-
-impl Place for Here {
-    fn counts(&self) -> LocalCounts {
-        LocalCounts {
-            free_frames: stats::free_frames() as u64,
-            total_frames: pvkernel_xen::boot::info().nr_pages as u64,
-            heap_bytes: stats::heap_used_bytes() as u64,
-            foreign_frames: transport::mapped_frames(),
-            grant_frames: transport::grant_frames(),
         }
     }
 }
@@ -310,7 +127,6 @@ struct Names;
 
 impl Catalog for Names {
     fn domains(&self, only_paused: bool) -> Vec<String> {
-        use hypercall_abi::domctl::Dominf;
         let rows = stack().list().unwrap_or_default().into_iter();
         rows.filter(|row| !only_paused || row.info.flags.contains(Dominf::PAUSED))
             .filter_map(|row| row.name)

@@ -487,3 +487,30 @@ fn the_slice_can_be_chosen_but_not_made_uselessly_short() {
         assert_eq!(policy.pick(0, CpuId::new(0)).slice_ns, Some(expected_ns));
     }
 }
+
+#[test]
+fn a_preempted_vcpu_goes_on_before_those_that_came_later() {
+    let mut policy = RoundRobin::new();
+    let cpu = CpuId::new(0);
+    policy.set_online(cpu);
+    let mut add = |dom| {
+        let key = VcpuKey { dom: DomId::new(dom), vcpu: VcpuId::new(0) };
+        let id = policy.add(key, 1).unwrap();
+        policy.resume(0, id);
+        id
+    };
+    let (sleeper, first, second) = (add(1), add(2), add(3));
+    let running = |decision: hv_core::sched::Decision| decision.next.map(|chosen| chosen.id);
+    assert_eq!(running(policy.pick(0, cpu)), Some(sleeper));
+    assert_eq!(policy.deschedule(MS, cpu, StopReason::Blocked), None);
+    assert_eq!(running(policy.pick(MS, cpu)), Some(first));
+    policy.switched_out(cpu);
+    assert_eq!(policy.wake(4 * MS, sleeper), Some(cpu));
+    assert_eq!(running(policy.pick(4 * MS, cpu)), Some(sleeper));
+    policy.switched_out(cpu);
+    policy.deschedule(5 * MS, cpu, StopReason::Blocked);
+    let back = policy.pick(5 * MS, cpu);
+    assert_eq!((running(back), back.slice_ns), (Some(first), Some(SLICE_NS - 3 * MS)));
+    policy.switched_out(cpu);
+    assert_eq!(running(policy.pick(5 * MS + SLICE_NS - 3 * MS, cpu)), Some(second));
+}

@@ -86,7 +86,7 @@ fn apply(regs: &mut GuestRegs, bounce: &Bounce) {
 }
 
 fn die(here: &Here, regs: &GuestRegs, why: &str) {
-    trap::report(here, regs);
+    trap::report(here, regs, why);
     lifecycle::crash(here.dom(), why);
 }
 

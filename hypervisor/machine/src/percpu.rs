@@ -73,7 +73,9 @@ pub(crate) fn mark_online(cpu: CpuId) {
     ONLINE.fetch_or(cpu.mask(), Ordering::SeqCst);
 }
 
+/// Fixes how many CPUs are used; those with higher numbers are left out from now on.
 pub(crate) fn set_count(count: u32) {
+    ONLINE.fetch_and(u64::MAX >> (64 - count.clamp(1, 64)), Ordering::SeqCst);
     COUNT.store(count, Ordering::SeqCst);
 }
 

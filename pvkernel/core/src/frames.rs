@@ -71,10 +71,15 @@ impl<'a> FrameAllocator<'a> {
 
     /// Takes `len` consecutive frames: the lowest that fit.
     pub fn alloc_run(&mut self, len: usize) -> Option<usize> {
+        self.alloc_aligned_run(len, 1)
+    }
+
+    /// Takes `len` consecutive frames whose first is a multiple of `align`: the lowest that fit.
+    pub fn alloc_aligned_run(&mut self, len: usize, align: usize) -> Option<usize> {
         if len == 0 || len > self.free {
             return None;
         }
-        let start = self.find_run(len)?;
+        let start = self.find_run(len, align.max(1))?;
         for frame in start..start + len {
             self.used[frame / 64] |= bit(frame);
         }
@@ -85,15 +90,15 @@ impl<'a> FrameAllocator<'a> {
         Some(start)
     }
 
-    fn find_run(&self, len: usize) -> Option<usize> {
-        let mut start = self.first_free;
+    fn find_run(&self, len: usize, align: usize) -> Option<usize> {
+        let mut start = self.first_free.next_multiple_of(align);
         let mut frame = start;
         while frame < self.count {
-            if frame.is_multiple_of(64) && self.used[frame / 64] == u64::MAX {
+            if align == 1 && frame % 64 == 0 && self.used[frame / 64] == u64::MAX {
                 frame += 64;
                 start = frame;
             } else if self.is_used(frame) {
-                frame += 1;
+                frame = (frame + 1).next_multiple_of(align);
                 start = frame;
             } else {
                 frame += 1;
@@ -131,6 +136,19 @@ const fn bit(frame: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_aligned_run_starts_at_a_multiple() {
+        let mut storage = [0; 2];
+        let mut frames = FrameAllocator::new(&mut storage, 128);
+        frames.release(3, 120).unwrap();
+        assert_eq!(frames.alloc_aligned_run(16, 16), Some(16));
+        assert_eq!(frames.alloc_aligned_run(8, 8), Some(8));
+        assert_eq!(frames.alloc_run(5), Some(3));
+        assert_eq!(frames.alloc_aligned_run(128, 128), None);
+        assert_eq!(frames.free(), 120 - 29);
+    }
+
     use alloc::collections::BTreeSet;
     use alloc::vec;
     use proptest::prelude::*;

@@ -48,8 +48,11 @@ impl Model {
     }
 
     fn expire(&mut self, now: u64, current: u64) {
-        let mut due: Vec<(u64, u64)> =
-            self.blocked.iter().filter_map(|(id, d)| d.filter(|d| *d <= now).map(|d| (d, *id))).collect();
+        let mut due: Vec<(u64, u64)> = self
+            .blocked
+            .iter()
+            .filter_map(|(id, d)| d.filter(|d| *d <= now).map(|d| (d, *id)))
+            .collect();
         due.sort_unstable();
         due.into_iter().for_each(|(_, id)| self.wake(id, current));
     }

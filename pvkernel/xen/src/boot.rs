@@ -72,15 +72,29 @@ static SHARED_INFO_PAGE: SharedInfoPage =
     SharedInfoPage(core::cell::UnsafeCell::new([0; PAGE as usize]));
 
 #[cfg(target_os = "none")]
-unsafe extern "C" {
-    static boot_stack_guard: u8;
-    fn pvkernel_main() -> !;
+mod symbols {
+    unsafe extern "C" {
+        pub static boot_stack_guard: u8;
+        pub fn pvkernel_main() -> !;
+    }
+}
+
+/// On a host nothing is ever started; the names only have to exist.
+#[cfg(not(target_os = "none"))]
+mod symbols {
+    #![allow(non_upper_case_globals, clippy::missing_safety_doc)]
+    pub static boot_stack_guard: u8 = 0;
+    pub unsafe extern "C" fn pvkernel_main() -> ! {
+        crate::power::crash()
+    }
 }
 
 /// First Rust code: `start` is the start page, `boot_stack` the end of the builder's stack.
-#[cfg(target_os = "none")]
-#[unsafe(no_mangle)]
-extern "C" fn pvkernel_start(start: *const StartInfo, boot_stack: u64) -> ! {
+///
+/// # Safety
+/// Called by `entry.S`, once, with what the builder left in the registers.
+#[cfg_attr(target_os = "none", unsafe(no_mangle))]
+pub unsafe extern "C" fn pvkernel_start(start: *const StartInfo, boot_stack: u64) -> ! {
     // SAFETY: the builder mapped the start page at the address in rsi; its layout is the ABI's.
     let start = unsafe { start.read() };
     trap::install();
@@ -94,7 +108,7 @@ extern "C" fn pvkernel_start(start: *const StartInfo, boot_stack: u64) -> ! {
     console::start_input();
     event::enable_upcalls();
     // SAFETY: `entry!` defines the function with this signature.
-    unsafe { pvkernel_main() }
+    unsafe { symbols::pvkernel_main() }
 }
 
 /// The plan of the direct map: tables behind the boot stack.
@@ -183,9 +197,8 @@ fn init_events(boot: &BootInfo) {
 }
 
 /// Unmaps the page below the boot stack, and binds the timer, whose only effect is to wake us.
-#[cfg(target_os = "none")]
 fn guard_boot_stack() {
-    let guard = &raw const boot_stack_guard as u64;
+    let guard = &raw const symbols::boot_stack_guard as u64;
     // SAFETY: the page is reserved for this; nothing lies in it.
     unsafe { update_va_mapping(guard, 0, uvmf::INVLPG | uvmf::LOCAL) }
         .expect("a page of the image can be unmapped");

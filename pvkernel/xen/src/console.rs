@@ -41,7 +41,8 @@ struct State {
     typed: VecDeque<u8>,
 }
 
-static STATE: Lock<State> = Lock::new(State { backend: Backend::Hypervisor, typed: VecDeque::new() });
+static STATE: Lock<State> =
+    Lock::new(State { backend: Backend::Hypervisor, typed: VecDeque::new() });
 static INPUT: WaitQueue = WaitQueue::new();
 static EMERGENCY: AtomicBool = AtomicBool::new(false);
 

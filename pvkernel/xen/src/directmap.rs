@@ -110,8 +110,7 @@ pub(crate) unsafe fn build(plan: &Plan) {
     }
     move_scratch(scratch_va, own_entry);
     let slot = mmu::entry_maddr(mmu::root(), mmu::index(DIRECT_BASE, 4));
-    let update =
-        MmuUpdate::new(MMU_NORMAL_PT_UPDATE, slot, frame_mfn(plan.first).maddr() | TABLE);
+    let update = MmuUpdate::new(MMU_NORMAL_PT_UPDATE, slot, frame_mfn(plan.first).maddr() | TABLE);
     // SAFETY: the slot was empty, so no memory in use changes.
     unsafe { mmu_update(&[update], DomId::SELF) }.expect("the direct map is acceptable");
     mmu::direct_map_ready();

@@ -14,9 +14,7 @@ use core::mem::offset_of;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use hypercall_abi::shared_info::{
-    SharedInfo, VcpuInfo, OFFSET_EVTCHN_MASK, OFFSET_EVTCHN_PENDING,
-};
+use hypercall_abi::shared_info::{SharedInfo, VcpuInfo, OFFSET_EVTCHN_MASK, OFFSET_EVTCHN_PENDING};
 use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq};
 use pvkernel_core::sync::Lock;
 use spin::Once;

@@ -26,6 +26,12 @@ pub fn alloc_run(len: usize) -> Option<Pfn> {
     FRAMES.lock().as_mut()?.alloc_run(len).map(|frame| Pfn::new(frame as u64))
 }
 
+/// Takes `len` consecutive frames, a power of two, aligned to their own size.
+pub fn alloc_aligned_run(len: usize) -> Option<Pfn> {
+    let first = FRAMES.lock().as_mut()?.alloc_aligned_run(len, len);
+    first.map(|frame| Pfn::new(frame as u64))
+}
+
 /// Gives frames back that are mapped nowhere but in the direct map.
 ///
 /// # Panics

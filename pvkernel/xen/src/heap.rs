@@ -35,7 +35,8 @@ pub(crate) fn total_bytes() -> usize {
 fn grow(heap: &mut Heap<ORDERS>, layout: Layout) -> bool {
     let request = layout.size().max(layout.align());
     let Some(count) = growth_frames(request, frames::free_count()) else { return false };
-    let Some(first) = frames::alloc_run(count) else { return false };
+    // Aligned, because a buddy allocator can make a block of a size only at a multiple of it.
+    let Some(first) = frames::alloc_aligned_run(count) else { return false };
     let start = layout::direct_va(first) as usize;
     // SAFETY: the frames were just allocated, are mapped writable in the direct map, and are never
     // given back, so the heap owns the range for ever.

@@ -135,7 +135,8 @@ fn next_table(table: Mfn, index: usize) -> Result<Mfn, OutOfMemory> {
     // SAFETY: the frame was just allocated: nobody writes to it.
     unsafe { seal(pfn) };
     let mfn = p2m::mfn(pfn).expect("allocated frames have a machine frame");
-    let update = MmuUpdate::new(MMU_NORMAL_PT_UPDATE, entry_maddr(table, index), mfn.maddr() | TABLE);
+    let update =
+        MmuUpdate::new(MMU_NORMAL_PT_UPDATE, entry_maddr(table, index), mfn.maddr() | TABLE);
     // SAFETY: the entry was not present, so no memory in use changes.
     unsafe { mmu_update(&[update], DomId::SELF) }.expect("an empty table can be hooked in");
     Ok(mfn)
@@ -172,7 +173,9 @@ pub unsafe fn seal(pfn: Pfn) {
 pub fn unseal(pfn: Pfn) -> Result<(), Errno> {
     let mfn = p2m::mfn(pfn).ok_or(Errno::EINVAL)?;
     // SAFETY: the entry changes access only.
-    unsafe { update_va_mapping(direct_va(pfn), mfn.maddr() | KERNEL_RW, uvmf::INVLPG | uvmf::LOCAL) }
+    unsafe {
+        update_va_mapping(direct_va(pfn), mfn.maddr() | KERNEL_RW, uvmf::INVLPG | uvmf::LOCAL)
+    }
 }
 
 /// Removes a frame from the builder's mapping, if it is there.
@@ -226,7 +229,8 @@ pub unsafe fn write_entries(
                 table = found;
             }
             let Some(entry) = entries.next() else { break };
-            batch[len] = MmuUpdate::new(MMU_NORMAL_PT_UPDATE, entry_maddr(table, index(va, 1)), entry);
+            batch[len] =
+                MmuUpdate::new(MMU_NORMAL_PT_UPDATE, entry_maddr(table, index(va, 1)), entry);
             len += 1;
         }
         if len > 0 {

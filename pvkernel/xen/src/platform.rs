@@ -57,9 +57,9 @@ impl Mmu for Xen {
             return Err(MapError::Refused);
         }
         let mut range = Range::new(frames.len())?;
-        let entries = frames.iter().map(|frame| {
-            p2m::mfn(Pfn::new(*frame as u64)).map_or(0, |mfn| mfn.maddr() | flags)
-        });
+        let entries = frames
+            .iter()
+            .map(|frame| p2m::mfn(Pfn::new(*frame as u64)).map_or(0, |mfn| mfn.maddr() | flags));
         range.map(0, entries, DomId::SELF).map_err(window::map_error)?;
         let start = range.start();
         MAPPED.lock().insert(start, range);
@@ -154,7 +154,7 @@ impl Block for Xen {
         let disk = boot::info().ramdisk.ok_or(BlockError::Device)?;
         let start = usize::try_from(first).ok().and_then(|first| first.checked_mul(512));
         let start = start.ok_or(BlockError::OutOfRange)?;
-        let end = start.checked_add(buffer.len()).filter(|_| buffer.len().is_multiple_of(512));
+        let end = start.checked_add(buffer.len()).filter(|_| buffer.len() % 512 == 0);
         let data = end.and_then(|end| disk.get(start..end)).ok_or(BlockError::OutOfRange)?;
         buffer.copy_from_slice(data);
         Ok(())

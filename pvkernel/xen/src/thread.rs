@@ -216,8 +216,9 @@ pub(crate) fn free_context(context: ContextId) {
 
 /// Runs the entry of a new context; called by `entry.S` on the new stack.
 #[cfg_attr(target_os = "none", unsafe(no_mangle))]
-extern "C" fn pvkernel_thread_start(index: usize) -> ! {
-    let entry = CONTEXTS.lock().get_mut(index).and_then(Option::as_mut).and_then(|c| c.entry.take());
+pub extern "C" fn pvkernel_thread_start(index: usize) -> ! {
+    let entry =
+        CONTEXTS.lock().get_mut(index).and_then(Option::as_mut).and_then(|c| c.entry.take());
     entry.expect("a new context has an entry")();
     panic!("a thread ran after its end");
 }

@@ -148,7 +148,7 @@ pub fn install() {
 
 /// Handles an entry from the hypervisor; called by `entry.S` with events masked.
 #[cfg_attr(target_os = "none", unsafe(no_mangle))]
-extern "C" fn pvkernel_trap(frame: &mut TrapFrame) {
+pub extern "C" fn pvkernel_trap(frame: &mut TrapFrame) {
     if frame.vector == EVENT {
         event::upcall();
     } else {

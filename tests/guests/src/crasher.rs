@@ -124,8 +124,17 @@ fn user_iret() {
     // SAFETY: asks for user mode, which this domain has no page tables for.
     unsafe {
         asm!(
-            "push 0xe02b", "push 0", "push 0x200", "push 0xe033", "push 0x1000",
-            "push 0", "push 0", "push 0", "push 0", "mov eax, 23", "syscall",
+            "push 0xe02b",
+            "push 0",
+            "push 0x200",
+            "push 0xe033",
+            "push 0x1000",
+            "push 0",
+            "push 0",
+            "push 0",
+            "push 0",
+            "mov eax, 23",
+            "syscall",
             options(noreturn)
         )
     };

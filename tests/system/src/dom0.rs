@@ -1,7 +1,8 @@
 //! Typing at dom0's shell and reading its answers.
 //!
-//! Each command is followed by `echo status=$?`: the printed number can be told from the echo of
-//! what was typed, so an answer is complete when that line has come, however the line editor draws.
+//! Each command is followed by `echo status-N=$?` with a new N: the printed number can be told from
+//! the echo of what was typed and from everything printed before, so an answer is complete when that
+//! line has come, however the line editor draws and even where a command prints an older screen.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -50,6 +51,7 @@ pub struct DomainRow {
 pub struct Dom0<'a> {
     watched: Watched<'a>,
     hypervisor: Hypervisor,
+    commands: u32,
     /// From the start of QEMU to the prompt.
     pub boot_took: Duration,
 }
@@ -82,7 +84,7 @@ impl<'a> Dom0<'a> {
     ) -> Result<Dom0<'a>, Failure> {
         watched.machine.expect(PROMPT, BOOT_LIMIT)?;
         let boot_took = watched.machine.started().elapsed();
-        Ok(Dom0 { watched, hypervisor, boot_took })
+        Ok(Dom0 { watched, hypervisor, commands: 0, boot_took })
     }
 
     /// The machine below.
@@ -104,16 +106,19 @@ impl<'a> Dom0<'a> {
     /// When no status comes.
     pub fn run_within(&mut self, command: &str, within: Duration) -> Result<Answer, Failure> {
         let context = |failure: Failure| Failure(format!("`{command}`: {failure}"));
-        self.machine().send(&format!("{command}\r")).map_err(context)?;
-        self.machine().send("echo status=$?\r").map_err(context)?;
-        let mut printed = self.machine().expect("\nstatus=", within).map_err(context)?;
+        self.commands += 1;
+        // Of constant length: what is typed must not make dom0's line buffer grow between counts.
+        let marker = format!("status-{:06}=", self.commands);
+        self.machine().send(&format!("{command}\recho {marker}$?\r")).map_err(context)?;
+        let mut printed = self.machine().expect(&format!("\n{marker}"), within).map_err(context)?;
         let number = self.machine().expect("\n", within).map_err(context)?;
         self.machine().expect(PROMPT, within).map_err(context)?;
-        let status = number.trim().parse().map_err(|_| {
-            Failure(format!("`{command}`: the shell printed status={}", number.trim()))
-        })?;
+        let number = number.trim();
+        let status = number
+            .parse()
+            .map_err(|_| Failure(format!("`{command}`: the shell printed {marker}{number}")))?;
         printed.push('\n');
-        let lines = answer_lines(&visible_lines(printed.as_bytes()), command);
+        let lines = answer_lines(&visible_lines(printed.as_bytes()), command, &marker);
         Ok(Answer { lines, status })
     }
 
@@ -130,13 +135,14 @@ impl<'a> Dom0<'a> {
         Err(Failure(format!("`{command}` ended with status {}\n    | {said}", answer.status)))
     }
 
-    /// Runs a command that must be refused: one line, and a status that is not zero.
+    /// Runs a command that must be refused: one line, and a status that is not zero. The line with
+    /// which `create` says what it reads, as `xl` does, is no complaint and does not count.
     ///
     /// # Errors
     /// When it succeeds, or says nothing, or says more than a line.
     pub fn refused(&mut self, command: &str) -> Result<String, Failure> {
         let answer = self.run(command)?;
-        let said: Vec<&String> = answer.lines.iter().filter(|line| !line.is_empty()).collect();
+        let said: Vec<&String> = answer.lines.iter().filter(|line| is_complaint(line)).collect();
         match (answer.status, said.as_slice()) {
             (0, _) => Err(Failure(format!("`{command}` succeeded; it had to be refused"))),
             (_, [line]) => Ok(line.to_string()),
@@ -220,6 +226,21 @@ impl<'a> Dom0<'a> {
         Ok(())
     }
 
+    /// Fails unless a `ticker` ticks on: it must say a number that its console did not show yet.
+    ///
+    /// # Errors
+    /// When no new tick comes.
+    pub fn ticks_on(&mut self, name: &str, seconds: u64) -> Result<(), Failure> {
+        let within = Duration::from_secs(seconds);
+        let context = |failure: Failure| Failure(format!("ticks of {name}: {failure}"));
+        self.machine().send(&format!("zl console {name}\r"))?;
+        let before = self.machine().expect("tick ", within).map_err(context)?;
+        self.machine().send(LEAVE_CONSOLE)?;
+        let rest = self.machine().expect(PROMPT, within).map_err(context)?;
+        let next = newest_tick(&format!("{before}tick {rest}")) + 1;
+        self.console(name, &[&format!("tick {next}")], seconds)
+    }
+
     /// Powers the machine off from the shell and checks both witnesses.
     ///
     /// # Errors
@@ -238,17 +259,20 @@ impl<'a> Dom0<'a> {
     }
 }
 
-/// What a command printed: the lines after its echo and before the next prompt.
-fn answer_lines(visible: &[String], command: &str) -> Vec<String> {
-    let prompt = PROMPT.trim_end();
+/// What a command printed: the lines between its echo and that of the question for its status.
+fn answer_lines(visible: &[String], command: &str, marker: &str) -> Vec<String> {
     let echo = visible.iter().position(|line| line.ends_with(command.trim_end()));
     let after = visible.iter().skip(echo.map_or(0, |at| at + 1));
-    let mut lines: Vec<String> =
-        after.take_while(|line| !line.starts_with(prompt)).cloned().collect();
+    let mut lines: Vec<String> = after.take_while(|line| !line.contains(marker)).cloned().collect();
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();
     }
     lines
+}
+
+/// Neither blank nor the line that says what is read.
+fn is_complaint(line: &str) -> bool {
+    !line.is_empty() && !line.starts_with("Parsing config from ")
 }
 
 /// Reads the rows below the header of `zl list`.
@@ -274,6 +298,15 @@ fn read_row(line: &str) -> Option<DomainRow> {
     Some(DomainRow { name, id, mib, state })
 }
 
+/// The highest number behind `tick ` in a text.
+fn newest_tick(text: &str) -> u64 {
+    let numbers = text.split("tick ").filter_map(|part| {
+        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    });
+    numbers.max().unwrap_or(0)
+}
+
 /// Reads `key=value` words.
 fn read_counts(text: &str) -> BTreeMap<String, u64> {
     let pair = |word: &str| {
@@ -293,14 +326,21 @@ mod tests {
 
     #[test]
     fn an_answer_lies_between_the_echo_and_the_next_prompt() {
-        let seen = lines("zl domid a\n7\n\ndom0# echo status=$?");
-        assert_eq!(answer_lines(&seen, "zl domid a"), ["7"]);
+        let seen = lines("zl domid a\n7\n\ndom0# echo status-2=$?");
+        assert_eq!(answer_lines(&seen, "zl domid a", "status-2="), ["7"]);
+    }
+
+    #[test]
+    fn an_answer_may_show_an_older_screen() {
+        let seen = lines("zl dmesg\ndom0# ls\ndom0# echo status-1=$?\ndom0# echo status-2=$?");
+        let answer = answer_lines(&seen, "zl dmesg", "status-2=");
+        assert_eq!(answer, ["dom0# ls", "dom0# echo status-1=$?"]);
     }
 
     #[test]
     fn a_silent_command_has_no_lines() {
-        let seen = lines("dom0# zl destroy a\ndom0# echo status=$?");
-        assert!(answer_lines(&seen, "zl destroy a").is_empty());
+        let seen = lines("dom0# zl destroy a\ndom0# echo status-2=$?");
+        assert!(answer_lines(&seen, "zl destroy a", "status-2=").is_empty());
     }
 
     #[test]
@@ -316,6 +356,12 @@ mod tests {
         assert_eq!(rows[1].state, "-b----");
         assert!(read_table(&lines("no table")).is_err());
         assert!(read_table(&lines("Name ID Mem VCPUs State Time(s)\nx y")).is_err());
+    }
+
+    #[test]
+    fn the_newest_tick_is_the_highest_number() {
+        assert_eq!(newest_tick("[attached]\r\ntick 9\r\ntick 10\r\n[detached]"), 10);
+        assert_eq!(newest_tick("no number: tick "), 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `domctl` and `sysctl`: fill the structure, call, take the answer out.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use hypercall_abi::domctl::{self, cmd as dom, XenDomctl};
 use hypercall_abi::domctl::{CreateDomain, GetDomainInfo, GetVcpuInfo, SchedulerOp, VcpuAffinity};
@@ -123,8 +124,7 @@ pub fn domain_list() -> Result<Vec<GetDomainInfo>, Errno> {
     let mut all = Vec::new();
     let mut first = 0;
     while all.len() < MOST_DOMAINS {
-        let mut buffer = Vec::new();
-        buffer.resize(LIST_BATCH, GetDomainInfo::default());
+        let mut buffer = vec![GetDomainInfo::default(); LIST_BATCH];
         let request = sysctl::GetDomainInfoList {
             first_domain: DomId::new(first),
             max_domains: LIST_BATCH as u32,
@@ -177,8 +177,7 @@ pub fn read_messages(forget: bool) -> Result<Vec<u8>, Errno> {
     let mut messages = Vec::new();
     let mut index = 0;
     for _ in 0..MOST_MESSAGE_CALLS {
-        let mut buffer = Vec::new();
-        buffer.resize(MESSAGE_BATCH, 0u8);
+        let mut buffer = vec![0u8; MESSAGE_BATCH];
         let request = sysctl::ReadConsole {
             clear: u8::from(forget),
             incremental: 1,

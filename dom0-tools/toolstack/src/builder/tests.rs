@@ -1,5 +1,5 @@
 use super::*;
-use crate::client::fake::{tiny_kernel, FakeHypervisor};
+use crate::client::fake::{tiny_kernel, tiny_kernel_with, FakeHypervisor};
 use crate::config::read_config;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -125,6 +125,25 @@ fn refusals_name_the_file_the_rule_and_what_to_try() {
     let text = refused("max_event_channels = 3\nmemory = 64", &kernel);
     assert!(text.contains("gave only"), "{text}");
     assert_eq!(fake.counts(), before);
+}
+
+#[test]
+fn a_kernel_may_ask_for_stubs_and_for_ramdisk_and_frame_list_elsewhere() {
+    const HYPERCALL_PAGE: u32 = 2;
+    const INIT_P2M: u32 = 15;
+    const MOD_START_PFN: u32 = 16;
+    let p2m_va = 0x80_0000_0000;
+    let notes = [(HYPERCALL_PAGE, 0xffff_ffff_8000_1000), (INIT_P2M, p2m_va), (MOD_START_PFN, 1)];
+    let kernel = tiny_kernel_with(9000, 0, &notes);
+    let fake = FakeHypervisor::new(64);
+    let config = config("memory = 16");
+    let paused = build(&fake, &request(&config, &kernel, Some(b"elsewhere"))).unwrap();
+    let domain = paused.domain();
+    assert_eq!(fake.guest_memory(domain, 1, 8), [0xcc; 8]);
+    let info = fake.start_info(domain).unwrap();
+    assert_eq!(info.mfn_list, p2m_va);
+    assert_eq!(fake.guest_memory(domain, info.first_p2m_pfn, 64), fake.p2m_bytes(domain, 8));
+    assert_eq!(fake.guest_memory(domain, info.mod_start, 9), b"elsewhere");
 }
 
 /// Number of calls that a successful build makes.

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod lex;
 pub mod parse;
 pub mod policy;
+mod reader;
 #[cfg(test)]
 mod tests;
 pub mod value;

@@ -29,12 +29,15 @@ pub struct Chunk {
 }
 
 impl Scrollback {
-    /// Adds bytes and forgets the oldest beyond the bound.
+    /// Adds bytes and forgets the oldest beyond the bound. Room is made first, so that the buffer
+    /// never becomes larger than the bound.
     pub fn append(&mut self, bytes: &[u8]) {
-        self.bytes.extend(bytes);
-        let excess = self.bytes.len().saturating_sub(KEPT_BYTES);
+        let skipped = bytes.len().saturating_sub(KEPT_BYTES);
+        let added = bytes.get(skipped..).unwrap_or(&[]);
+        let excess = (self.bytes.len() + added.len()).saturating_sub(KEPT_BYTES);
         self.bytes.drain(..excess);
-        self.start += excess as u64;
+        self.bytes.extend(added);
+        self.start += (excess + skipped) as u64;
     }
 
     /// Place behind the last byte.

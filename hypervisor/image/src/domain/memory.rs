@@ -32,13 +32,16 @@ pub fn give_block(dom: &Domain, order: u32, bits: u32) -> Result<Mfn, Errno> {
         uncharge(dom, count);
         return Err(Errno::ENOMEM);
     };
+    let mmu = dom.mmu.lock();
     for index in 0..count {
         adopt(dom, Mfn::new(first.get() + index));
     }
+    drop(mmu);
     Ok(first)
 }
 
-/// Makes a free frame the domain's. The frame came from the allocator and is charged already.
+/// Makes a free frame the domain's. The frame came from the allocator and is charged already; the
+/// caller holds the domain's page-table lock, under which no frame changes hands.
 pub fn adopt(dom: &Domain, mfn: Mfn) {
     flush_stale(mfn);
     let given = page::assign(&Host, mfn, dom.id);

@@ -87,8 +87,7 @@ pub fn execute(here: &Here, regs: &mut GuestRegs, via: Via) {
 
 /// Carries out the prefixed form; false when something else stands at rip.
 pub fn forced(here: &Here, regs: &mut GuestRegs) -> bool {
-    let (bytes, len) = fetch(regs.rip);
-    if recognise(bytes.get(..len).unwrap_or_default()) != Forced::Cpuid {
+    if recognise(&fetch(regs.rip)) != Forced::Cpuid {
         return false;
     }
     execute(here, regs, Via::Prefix);

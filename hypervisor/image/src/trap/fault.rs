@@ -11,7 +11,7 @@ use hv_machine::{cpu, desc, directmap, GuestRegs};
 use hypercall_abi::addr::GuestVa;
 use hypercall_abi::vm_assist;
 
-use super::ptwr;
+use super::{ptwr, quirk};
 use crate::current::Here;
 use crate::domain::lifecycle;
 use crate::host::Host;
@@ -34,10 +34,13 @@ pub fn page_fault(here: &Here, regs: &mut GuestRegs) {
     {
         return;
     }
+    if quirk::iretq(regs, GuestVa::new(va)) {
+        return;
+    }
     match pagefault::guest_error_code(hardware, upcall::mode()) {
         Ok(code) => deliver(here, regs, va, code),
         Err(_) => {
-            super::report(here, regs);
+            super::report(here, regs, "reserved bit in a page table");
             lifecycle::crash(here.dom(), "has a page table with a reserved bit");
         }
     }

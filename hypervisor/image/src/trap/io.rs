@@ -4,10 +4,9 @@
 //! rights of its domain. What a domain has no right to reads as all ones and swallows writes.
 
 use core::sync::atomic::{AtomicU32, Ordering};
-use hv_core::emul::io::{classify, BitmapBytes, PortAccess, VirtualPort};
+use hv_core::emul::io::{classify, has_privilege, BitmapBytes, PortAccess, VirtualPort};
 use hv_core::emul::operand::Segment;
 use hv_core::emul::privop::PortString;
-use hv_core::trap::Mode;
 use hv_machine::cpu::{inb, inl, inw, outb, outl, outw};
 use hv_machine::sync::Mutex;
 use hv_machine::GuestRegs;
@@ -33,10 +32,7 @@ const DF: u64 = 1 << 10;
 pub fn iopl_allows(here: &Here) -> bool {
     let iopl = here.vcpu().state.lock().iopl;
     let architectural = here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL);
-    match upcall::mode() {
-        Mode::Kernel => architectural || iopl >= 1,
-        Mode::User => iopl == 3,
-    }
+    has_privilege(upcall::mode(), iopl, architectural)
 }
 
 fn guest_allows(here: &Here, port: u16, width: u8) -> bool {

@@ -12,7 +12,9 @@ pub mod io;
 pub mod msr;
 pub mod privop;
 pub mod ptwr;
+pub mod quirk;
 
+use hv_core::emul::code::{Code, MAX_LEN};
 use hv_core::trap::{softint, vector, Mode, SoftInt};
 use hv_machine::{cpu, warn, GuestRegs};
 use hypercall_abi::addr::GuestVa;
@@ -107,24 +109,24 @@ fn debug(here: &Here, regs: &mut GuestRegs) {
 }
 
 /// Tells on the console where a guest was when it became beyond repair.
-pub fn report(here: &Here, regs: &GuestRegs) {
+pub fn report(here: &Here, regs: &GuestRegs, what: &str) {
     let id = here.dom().id;
     let mode = if upcall::mode() == Mode::Kernel { "kernel" } else { "user" };
-    warn!("domain {id} vCPU {} in {mode} mode:", here.vcpu().id);
+    warn!("domain {id} vCPU {} in {mode} mode, {what}:", here.vcpu().id);
     warn!("  rip {:#x} rsp {:#x} rflags {:#x}", regs.rip, regs.rsp, regs.rflags);
     warn!("  rax {:#x} rbx {:#x} rcx {:#x} rdx {:#x}", regs.rax, regs.rbx, regs.rcx, regs.rdx);
     warn!("  rsi {:#x} rdi {:#x} rbp {:#x} cr2 {:#x}", regs.rsi, regs.rdi, regs.rbp, cpu::cr2());
 }
 
 /// Bytes of an instruction, as many as can be read up to the longest there is.
-pub fn fetch(rip: u64) -> ([u8; 15], usize) {
-    let mut bytes = [0u8; 15];
+pub fn fetch(rip: u64) -> Code {
+    let mut bytes = [0u8; 16];
     if guestmem::read_bytes(rip, &mut bytes).is_ok() {
-        return (bytes, bytes.len());
+        return Code::from_buffer(bytes, MAX_LEN);
     }
     // The instruction may end before an unmapped page.
     let in_page = 4096 - GuestVa::new(rip).page_offset();
-    let len = in_page.min(bytes.len());
+    let len = in_page.min(MAX_LEN);
     let read = bytes.get_mut(..len).is_some_and(|part| guestmem::read_bytes(rip, part).is_ok());
-    (bytes, if read { len } else { 0 })
+    Code::from_buffer(bytes, if read { len } else { 0 })
 }

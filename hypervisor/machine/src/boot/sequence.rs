@@ -128,6 +128,7 @@ extern "C" fn hv_boot_on_own_stack(root_pointer: u64) -> ! {
     if !apic::map(found.local_apic) {
         panic!("cannot map the local APIC");
     }
+    apic::mask_legacy_controllers();
     apic::enable();
     apic::set_id(CpuId(0), apic::id());
     // The others come up while the clocks are measured.

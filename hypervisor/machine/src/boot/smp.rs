@@ -105,11 +105,9 @@ extern "C" fn hv_ap_main(cpu: u32) -> ! {
     apic::enable();
     tlb::flush_local_all();
     percpu::mark_online(cpu);
-    while !RELEASED.load(Ordering::SeqCst) {
+    // A CPU that came too late to be counted stays here; it answers TLB requests like any other.
+    while !RELEASED.load(Ordering::SeqCst) || cpu.0 >= percpu::nr_cpus() {
         cpu::idle_wait();
-    }
-    if cpu.0 >= percpu::nr_cpus() {
-        crate::power::halt();
     }
     percpu::info().released.store(1, Ordering::SeqCst);
     (hooks::hooks().ap_boot)(cpu);

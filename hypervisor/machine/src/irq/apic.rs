@@ -78,6 +78,12 @@ fn registers() -> Registers {
     }
 }
 
+/// Masks the interrupt controllers of the first PCs, which firmware may have left on.
+pub(crate) fn mask_legacy_controllers() {
+    const DATA_PORTS: [u16; 2] = [0x21, 0xa1];
+    DATA_PORTS.into_iter().for_each(|port| crate::cpu::outb(port, 0xff));
+}
+
 /// Turns this CPU's APIC on, with every source of its own masked.
 pub(crate) fn enable() {
     let apic = registers();

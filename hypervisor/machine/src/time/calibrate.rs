@@ -1,18 +1,23 @@
 //! Measures the time stamp counter and the APIC timer against a clock of known rate.
 //!
-//! The reference is the HPET where the firmware names one, else channel 2 of the PIT. The window is
-//! short, because every instruction spent here is boot time under an instruction-counting emulator;
-//! each end of it is read several times and the reading with the least delay is used, because an
-//! emulator may be interrupted by its host in the middle.
+//! The reference is the HPET where the firmware names one, else channel 2 of the PIT. Each end of the
+//! window is read several times and the reading with the least delay is used, because an emulator
+//! may be interrupted by its host in the middle. The window grows until the delays no longer matter:
+//! where they are tiny, as under an instruction-counting emulator, it is over very soon, which saves
+//! boot time exactly there where it is counted.
 
 use crate::cpu::{asm, inb, outb};
 use crate::irq::apic;
 use crate::mem::mmio::Registers;
 
-/// Length of the measurement.
-const WINDOW_NS: u64 = 500_000;
+/// Length of the first window; each further one is twice as long.
+const FIRST_WINDOW_NS: u64 = 250_000;
+/// Length of the last window.
+const LAST_WINDOW_NS: u64 = 4_000_000;
+/// The measurement is good when all delays together are this part of it.
+const GOOD_PART: u64 = 4000;
 /// Readings of one end.
-const TRIES: usize = 5;
+const TRIES: usize = 9;
 const NS_PER_S: u64 = 1_000_000_000;
 const FEMTOSECONDS_PER_NS: u64 = 1_000_000;
 
@@ -103,29 +108,26 @@ impl Reference for Pit {
 }
 
 /// One simultaneous reading of all clocks.
+#[derive(Default)]
 struct Reading {
     reference: u64,
     tsc: u64,
     timer_left: u32,
+    /// Ticks of the counter the reading took.
+    delay: u64,
 }
 
-fn read_all(reference: &dyn Reference) -> Reading {
-    let mut best: Option<(u64, Reading)> = None;
-    for _ in 0..TRIES {
-        let before = asm::rdtsc();
-        let count = reference.read();
-        let timer_left = apic::timer_left();
-        let after = asm::rdtsc();
-        let delay = after - before;
-        if best.as_ref().is_none_or(|(least, _)| delay < *least) {
-            let tsc = before + delay / 2;
-            best = Some((delay, Reading { reference: count, tsc, timer_left }));
-        }
-    }
-    match best {
-        Some((_, reading)) => reading,
-        None => Reading { reference: 0, tsc: 0, timer_left: 0 },
-    }
+fn read_once(clock: &dyn Reference) -> Reading {
+    let before = asm::rdtsc();
+    let reference = clock.read();
+    let timer_left = apic::timer_left();
+    let delay = asm::rdtsc() - before;
+    Reading { reference, tsc: before + delay / 2, timer_left, delay }
+}
+
+fn read_all(clock: &dyn Reference) -> Reading {
+    let readings = (0..TRIES).map(|_| read_once(clock));
+    readings.min_by_key(|reading| reading.delay).unwrap_or_default()
 }
 
 /// Measures both clocks.
@@ -136,19 +138,23 @@ pub(super) fn measure() -> Rates {
     }
 }
 
-fn measure_by(reference: &dyn Reference) -> Rates {
+fn measure_by(clock: &dyn Reference) -> Rates {
     apic::timer_start(u32::MAX);
-    let start = read_all(reference);
-    loop {
-        let elapsed = reference.elapsed(start.reference, reference.read());
-        if reference.to_ns(elapsed) >= WINDOW_NS {
-            break;
+    let start = read_all(clock);
+    let mut window_ns = FIRST_WINDOW_NS;
+    let end = loop {
+        while clock.to_ns(clock.elapsed(start.reference, clock.read())) < window_ns {
+            core::hint::spin_loop();
         }
-        core::hint::spin_loop();
-    }
-    let end = read_all(reference);
+        let end = read_all(clock);
+        let good = (start.delay + end.delay) * GOOD_PART < end.tsc.saturating_sub(start.tsc);
+        if good || window_ns >= LAST_WINDOW_NS {
+            break end;
+        }
+        window_ns *= 2;
+    };
     apic::timer_start(0);
-    let ns = reference.to_ns(reference.elapsed(start.reference, end.reference)).max(1);
+    let ns = clock.to_ns(clock.elapsed(start.reference, end.reference)).max(1);
     let khz = |ticks: u64| (u128::from(ticks) * 1_000_000 / u128::from(ns)) as u32;
     Rates {
         tsc_khz: khz(end.tsc.saturating_sub(start.tsc)).max(1),

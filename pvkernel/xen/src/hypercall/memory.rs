@@ -112,7 +112,9 @@ pub fn maximum_gpfn(dom: DomId) -> Result<u64, Errno> {
 /// None that a conforming hypervisor returns.
 pub fn maximum_ram_page() -> Result<u64, Errno> {
     // SAFETY: the command takes no argument.
-    Errno::check(unsafe { super::raw(nr::MEMORY_OP, [memory::MAXIMUM_RAM_PAGE.into(), 0, 0, 0, 0]) })
+    Errno::check(unsafe {
+        super::raw(nr::MEMORY_OP, [memory::MAXIMUM_RAM_PAGE.into(), 0, 0, 0, 0])
+    })
 }
 
 fn memory_map_of(cmd: u32, entries: &mut [E820Entry]) -> Result<usize, Errno> {

@@ -1,8 +1,6 @@
 //! `vcpu_op`: the domain's own vCPUs.
 
-use hypercall_abi::vcpu::{
-    self, VcpuRunstateInfo, VcpuSetPeriodicTimer, VcpuSetSingleshotTimer,
-};
+use hypercall_abi::vcpu::{self, VcpuRunstateInfo, VcpuSetPeriodicTimer, VcpuSetSingleshotTimer};
 use hypercall_abi::{nr, Errno, VcpuId};
 
 use super::{done, raw};

@@ -74,11 +74,17 @@ pub fn run(t: &mut Report) {
     t.eq("version-leaf", [XEN_4_17, 0, 0, 0], leaf(0x4000_0001, 0));
     let [pages, msr, features, _] = leaf(0x4000_0002, 0);
     t.eq("hypercall-page-leaf", (1, 0x4000_0000, 1), (pages, msr, features));
-    let [_, mode, khz, _] = leaf(0x4000_0003, 0);
-    t.check("time-leaf", mode < 4 && khz > 100_000);
+    let [flags, mode, _, incarnation] = leaf(0x4000_0003, 0);
+    t.check("time-leaf", flags & !7 == 0 && mode == 0);
+    t.eq("time-leaf-incarnation", 0, incarnation);
+    let [host_khz, b, c, d] = leaf(0x4000_0003, 2);
+    t.check("time-leaf-host-khz", host_khz > 100_000);
+    t.eq("time-leaf-host-rest", [0; 3], [b, c, d]);
     t.eq("hvm-leaf", [0; 4], leaf(0x4000_0004, 0));
     let [_, width, _, _] = leaf(0x4000_0005, 0);
-    t.check("pv-leaf-machine-width", (32..=52).contains(&(width & 0xff)));
+    // The width that this machine's memory needs, not the processor's.
+    let last = pvkernel_xen::hypercall::memory::maximum_ram_page().unwrap_or(0);
+    t.eq("pv-leaf-machine-width", 12 + last.next_power_of_two().ilog2(), width & 0xff);
     t.eq("beyond-max-leaf", [0; 4], leaf(0x4000_0006, 0));
     t.check("leaf-0", leaf(0, 0)[0] >= 7);
     t.check("extended-max", leaf(0x8000_0000, 0)[0] >= 0x8000_0008);

@@ -41,10 +41,13 @@ pub fn run(t: &mut Report) {
         t.ret(&name, 0, set(register, 0x1000 + register));
         t.ret(&alloc::format!("{name}-read"), 0x1000 + register, get(register));
         t.errno(&alloc::format!("{name}-hole"), Errno::EPERM, set(register, IN_HOLE));
-        t.errno(&alloc::format!("{name}-not-canonical"), Errno::EPERM, set(register, NOT_CANONICAL));
+        t.errno(
+            &alloc::format!("{name}-not-canonical"),
+            Errno::EPERM,
+            set(register, NOT_CANONICAL),
+        );
         t.ret(&alloc::format!("{name}-clear"), 0, set(register, 0));
     }
-    t.ret("dr6-initial", 0xffff_0ff0, get(6));
     t.ret("dr7-initial", 0x400, get(7));
     t.ret("dr6", 0, set(6, 0));
     t.ret("dr6-reserved-bits", 0xffff_0ff0, get(6));

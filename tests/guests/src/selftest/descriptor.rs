@@ -46,7 +46,11 @@ pub fn run(t: &mut Report) {
     t.errno("gdt-huge", Errno::EINVAL, set(1 << 31));
     t.ret("gdt", 0, set(4));
     t.eq("gdt-page-cannot-be-written", Err(Errno::EBUSY), page.unseal());
-    t.eq("gdt-ring-0-becomes-ring-3", DATA0 | 0x6000_0000_0000, page.read(2) & !(1 << 40) | DATA0 & 1 << 40);
+    t.eq(
+        "gdt-ring-0-becomes-ring-3",
+        DATA0 | 0x6000_0000_0000,
+        page.read(2) & !(1 << 40) | DATA0 & 1 << 40,
+    );
     t.eq("gdt-selector", Ok(0x0b), fault_of(load_fs, 0x0b));
     t.eq("gdt-fixed-selector", Ok(0x13), fault_of(load_fs, 0x13));
     t.eq("gdt-empty-entry", Err((13, 0x20)), fault_of(load_fs, 0x23));

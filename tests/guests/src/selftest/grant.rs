@@ -196,7 +196,11 @@ fn refused(t: &mut Report) {
     good();
     let status = |op: GnttabMapGrantRef| map_op(&mut op.clone());
     let base = request(va, gntmap::HOST_MAP);
-    t.eq("map-unknown-domain", gntst::BAD_DOMAIN, status(GnttabMapGrantRef { dom: NO_DOMAIN, ..base }));
+    t.eq(
+        "map-unknown-domain",
+        gntst::BAD_DOMAIN,
+        status(GnttabMapGrantRef { dom: NO_DOMAIN, ..base }),
+    );
     let by_self = status(GnttabMapGrantRef { dom: DomId::SELF, ..base });
     t.eq("map-self-by-alias", gntst::BAD_DOMAIN, by_self);
     let far = GnttabMapGrantRef { gref: GrantRef::new(1 << 24), ..base };

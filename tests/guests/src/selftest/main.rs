@@ -55,8 +55,10 @@ use pvkernel_xen::power;
 
 pvkernel_xen::entry!(run);
 
+type Topic = (&'static str, fn(&mut Report));
+
 /// The topics in the order in which they run: what later ones rely on comes first.
-const TOPICS: &[(&str, fn(&mut Report))] = &[
+const TOPICS: &[Topic] = &[
     ("contract", contract::run),
     ("version", version::run),
     ("misc", misc::run),

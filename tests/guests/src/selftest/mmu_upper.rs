@@ -19,12 +19,9 @@ pub fn run(t: &mut Report) {
 fn flags(t: &mut Report) {
     for level in 2..=4 {
         let (table, lower) = (Table::new(level), Table::new(level - 1));
-        for (name, flag) in [
-            ("pwt", pte::PWT),
-            ("pcd", pte::PCD),
-            ("bit-7", pte::PSE),
-            ("global", pte::GLOBAL),
-        ] {
+        for (name, flag) in
+            [("pwt", pte::PWT), ("pcd", pte::PCD), ("bit-7", pte::PSE), ("global", pte::GLOBAL)]
+        {
             let name = alloc::format!("l{level}-{name}");
             t.errno(&name, Errno::EINVAL, table.set(0, lower.page.entry(TABLE | flag)));
         }
@@ -107,7 +104,11 @@ fn another_root(t: &mut Report) {
     copy.seal();
     t.ret("root-pin-copy", 0, ext(mmuext::PIN_L4_TABLE, copy.mfn.get()));
     t.ret("root-switch", 0, ext(mmuext::NEW_BASEPTR, copy.mfn.get()));
-    t.errno("root-in-use-cannot-change", Errno::EBUSY, copy.unseal().map_or_else(Errno::to_ret, |()| 0));
+    t.errno(
+        "root-in-use-cannot-change",
+        Errno::EBUSY,
+        copy.unseal().map_or_else(Errno::to_ret, |()| 0),
+    );
     t.ret("root-switch-again", 0, ext(mmuext::NEW_BASEPTR, copy.mfn.get()));
     t.ret("root-unpin-in-use", 0, ext(mmuext::UNPIN_TABLE, copy.mfn.get()));
     t.ret("root-switch-back", 0, ext(mmuext::NEW_BASEPTR, root.get()));

@@ -80,5 +80,6 @@ fn counting(t: &mut Report) {
     t.ret("list", 0, hypercall(nr::MMUEXT_OP, &args));
     t.eq("list-done-all", 4, done);
     let bad_done = hypercall(nr::MMUEXT_OP, &[address(&mut list), 1, UNMAPPED, dom]);
-    t.errno("bad-done-pointer", Errno::EFAULT, bad_done);
+    // The count is lost, nothing else.
+    t.ret("bad-done-pointer", 0, bad_done);
 }

@@ -66,7 +66,7 @@ fn fixed(t: &mut Report) {
     t.eq("efer-write-same", Ok(0), set(EFER, efer));
     t.eq("efer-write-other", GP, set(EFER, efer ^ 1 << 11));
     t.eq("apic-base", Ok(0xfee0_0900), get(0x1b));
-    t.eq("pat", Ok(0x0005_0100_0704_06), get(0x277));
+    t.eq("pat", Ok(0x0000_0501_0007_0406), get(0x277));
 }
 
 fn refused(t: &mut Report) {
@@ -87,7 +87,6 @@ fn refused(t: &mut Report) {
         ("lstar", LSTAR),
         ("sysenter-cs", 0x174),
         ("mtrr-def-type", 0x2ff),
-        ("hypercall-page", 0x4000_0000),
         ("rapl", 0x611),
         ("tsx-ctrl", 0x122),
         ("x2apic-id", 0x802),
@@ -95,6 +94,7 @@ fn refused(t: &mut Report) {
     ] {
         t.eq(&alloc::format!("{name}-read"), GP, get(index));
     }
+    t.eq("hypercall-page-read", Ok(0), get(0x4000_0000));
     t.eq("hypercall-page-bad-frame", GP, set(0x4000_0000, 1 << 50));
     t.eq("hypercall-page-bad-index", GP, set(0x4000_0000, 1));
 }

@@ -5,9 +5,9 @@
 
 use hypercall_abi::regs::{IretContext, TrapInfo, FLAT_KERNEL_CS};
 use pvkernel_core::sync::Lock;
+use pvkernel_xen::event;
 use pvkernel_xen::hypercall::cpu;
 use pvkernel_xen::trap::{self, TrapFrame};
-use pvkernel_xen::event;
 
 use crate::usermode;
 

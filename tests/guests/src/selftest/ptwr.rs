@@ -16,7 +16,9 @@ const WRITE_FAULT: Result<u64, (u64, u64)> = Err((14, 3));
 pub fn run(t: &mut Report) {
     let table = Table::new(1);
     let data = Page::new();
-    t.eq("off-by-default", WRITE_FAULT, store(table.page.va, 0));
+    // In the control domain the same emulation serves read-only device frames, so it is always on.
+    let when_off = if t.is_dom0 { Ok(0) } else { WRITE_FAULT };
+    t.eq("off-by-default", when_off, store(table.page.va, 0));
     let on = misc::vm_assist(va::CMD_ENABLE, va::TYPE_WRITABLE_PAGETABLES);
     t.eq("enable", Ok(()), on);
     stores(t, &table, &data);
@@ -26,17 +28,12 @@ pub fn run(t: &mut Report) {
     other_pages(t);
     let off = misc::vm_assist(va::CMD_DISABLE, va::TYPE_WRITABLE_PAGETABLES);
     t.eq("disable", Ok(()), off);
-    t.eq("off-again", WRITE_FAULT, store(table.page.va, 0));
-}
-
-/// Address and value for the functions below, which take one argument.
-struct Operands {
-    va: u64,
-    value: u64,
+    t.eq("off-again", when_off, store(table.page.va, 0));
 }
 
 fn with(function: extern "C" fn(u64) -> u64, va: u64, value: u64) -> Result<u64, (u64, u64)> {
-    let operands = Operands { va, value };
+    // The functions take one argument: the address of both.
+    let operands = [va, value];
     fault_of(function, core::ptr::from_ref(&operands) as u64)
 }
 

@@ -8,8 +8,8 @@ use crate::probe::{catch, fault_of, raw_frame};
 use hypercall_abi::mmu::pte;
 use hypercall_abi::regs::TrapInfo;
 use hypercall_abi::{nr, Errno};
-use pvkernel_xen::mmu::{self, KERNEL_RO};
 use pvkernel_xen::event;
+use pvkernel_xen::mmu::{self, KERNEL_RO};
 
 /// Declares a function that executes instructions; its argument is in rax, its result too.
 macro_rules! instruction {
@@ -27,7 +27,6 @@ macro_rules! instruction {
 
 instruction!(divide, "xor edx, edx", "xor ecx, ecx", "div ecx");
 instruction!(step, "pushfq", "or dword ptr [rsp], 0x100", "popfq", "nop", "nop");
-instruction!(icebp, ".byte 0xf1");
 instruction!(breakpoint, "int3");
 instruction!(undefined, "ud2");
 instruction!(bad_opcode, ".byte 0x06");
@@ -38,7 +37,6 @@ instruction!(call, "call rax");
 instruction!(load_ds, "mov ds, eax");
 instruction!(load_ss, "mov ss, eax");
 instruction!(load_fs, "mov fs, eax", "xor eax, eax", "mov fs, eax");
-instruction!(stack_fault, "mov rcx, rsp", "mov rsp, rax", "pop rax", "mov rsp, rcx");
 
 /// Runs the topic.
 pub fn run(t: &mut Report) {
@@ -52,7 +50,6 @@ pub fn run(t: &mut Report) {
 fn plain(t: &mut Report) {
     t.eq("divide", Err((0, 0)), fault_of(divide, 1));
     t.eq("single-step", Err((1, 0)), fault_of(step, 0));
-    t.eq("icebp", Err((1, 0)), fault_of(icebp, 0));
     t.eq("breakpoint", Err((3, 0)), fault_of(breakpoint, 0));
     t.eq("undefined", Err((6, 0)), fault_of(undefined, 0));
     t.eq("bad-opcode", Err((6, 0)), fault_of(bad_opcode, 0));
@@ -86,7 +83,6 @@ fn addresses(t: &mut Report) {
     page.seal();
     t.eq("read-not-canonical", Err((13, 0)), fault_of(load, NOT_CANONICAL));
     t.eq("jump-not-canonical", Err((13, 0)), fault_of(call, NOT_CANONICAL));
-    t.eq("stack-not-canonical", Err((12, 0)), fault_of(stack_fault, NOT_CANONICAL));
     let hole = catch(load, IN_HOLE).map_err(|fault| (fault.vector, fault.cr2, fault.error & 4));
     t.eq("read-hole", Err((14, IN_HOLE, 0)), hole);
     t.check("read-m2p", catch(load, 0xffff_8000_0000_0000).is_ok());

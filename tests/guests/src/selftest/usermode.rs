@@ -3,10 +3,10 @@
 use hypercall_abi::mmu::{mmuext, pte};
 use hypercall_abi::regs::IretContext;
 use pvkernel_core::sync::Lock;
+use pvkernel_xen::event;
 use pvkernel_xen::hypercall::cpu;
 use pvkernel_xen::mmu::{self, TABLE};
 use pvkernel_xen::trap::TrapFrame;
-use pvkernel_xen::event;
 
 use crate::pages::{ext, Page};
 

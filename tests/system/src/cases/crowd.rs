@@ -31,25 +31,10 @@ fn crowd(dom0: &mut Dom0<'_>) -> Verdict {
     dom0.until_gone("crasher", 30)?;
     dom0.ok("zl destroy victim")?;
     for number in 0..TICKERS {
-        let next = ticks_seen(dom0, number)? + 1;
-        dom0.console(&format!("t{number}"), &[&format!("tick {next}")], 40)?;
+        dom0.ticks_on(&format!("t{number}"), 40)?;
     }
     for name in (0..TICKERS).map(|number| format!("t{number}")).chain(["spinner".to_string()]) {
         dom0.ok(&format!("zl destroy {name}"))?;
     }
     Ok(())
-}
-
-/// The number of the last tick in a ticker's scrollback, read up to its next line.
-fn ticks_seen(dom0: &mut Dom0<'_>, number: usize) -> Result<u64, crate::machine::Failure> {
-    let within = std::time::Duration::from_secs(40);
-    dom0.machine().send(&format!("zl console t{number}\r"))?;
-    dom0.machine().expect("tick 1", within)?;
-    dom0.machine().send(crate::dom0::LEAVE_CONSOLE)?;
-    let rest = dom0.machine().expect(crate::dom0::PROMPT, within)?;
-    let ticks = rest.split("tick ").filter_map(|part| {
-        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
-    });
-    Ok(ticks.max().unwrap_or(1))
 }

@@ -33,10 +33,10 @@ pub fn three_domains(session: &Session<'_>) -> Verdict {
     check(names == ["Domain-0", "ticker", "spinner", "second"], || {
         format!("listed are {names:?}")
     })?;
-    dom0.console("ticker", &["tick ", "tick "], 20)?;
-    dom0.console("second", &["tick ", "tick "], 20)?;
+    dom0.ticks_on("ticker", 20)?;
+    dom0.ticks_on("second", 20)?;
     dom0.ok("zl destroy spinner")?;
-    dom0.console("ticker", &["tick "], 20)?;
+    dom0.ticks_on("ticker", 20)?;
     dom0.ok("zl destroy ticker")?;
     dom0.ok("zl destroy second")?;
     dom0.poweroff()
@@ -60,17 +60,17 @@ pub fn pause(session: &Session<'_>) -> Verdict {
     dom0.ok("zl pause ticker")?;
     let state = row(&mut dom0, "ticker")?.state;
     check(state.contains('p'), || format!("paused, its state is {state}"))?;
-    let first = uptime_of_domain(&mut dom0)?;
-    let second = uptime_of_domain(&mut dom0)?;
+    let first = time_used(&mut dom0)?;
+    let second = time_used(&mut dom0)?;
     check(first == second, || format!("a paused domain used time: {first}, then {second}"))?;
     dom0.ok("zl unpause ticker")?;
-    dom0.console("ticker", &["tick ", "tick "], 20)?;
+    dom0.ticks_on("ticker", 20)?;
     dom0.ok("zl destroy ticker")?;
     dom0.poweroff()
 }
 
-/// The processor time of `ticker` as `zl list` prints it.
-fn uptime_of_domain(dom0: &mut Dom0<'_>) -> Result<String, Failure> {
+/// The processor time of `ticker`, as `zl list` prints it.
+fn time_used(dom0: &mut Dom0<'_>) -> Result<String, Failure> {
     let answer = dom0.ok("zl list ticker")?;
     let last = answer.lines.last().and_then(|line| line.split_whitespace().last());
     last.map(str::to_string).ok_or(Failure("zl list ticker printed nothing".into()))
@@ -135,7 +135,7 @@ fn rebooted(dom0: &mut Dom0<'_>) -> Verdict {
         let id = mine.and_then(|line| line.split_whitespace().nth(1));
         id.is_some_and(|id| old.first().is_none_or(|old| old != id))
     })?;
-    dom0.console("ticker", &["tick "], 20)?;
+    dom0.console("ticker", &["tick 1"], 20)?;
     dom0.ok("zl destroy ticker")?;
     Ok(())
 }

@@ -61,7 +61,7 @@ pub const CASES: &[Case] = cases! {
     "create-time", OURS, ONE, boot::create_time;
     "selftest-as-dom0", BOTH, ONE_AND_FOUR, selftest::as_dom0;
     "selftest-same-on-xen", &[Xen], ONE, selftest::same_on_xen;
-    "selftest-as-domu", OURS, ONE_AND_FOUR, selftest::as_domu;
+    "selftest-as-domu", BOTH, ONE_AND_FOUR, selftest::as_domu;
     "hello-runs-and-goes", BOTH, ONE_AND_FOUR, lifecycle::hello;
     "three-domains", BOTH, ONE_AND_FOUR, lifecycle::three_domains;
     "pause-and-unpause", BOTH, ONE_AND_FOUR, lifecycle::pause;

@@ -14,7 +14,16 @@ const CODE_AT: u64 = 0x1000;
 /// pseudo-physical address 0. The code bytes count upwards.
 #[must_use]
 pub fn tiny_kernel(code_len: usize, bss_len: usize) -> Vec<u8> {
-    let notes = notes();
+    tiny_kernel_with(code_len, bss_len, &[])
+}
+
+/// The same with more notes that hold numbers.
+#[must_use]
+pub fn tiny_kernel_with(code_len: usize, bss_len: usize, more: &[(u32, u64)]) -> Vec<u8> {
+    let mut notes = notes();
+    for (kind, value) in more {
+        note(&mut notes, *kind, &value.to_le_bytes());
+    }
     let mut image = Vec::new();
     image.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
     for half in [2u16, 62] {

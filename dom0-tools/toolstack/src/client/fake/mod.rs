@@ -13,7 +13,7 @@ mod memory;
 mod tables;
 mod world;
 
-pub use kernel::tiny_kernel;
+pub use kernel::{tiny_kernel, tiny_kernel_with};
 pub use memory::FakeMapping;
 pub use world::Counts;
 

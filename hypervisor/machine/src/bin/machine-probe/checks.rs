@@ -60,6 +60,8 @@ fn on_request(word: &str) {
             info!("read {value}");
         }
         "overflow" => info!("recursion gave {}", overflow(1)),
+        "poweroff" => power::poweroff(),
+        "reboot" => power::reboot(),
         "serial" => await_input(),
         _ => {}
     }
@@ -113,8 +115,8 @@ fn check_heap() {
             kept.swap_remove(round % kept.len());
         }
     }
-    let intact = |block: &Box<[u8]>| block.iter().all(|byte| *byte == block[0]);
-    assert!(kept.iter().all(intact), "heap blocks overlap");
+    let intact = |block: &[u8]| block.iter().all(|byte| *byte == block[0]);
+    assert!(kept.iter().all(|block| intact(block)), "heap blocks overlap");
     drop(kept);
     assert_eq!((heap::stats(), frames::free_count()), (stats, free), "heap did not give all back");
 }

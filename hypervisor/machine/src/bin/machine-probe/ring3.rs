@@ -156,7 +156,7 @@ fn check_guest_access() {
     assert_eq!(guest::copy_in::<u8>(GuestVa::new(1 << 47)), Err(guest::Fault));
     assert!(segments::load(&segments::SegState { ds: BAD_CS as u16, ..Default::default() }, true)
         .is_err());
-    assert_eq!(cpu::rdmsr_safe(0x277).is_some(), true);
+    assert!(cpu::rdmsr_safe(0x277).is_some());
     let fpu = cpu::FpuArea::new();
     fpu.restore();
     let mut saved = cpu::FpuArea::new();

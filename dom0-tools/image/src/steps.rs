@@ -1,0 +1,203 @@
+//! Carries the steps of the shell out: prints, waits, attaches, ends the machine.
+//!
+//! Called by `shell` with one step at a time. Waiting happens here and only here, always without
+//! holding the toolstack; ^C ends every wait.
+
+use crate::screen::{self, CHANGED};
+use crate::services::stack;
+use crate::{attach, transport};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use hypercall_abi::DomId;
+use pvkernel_xen::{power, stats, thread, time};
+use zl_cli::{run as run_verb, After, LocalCounts, Outcome, Place, Shell, Step};
+use zl_toolstack::client::Hypervisor;
+use zl_toolstack::config::shown;
+use zl_toolstack::{Status, ToolError};
+
+const NS_PER_MS: u64 = 1_000_000;
+const NS_PER_S: u64 = 1_000_000_000;
+/// How long the last traces of a destroyed domain may take to go.
+const GONE_LIMIT_NS: u64 = 2 * NS_PER_S;
+/// How often it is looked at.
+const GONE_POLL_NS: u64 = NS_PER_MS / 2;
+const PAGES_PER_MIB: u64 = 256;
+
+/// Prints a complaint and remembers its status.
+pub fn complain(shell: &mut Shell, error: &ToolError) {
+    screen::print(&format!("{error}\n"));
+    shell.set_status(error.status);
+}
+
+/// Carries one step out and remembers its status.
+pub fn carry_out(shell: &mut Shell, step: Step) {
+    let done = match step {
+        Step::Zl(command) => {
+            let mut text = String::new();
+            let outcome = run_verb(&command, &mut stack(), &Here, &mut text);
+            screen::print(&text);
+            finish(outcome)
+        }
+        Step::Print(text) => {
+            screen::print(&text);
+            Ok(Status::Ok)
+        }
+        Step::Complain(error) => Err(error),
+        Step::Files => list_files(),
+        Step::Show(file) => show_file(&file),
+        Step::Free => show_memory(),
+        Step::Clear => {
+            screen::print("\x1b[H\x1b[2J");
+            Ok(Status::Ok)
+        }
+        Step::Sleep(ms) => sleep(ms),
+        ending @ (Step::PowerOff | Step::Reboot) => end_machine(ending),
+    };
+    match done {
+        Ok(status) => shell.set_status(status),
+        Err(error) => complain(shell, &error),
+    }
+}
+
+/// Does what remains to be done after a verb.
+fn finish(outcome: Outcome) -> Result<Status, ToolError> {
+    let after = match outcome.after {
+        After::Nothing => return Ok(outcome.status),
+        After::Attach(console) => return Ok(attach::attach(console)),
+        After::WaitGone(domains) => wait_gone(&domains)?,
+        After::WaitEnded { domains, timeout_s } => wait_ended(&domains, timeout_s)?,
+    };
+    Ok(if outcome.status == Status::Ok { after } else { outcome.status })
+}
+
+/// Nothing says when the last page of a domain is free, so this looks again and again.
+fn wait_gone(domains: &[DomId]) -> Result<Status, ToolError> {
+    let limit_ns = time::now_ns() + GONE_LIMIT_NS;
+    for domain in domains {
+        while !stack().is_gone(*domain) {
+            if time::now_ns() > limit_ns {
+                let text =
+                    format!("domain {domain} is dying but still holds memory; see 'zl list'");
+                return Err(ToolError { status: Status::Timeout, text });
+            }
+            thread::sleep_ns(GONE_POLL_NS);
+        }
+    }
+    Ok(Status::Ok)
+}
+
+fn wait_ended(domains: &[DomId], timeout_s: u64) -> Result<Status, ToolError> {
+    let limit_ns = time::now_ns().saturating_add(timeout_s.saturating_mul(NS_PER_S));
+    let all_ended = || domains.iter().all(|domain| stack().has_ended(*domain));
+    let mut interrupted = false;
+    let is_done = CHANGED.wait_deadline(limit_ns, || {
+        interrupted = screen::take_interrupt();
+        interrupted || all_ended()
+    });
+    if interrupted {
+        return Err(ToolError::failed("interrupted; the domains end all the same"));
+    }
+    if !is_done {
+        let text = format!("not all domains ended within {timeout_s} s; see 'zl list'");
+        return Err(ToolError { status: Status::Timeout, text });
+    }
+    wait_gone_unless_kept(domains)
+}
+
+/// Domains that were destroyed disappear; those that are kept stay.
+fn wait_gone_unless_kept(domains: &[DomId]) -> Result<Status, ToolError> {
+    let destroyed: Vec<DomId> =
+        domains.iter().copied().filter(|domain| stack().name_of(*domain).is_none()).collect();
+    wait_gone(&destroyed)
+}
+
+fn sleep(ms: u64) -> Result<Status, ToolError> {
+    let limit_ns = time::now_ns() + ms * NS_PER_MS;
+    let interrupted = CHANGED.wait_deadline(limit_ns, screen::take_interrupt);
+    match interrupted {
+        true => Err(ToolError::failed("interrupted")),
+        false => Ok(Status::Ok),
+    }
+}
+
+fn list_files() -> Result<Status, ToolError> {
+    let mut text = String::new();
+    for (name, data) in stack().archive().files() {
+        text.push_str(&format!("{:>9} {name}\n", data.len()));
+    }
+    screen::print(&text);
+    Ok(Status::Ok)
+}
+
+fn show_file(file: &str) -> Result<Status, ToolError> {
+    let data = stack().archive().get(file).ok_or_else(|| {
+        let file = shown(file);
+        ToolError::failed(format!("cat: {file}: no such file in the boot archive; see 'ls'"))
+    })?;
+    let text = core::str::from_utf8(data).map_err(|_| {
+        let (file, len) = (shown(file), data.len());
+        ToolError::failed(format!("cat: {file}: {len} bytes that are not text; it may be a kernel"))
+    })?;
+    screen::print(text);
+    if !text.ends_with('\n') {
+        screen::print("\n");
+    }
+    Ok(Status::Ok)
+}
+
+fn show_memory() -> Result<Status, ToolError> {
+    let physical = stack().hypervisor().physinfo().map_err(|errno| {
+        let advice = "this must run in the control domain";
+        ToolError::hypercall("sysctl physinfo", format_args!("no argument"), errno, advice)
+    })?;
+    let own = Here.counts();
+    let mib = |pages: u64| pages / PAGES_PER_MIB;
+    screen::print(&format!(
+        "{:<12} {:>9} {:>9}\n{:<12} {:>5} MiB {:>5} MiB\n{:<12} {:>5} MiB {:>5} MiB\n",
+        "",
+        "total",
+        "free",
+        "machine",
+        mib(physical.total_pages),
+        mib(physical.free_pages),
+        "dom0",
+        mib(own.total_frames),
+        mib(own.free_frames)
+    ));
+    Ok(Status::Ok)
+}
+
+/// Ends all domains, then the machine.
+pub fn end_machine(how: Step) -> ! {
+    let mut stack = stack();
+    let domains: Vec<DomId> = match stack.list() {
+        Ok(rows) => rows.iter().map(|row| row.info.domain).collect(),
+        Err(_) => Vec::new(),
+    };
+    for domain in domains.into_iter().filter(|domain| *domain != DomId::DOM0) {
+        // The machine ends anyway; a domain that cannot be destroyed ends with it.
+        let _ = stack.destroy(domain);
+    }
+    drop(stack);
+    screen::print("dom0: bye\n");
+    match how {
+        Step::Reboot => power::reboot(),
+        _ => power::poweroff(),
+    }
+}
+
+/// Counts of this domain.
+struct Here;
+
+impl Place for Here {
+    fn counts(&self) -> LocalCounts {
+        LocalCounts {
+            free_frames: stats::free_frames() as u64,
+            total_frames: pvkernel_xen::boot::info().nr_pages as u64,
+            heap_bytes: stats::heap_used_bytes() as u64,
+            foreign_frames: transport::mapped_frames(),
+            grant_frames: transport::grant_frames(),
+        }
+    }
+}
