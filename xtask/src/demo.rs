@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use system_tests::dom0::{Dom0, DomainRow};
+use system_tests::dom0::{Dom0, DomainRow, PROMPT};
 use system_tests::machine::Failure;
 use system_tests::qemu::Hypervisor;
 use system_tests::session::Session;
@@ -36,9 +36,9 @@ pub fn run(args: &mut Args) -> Result<()> {
 /// The story.
 fn tell(session: &Session<'_>) -> std::result::Result<(), Failure> {
     step("booting Zendo with its dom0");
-    let boot = session.images.dom0_boot(session.hypervisor, "")?;
-    println!("{}", boot.shell_line());
-    let mut dom0 = Dom0::boot(session)?;
+    let watched = session.start(session.images.dom0_boot(session.hypervisor, "")?)?;
+    println!("{}", watched.line());
+    let mut dom0 = Dom0::from_machine(watched, session.hypervisor)?;
     show_boot(&mut dom0);
     println!("(the prompt came {:.2} s after QEMU was started)", dom0.boot_took.as_secs_f64());
 
@@ -78,7 +78,10 @@ fn step(text: &str) {
 /// What was printed up to the first prompt.
 fn show_boot(dom0: &mut Dom0<'_>) {
     let seen = system_tests::screen::visible_lines(&dom0.machine().transcript());
-    seen.iter().filter(|line| !line.is_empty()).for_each(|line| println!("{line}"));
+    let prompt = PROMPT.trim_end();
+    seen.iter()
+        .filter(|line| !line.is_empty() && *line != prompt)
+        .for_each(|line| println!("{line}"));
 }
 
 fn type_and_show(dom0: &mut Dom0<'_>, command: &str) -> std::result::Result<(), Failure> {

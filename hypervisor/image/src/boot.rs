@@ -8,7 +8,7 @@ use hv_machine::{cpu, frames, heap, info, warn};
 use hypercall_abi::memory::E820Entry;
 
 use crate::domain::{table, vcpu::NO_CPU};
-use crate::{counters, dom0, options, sched, wake};
+use crate::{counters, current, dom0, fpu, options, sched, wake};
 
 static BOOT: Once<&'static BootInfo> = Once::new();
 
@@ -37,6 +37,7 @@ pub fn boot(boot: &'static BootInfo) {
     options::parse(boot.cmdline, |word| warn!("command line: `{word}` means nothing here"));
     let mib = frames::total_ram_pages() >> 8;
     info!("Zendo {}: {} CPUs, {mib} MiB", env!("CARGO_PKG_VERSION"), percpu::nr_cpus());
+    prepare_cpu();
     sched::init();
     if wake::reserve(0).is_err() {
         panic!("no memory for timers");
@@ -49,7 +50,18 @@ pub fn boot(boot: &'static BootInfo) {
 }
 
 /// Another CPU is ready: it goes to its exit loop and finds something to run, or idles.
-pub fn ap_boot(_cpu: CpuId) {}
+pub fn ap_boot(_cpu: CpuId) {
+    prepare_cpu();
+}
+
+/// Makes this CPU's values now, so that the heap does not change when they are first used.
+fn prepare_cpu() {
+    counters::here();
+    wake::prepare_cpu();
+    sched::prepare_cpu();
+    fpu::prepare_cpu();
+    current::prepare_cpu();
+}
 
 /// What a panic prints besides its message.
 pub fn epitaph() {

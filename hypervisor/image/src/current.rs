@@ -52,7 +52,6 @@ impl Here {
 }
 
 /// The vCPU running here, looked up when it is first asked for: many short hypercalls never ask.
-#[derive(Default)]
 pub struct LazyHere(OnceCell<Here>);
 
 impl LazyHere {
@@ -93,4 +92,9 @@ pub fn here() -> Here {
 /// Makes `next` the vCPU of this CPU; returns the one before.
 pub fn replace(next: Option<Running>) -> Option<Running> {
     CURRENT.get().replace(next)
+}
+
+/// Makes this CPU's value.
+pub fn prepare_cpu() {
+    CURRENT.get();
 }

@@ -60,3 +60,8 @@ pub fn set_ts(here: &Here, ts: bool) {
         cpu::clts();
     }
 }
+
+/// Makes this CPU's value.
+pub fn prepare_cpu() {
+    LOADED.get();
+}

@@ -207,3 +207,8 @@ fn idle() {
         }
     }
 }
+
+/// Makes this CPU's value.
+pub fn prepare_cpu() {
+    SLICE_END.get();
+}

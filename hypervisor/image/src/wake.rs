@@ -203,3 +203,9 @@ fn fire_periodic(dom: &Domain, vcpu: &Vcpu, now: u64) {
     arm_here(key(dom, vcpu.id, Kind::Periodic), now.saturating_add(period));
     events::raise_virq(dom, vcpu.id, Virq::TIMER);
 }
+
+/// Makes this CPU's values.
+pub fn prepare_cpu() {
+    QUEUES.get();
+    REFRESH_NS.get();
+}

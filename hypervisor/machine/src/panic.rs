@@ -16,7 +16,7 @@ static HV_NMI_COUNT: AtomicU32 = AtomicU32::new(0);
 static EXIT_EMULATOR: AtomicBool = AtomicBool::new(false);
 
 /// Exit code of a panic, where the emulator is told one.
-const PANIC_EXIT: u8 = 0x7f;
+const PANIC_EXIT: u8 = 0x20;
 /// Words of the stack that are looked at.
 const STACK_WORDS: usize = 512;
 /// Code addresses that are printed.

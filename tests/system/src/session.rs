@@ -141,6 +141,11 @@ pub struct Watched<'a> {
 }
 
 impl Watched<'_> {
+    /// The command that started it, as a person would type it.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
     /// Waits for text; see [`Machine::expect`].
     ///
     /// # Errors

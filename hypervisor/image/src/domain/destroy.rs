@@ -111,7 +111,9 @@ fn reap_one(dom: &Domain) {
     let pages = dom.pages.lock();
     let empty = pages.tot == 0 && pages.special.is_empty();
     drop(pages);
-    if empty && dom.dead.load(Ordering::SeqCst) && table::remove(dom.id) {
+    // A use of a grant names its granter by number, so the number is not free before the use ends.
+    let unused = dom.grants.lock().pinned() == 0;
+    if empty && unused && dom.dead.load(Ordering::SeqCst) && table::remove(dom.id) {
         table::free_slot(dom.slot);
     }
 }

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use hv_core::grant::{check_version, status_of, Access, EntryPlace, GrantError, MapKinds, Mapping};
 use hv_core::grant::{SharedEntries, Usage};
 use hv_core::page;
-use hv_machine::directmap;
+use hv_machine::{cpuinfo, directmap};
 use hypercall_abi::addr::Mfn;
 use hypercall_abi::errno::Errno;
 use hypercall_abi::grant::{
@@ -21,8 +21,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 use super::{grant_copy, grant_map, Call, Outcome};
 use crate::current::Here;
 use crate::domain::{special, table, Domain, DomainRef};
-use crate::guestmem;
 use crate::host::Host;
+use crate::{exit, guestmem};
 
 /// Elements done per entry of the hypervisor.
 pub const OPS_PER_PASS: u64 = 32;
@@ -134,6 +134,9 @@ pub fn acquire(
 /// Ends a use of a grant.
 pub fn release(granter: &Domain, gref: GrantRef, access: Access, kinds: MapKinds) {
     granter.grants.lock().release(&Entries, gref, access, kinds);
+    if granter.dead.load(Ordering::SeqCst) {
+        cpuinfo::raise_work(exit::work::REAP);
+    }
 }
 
 /// A domain named in a grant operation, if the caller may act for it.

@@ -30,14 +30,13 @@ pub fn xen_version(call: &mut Call<'_>) -> Outcome {
         cmd::COMPILE_INFO => compile_info(arg),
         cmd::CAPABILITIES => text::<1024>(arg, CAPABILITIES),
         cmd::CHANGESET => text::<64>(arg, concat!("zendo-", env!("CARGO_PKG_VERSION"))),
-        cmd::PLATFORM_PARAMETERS => platform_parameters(arg).into(),
-        cmd::GET_FEATURES => get_features(call, arg).into(),
-        cmd::PAGESIZE if arg == 0 => Outcome::Done(PAGE_SIZE),
-        cmd::PAGESIZE => Errno::EINVAL.into(),
-        cmd::GUEST_HANDLE => guest_handle(call, arg).into(),
+        cmd::PLATFORM_PARAMETERS => platform_parameters(arg),
+        cmd::GET_FEATURES => get_features(call, arg),
+        cmd::PAGESIZE => page_size(arg),
+        cmd::GUEST_HANDLE => guest_handle(call, arg),
         cmd::COMMANDLINE => command_line(call, arg),
-        cmd::BUILD_ID => build_id(call).into(),
-        _ => Errno::ENOSYS.into(),
+        cmd::BUILD_ID => build_id(call),
+        _ => unknown(),
     }
 }
 
@@ -49,20 +48,34 @@ fn text<const N: usize>(arg: u64, text: &str) -> Outcome {
     guestmem::write(arg, &bytes).into()
 }
 
-#[inline(never)]
-fn platform_parameters(arg: u64) -> Result<(), Errno> {
-    guestmem::write(arg, &HYPERVISOR_VIRT_START)
-}
-
-#[inline(never)]
-fn guest_handle(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let handle = call.here.dom().control.lock().handle;
-    guestmem::write(arg, &handle)
-}
-
 fn fill(bytes: &mut [u8], text: &str) {
     let room = bytes.len() - 1;
     bytes.iter_mut().zip(text.bytes().take(room)).for_each(|(to, from)| *to = from);
+}
+
+#[inline(never)]
+fn unknown() -> Outcome {
+    Errno::ENOSYS.into()
+}
+
+#[inline(never)]
+fn platform_parameters(arg: u64) -> Outcome {
+    guestmem::write(arg, &HYPERVISOR_VIRT_START).into()
+}
+
+#[inline(never)]
+fn page_size(arg: u64) -> Outcome {
+    if arg == 0 {
+        Outcome::Done(PAGE_SIZE)
+    } else {
+        Errno::EINVAL.into()
+    }
+}
+
+#[inline(never)]
+fn guest_handle(call: &Call<'_>, arg: u64) -> Outcome {
+    let handle = call.here.dom().control.lock().handle;
+    guestmem::write(arg, &handle).into()
 }
 
 #[inline(never)]
@@ -70,7 +83,6 @@ fn compile_info(arg: u64) -> Outcome {
     let mut info = XenCompileInfo::default();
     fill(&mut info.compiler, "rustc");
     fill(&mut info.compile_by, "zendo");
-    fill(&mut info.compile_domain, "");
     fill(&mut info.compile_date, env!("CARGO_PKG_VERSION"));
     guestmem::write(arg, &info).into()
 }
@@ -85,33 +97,40 @@ fn command_line(call: &Call<'_>, arg: u64) -> Outcome {
 }
 
 #[inline(never)]
-fn build_id(call: &Call<'_>) -> Errno {
+fn build_id(call: &Call<'_>) -> Outcome {
     if call.here.dom().privileged {
-        Errno::ENODATA
+        Errno::ENODATA.into()
     } else {
-        Errno::EPERM
+        Errno::EPERM.into()
     }
 }
 
 #[inline(never)]
-fn get_features(call: &Call<'_>, arg: u64) -> Result<i64, Errno> {
-    let mut info: XenFeatureInfo = guestmem::read(arg)?;
-    if info.submap_idx != 0 {
-        return Err(Errno::EINVAL);
-    }
+fn get_features(call: &Call<'_>, arg: u64) -> Outcome {
+    let info = guestmem::read::<XenFeatureInfo>(arg).and_then(|info| {
+        if info.submap_idx == 0 {
+            Ok(XenFeatureInfo { submap: features(call), ..info })
+        } else {
+            Err(Errno::EINVAL)
+        }
+    });
+    info.and_then(|info| guestmem::write(arg, &info)).into()
+}
+
+/// The features of submap 0.
+fn features(call: &Call<'_>) -> u32 {
     let dom = call.here.dom();
     let bit = |feature: u32| 1u32 << feature;
-    info.submap = bit(xenfeat::MMU_PT_UPDATE_PRESERVE_AD)
+    let mut submap = bit(xenfeat::MMU_PT_UPDATE_PRESERVE_AD)
         | bit(xenfeat::HIGHMEM_ASSIST)
         | bit(xenfeat::GNTTAB_MAP_AVAIL_BITS)
         | bit(xenfeat::MEMORY_OP_VNODE_SUPPORTED)
         | bit(xenfeat::DIRECT_MAPPED);
     if dom.assisted(vm_assist::TYPE_PAE_EXTENDED_CR3) {
-        info.submap |= bit(xenfeat::PAE_PGDIR_ABOVE_4GB);
+        submap |= bit(xenfeat::PAE_PGDIR_ABOVE_4GB);
     }
     if dom.privileged {
-        info.submap |= bit(xenfeat::DOM0);
+        submap |= bit(xenfeat::DOM0);
     }
-    guestmem::write(arg, &info)?;
-    Ok(0)
+    submap
 }

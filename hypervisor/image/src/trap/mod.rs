@@ -114,8 +114,9 @@ pub fn report(here: &Here, regs: &GuestRegs, what: &str) {
     let mode = if upcall::mode() == Mode::Kernel { "kernel" } else { "user" };
     warn!("domain {id} vCPU {} in {mode} mode, {what}:", here.vcpu().id);
     warn!("  rip {:#x} rsp {:#x} rflags {:#x}", regs.rip, regs.rsp, regs.rflags);
-    warn!("  rax {:#x} rbx {:#x} rcx {:#x} rdx {:#x}", regs.rax, regs.rbx, regs.rcx, regs.rdx);
-    warn!("  rsi {:#x} rdi {:#x} rbp {:#x} cr2 {:#x}", regs.rsi, regs.rdi, regs.rbp, cpu::cr2());
+    // Registers a function preserves are not in the frame of a hypercall, so they are not shown.
+    warn!("  rax {:#x} rcx {:#x} rdx {:#x}", regs.rax, regs.rcx, regs.rdx);
+    warn!("  rsi {:#x} rdi {:#x} cr2 {:#x}", regs.rsi, regs.rdi, cpu::cr2());
 }
 
 /// Bytes of an instruction, as many as can be read up to the longest there is.

@@ -146,7 +146,7 @@ fn read_options(cmdline: &str) {
     for word in cmdline.split_ascii_whitespace() {
         match word.split_once('=') {
             Some(("loglvl", level)) => log::set_level(level),
-            None if word == "debug-exit" => panic::exit_emulator_on_panic(),
+            Some(("exit", "debug")) => panic::exit_emulator_on_panic(),
             _ => {}
         }
     }

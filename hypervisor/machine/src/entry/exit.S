@@ -15,7 +15,8 @@
     .global hv_exit_to_guest
 hv_exit_to_guest:
     hv_check_work 2f
-    hv_prepare_sysret
+    hv_prepare_sysret hv_exit_iret
+    cmp word ptr [rsp + {CS}], {USER_CS32}
     je hv_exit_sysret32
     hv_load_most_regs
     mov rsp, [rsp + {RSP}]

@@ -5,12 +5,22 @@
 # change no flags and leave rsp alone. The offsets come from offset_of! in entry/mod.rs.
 
 .macro hv_save_regs
+    hv_save_kept_regs
+    hv_save_argument_regs
+.endm
+
+# The registers that a Rust function hands back as it found them.
+.macro hv_save_kept_regs
     mov [rsp + {R15}], r15
     mov [rsp + {R14}], r14
     mov [rsp + {R13}], r13
     mov [rsp + {R12}], r12
     mov [rsp + {RBP}], rbp
     mov [rsp + {RBX}], rbx
+.endm
+
+# All others.
+.macro hv_save_argument_regs
     mov [rsp + {R11}], r11
     mov [rsp + {R10}], r10
     mov [rsp + {R9}], r9
@@ -56,20 +66,19 @@
     jbe \busy
 .endm
 
-# Loads rcx and r11 for sysret, or goes to hv_exit_iret where sysret is not possible. An address that
+# Loads rcx and r11 for sysret, or goes to \unusual where sysret is not possible. An address that
 # is not canonical would fault in ring 0 on some processors, on a stack of the guest's choice.
-.macro hv_prepare_sysret
+.macro hv_prepare_sysret unusual
     cmp dword ptr [rsp + {VECTOR}], {VECTOR_SYSCALL_EXIT}
-    jne hv_exit_iret
+    jne \unusual
     mov rcx, [rsp + {RIP}]
     shl rcx, 16
     sar rcx, 16
     cmp rcx, [rsp + {RIP}]
-    jne hv_exit_iret
+    jne \unusual
     mov r11, [rsp + {RFLAGS}]
     and r11d, {FLAGS_ALLOWED}
     or r11d, {FLAGS_FORCED}
-    cmp word ptr [rsp + {CS}], {USER_CS32}
 .endm
 
 # Ends the permission to touch user pages that the guest's AC flag would give; removed at boot

@@ -12,7 +12,7 @@
     .type hv_syscall64, @function
     .global hv_syscall64
 hv_syscall64:
-    hv_save_regs
+    hv_save_argument_regs
     mov [rsp + {RIP}], rcx
     mov [rsp + {RFLAGS}], r11
     mov qword ptr [rsp + {CS}], {USER_CS64}
@@ -22,17 +22,22 @@ hv_syscall64:
     cmp byte ptr [rsp + {KERNEL_MODE}], 0
     je 2f
     call [rip + HV_HOOKS + {HOOK_HYPERCALL}]
-    # The common case of hv_exit_to_guest, without the loads of registers that the hook has preserved.
-    # It may not change them in the frame; whoever switches guests does so in exit_work.
-    hv_check_work hv_exit_to_guest
-    hv_prepare_sysret
-    je hv_exit_sysret32
+    # The common case of hv_exit_to_guest, for a guest that goes on in 64-bit code. The hook has
+    # preserved rbx, rbp and r12 to r15, so they are neither saved nor loaded here: the hook can
+    # neither see nor change them. Whoever does, does it in exit_work.
+    hv_check_work 3f
+    hv_prepare_sysret 3f
     hv_load_argument_regs
     mov rsp, [rsp + {RSP}]
     sysretq
 2:
+    hv_save_kept_regs
     xor esi, esi
     call [rip + HV_HOOKS + {HOOK_SYSCALL}]
+    jmp hv_exit_to_guest
+3:
+    # Something unusual: complete the frame and take the long way.
+    hv_save_kept_regs
     jmp hv_exit_to_guest
     .size hv_syscall64, . - hv_syscall64
 

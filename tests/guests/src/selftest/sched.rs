@@ -62,8 +62,7 @@ fn shutdown(t: &mut Report) {
         command(nr::SCHED_OP, abi::REMOTE_SHUTDOWN, &mut arg)
     };
     t.errno("remote-unknown-domain", Errno::ESRCH, remote(DomId::new(0x7000), 0));
-    let refused = if t.is_dom0 { Errno::ESRCH } else { Errno::EPERM };
-    t.errno("remote-self", refused, remote(DomId::SELF, 0));
+    t.errno("remote-self", Errno::ESRCH, remote(DomId::SELF, 0));
     let mut code = SchedShutdown { reason: 0 };
     let pin = hypercall(nr::SCHED_OP, &[abi::PIN_OVERRIDE.into(), address(&mut code)]);
     if !t.is_dom0 {
