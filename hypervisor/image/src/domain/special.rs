@@ -67,7 +67,7 @@ pub fn forget(pages: &mut Pages, mfn: Mfn) -> bool {
 ///
 /// The grant table is retired first: uses that still go on are counted, but touch no frame any more.
 pub fn release_all(dom: &Domain) {
-    dom.grants.lock().retire();
+    drop(dom.grants.lock().retire());
     let all = dom.pages.lock().special.clone();
     for mfn in all {
         // A frame that was let go of before and is still mapped answers with an error.

@@ -87,7 +87,7 @@ pub fn execute(here: &Here, regs: &mut GuestRegs, via: Via) {
 
 /// Carries out the prefixed form; false when something else stands at rip.
 pub fn forced(here: &Here, regs: &mut GuestRegs) -> bool {
-    if recognise(&fetch(regs.rip)) != Forced::Cpuid {
+    if recognise(&fetch(regs)) != Forced::Cpuid {
         return false;
     }
     execute(here, regs, Via::Prefix);

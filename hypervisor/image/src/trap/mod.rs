@@ -16,8 +16,9 @@ pub mod quirk;
 
 use hv_core::emul::code::{Code, MAX_LEN};
 use hv_core::trap::{softint, vector, Mode, SoftInt};
-use hv_machine::{cpu, warn, GuestRegs};
+use hv_machine::{cpu, segments, warn, GuestRegs};
 use hypercall_abi::addr::GuestVa;
+use hypercall_abi::regs::FLAT_KERNEL_CS;
 
 use crate::counters::{self, bump};
 use crate::current::{self, Here};
@@ -119,9 +120,14 @@ pub fn report(here: &Here, regs: &GuestRegs, what: &str) {
     warn!("  rsi {:#x} rdi {:#x} cr2 {:#x}", regs.rsi, regs.rdi, cpu::cr2());
 }
 
-/// Bytes of an instruction, as many as can be read up to the longest there is.
-pub fn fetch(rip: u64) -> Code {
+/// The bytes of the instruction at rip, as many as can be read up to the longest there is. None of
+/// 32-bit code, whose instructions mean other things and are not emulated.
+pub fn fetch(regs: &GuestRegs) -> Code {
+    let rip = regs.rip;
     let mut bytes = [0u8; 16];
+    if regs.cs as u16 != FLAT_KERNEL_CS && !segments::is_long_code(regs.cs as u16) {
+        return Code::from_buffer(bytes, 0);
+    }
     if guestmem::read_bytes(rip, &mut bytes).is_ok() {
         return Code::from_buffer(bytes, MAX_LEN);
     }

@@ -95,7 +95,7 @@ fn gpr(regs: &mut GuestRegs, number: u8) -> &mut u64 {
 
 /// Emulates the instruction at rip; false when it is none that is emulated or it is not allowed.
 pub fn emulate(here: &Here, regs: &mut GuestRegs) -> bool {
-    let Ok(decoded) = privop::decode(&fetch(regs.rip), &View::new(regs)) else { return false };
+    let Ok(decoded) = privop::decode(&fetch(regs), &View::new(regs)) else { return false };
     let kernel = upcall::mode() == Mode::Kernel;
     if decoded.op.needs_kernel_mode() && !kernel {
         return false;

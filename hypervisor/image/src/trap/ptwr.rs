@@ -22,7 +22,7 @@ const ATTEMPTS: u32 = 8;
 /// Emulates a write to a page table at `va`; false when it is not one.
 pub fn emulate(here: &Here, regs: &mut GuestRegs, va: GuestVa) -> bool {
     let Some(found) = find(here, va) else { return false };
-    let decoded = decode_store(&fetch(regs.rip), &View::new(regs), va);
+    let decoded = decode_store(&fetch(regs), &View::new(regs), va);
     let store = match decoded {
         Ok(DecodedStore::Ready(store)) => store,
         Ok(DecodedStore::NeedsSource(pending)) => {

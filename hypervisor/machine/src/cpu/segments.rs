@@ -92,6 +92,27 @@ selector_access!(read_es, load_es, "es");
 selector_access!(read_fs, load_fs, "fs");
 selector_access!(read_gs, load_gs, "gs");
 
+/// Whether code in this segment, which a guest is running in, is 64-bit code. Segments of an LDT are
+/// taken for 32-bit ones, because looking at a page of it that is not mapped yet would fault here.
+#[must_use]
+pub fn is_long_code(selector: u16) -> bool {
+    /// Bit of a selector: the table is the LDT.
+    const LOCAL: u16 = 1 << 2;
+    /// Bit of the access rights: 64-bit code.
+    const LONG: u32 = 1 << 21;
+    if selector & LOCAL != 0 {
+        return false;
+    }
+    let rights: u32;
+    let valid: u8;
+    // SAFETY: reads a descriptor of the GDT, all pages of which are mapped.
+    unsafe {
+        asm!("lar {rights:e}, {selector:e}", "setz {valid}", selector = in(reg) u32::from(selector),
+            rights = out(reg) rights, valid = out(reg_byte) valid, options(nostack));
+    }
+    valid != 0 && rights & LONG != 0
+}
+
 /// Exchanges the GS bases of the two modes.
 #[inline]
 pub fn swapgs() {
