@@ -1,7 +1,9 @@
 //! `gdb`: the machine stands at its first instruction and a debugger is attached, with symbols.
 
+use std::fs;
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use system_tests::qemu::{Hypervisor, Serial};
 
@@ -24,45 +26,33 @@ pub fn run(args: &mut Args) -> Result<()> {
     let port = free_port()?;
     let mut boot = options.boot(Hypervisor::Zendo, &built.zendo, &built);
     boot.extra = vec!["-S".into(), "-gdb".into(), format!("tcp:127.0.0.1:{port}")];
-    let words = debugger_words(&built, port);
+    let commands = paths.images().join("gdb.commands");
+    let text = debugger_commands(&built, port);
+    fs::write(&commands, text).map_err(|error| format!("{}: {error}", commands.display()))?;
+    let debugger = format!("gdb -q -x {} {}", commands.display(), built.zendo.display());
     if wait || sh::which("gdb").is_none() {
-        println!("{}\n\nin another terminal:\n  gdb {}\n", boot.shell_line(), quoted(&words));
+        println!("{}\n\nin another terminal:\n  {debugger}\n", boot.shell_line());
         return interact(&boot);
     }
     boot.serial = Serial::Pipe;
     let log = paths.images().join("gdb-serial.log");
-    let file = std::fs::File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
-    println!("{}\n\ngdb {}\nserial line: {}", boot.shell_line(), quoted(&words), log.display());
-    let mut command = boot.command();
-    command.stdin(Stdio::null()).stdout(file).stderr(Stdio::inherit());
-    let mut machine = command.spawn().map_err(|error| format!("QEMU did not start: {error}"))?;
-    let debugged = sh::run(Command::new("gdb").args(&words));
-    // Fails only when the machine has ended by itself.
-    let _ = machine.kill();
-    let _ = machine.wait();
-    debugged
+    println!("{}\n\n{debugger}\nserial line: {}", boot.shell_line(), log.display());
+    // The shell takes this program's place: `^C` is meant for gdb alone, and a shell can keep it
+    // from itself and from what it starts in the background.
+    let script = format!(
+        "trap : INT; {} </dev/null >{} 2>&1 & machine=$!; {debugger}; kill $machine 2>/dev/null",
+        boot.shell_line(),
+        log.display()
+    );
+    Err(format!("sh did not start: {}", Command::new("sh").args(["-c", &script]).exec()))
 }
 
 /// What gdb is told: both symbol tables, and where the machine listens.
-fn debugger_words(built: &build::Built, port: u16) -> Vec<String> {
-    let commands = [
-        format!("add-symbol-file {}", built.dom0.display()),
-        "set confirm off".to_string(),
-        format!("target remote 127.0.0.1:{port}"),
-    ];
-    let mut words = vec!["-q".to_string(), built.zendo.display().to_string()];
-    for command in commands {
-        words.extend(["-ex".to_string(), command]);
-    }
-    words
-}
-
-fn quoted(words: &[String]) -> String {
-    let quote = |word: &String| match word.contains(' ') {
-        true => format!("'{word}'"),
-        false => word.clone(),
-    };
-    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+fn debugger_commands(built: &build::Built, port: u16) -> String {
+    format!(
+        "set confirm off\nadd-symbol-file {}\ntarget remote 127.0.0.1:{port}\n",
+        built.dom0.display()
+    )
 }
 
 /// A port nobody listens at. Another program may take it before QEMU does; QEMU then says so.

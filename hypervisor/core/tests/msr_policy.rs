@@ -35,7 +35,7 @@ fn the_registers_of_every_guest_have_their_values() {
         assert_eq!(read_of(GS_BASE, vendor), Read::GsBase);
         assert_eq!(read_of(KERNEL_GS_BASE, vendor), Read::UserGsBase);
         assert_eq!(read_of(EFER, vendor), Read::Value(0xd01));
-        assert_eq!(read_of(PAT, vendor), Read::Value(0x0005_0100_0007_0406));
+        assert_eq!(read_of(PAT, vendor), Read::Value(0x0000_0501_0007_0406));
         assert_eq!(read_of(TSC, vendor), Read::Tsc);
         assert_eq!(read_of(APIC_BASE, vendor), Read::Value(0xfee0_0900));
         assert_eq!(read_of(MCG_CAP, vendor), Read::Value(0));

@@ -3,10 +3,15 @@
 //! Thin names over `hv_machine::guest`: every value is copied once, whole, and the copy is what is
 //! checked and used.
 
-use hv_machine::guest;
+use core::sync::atomic::Ordering;
+use hv_core::page::{self, PageTables};
+use hv_machine::{directmap, guest};
 use hypercall_abi::addr::GuestVa;
 use hypercall_abi::errno::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::current::Here;
+use crate::host::Host;
 
 /// Copies a structure in.
 ///
@@ -62,6 +67,19 @@ pub fn write_at<T: IntoBytes + Immutable>(base: u64, index: u64, value: &T) -> R
 /// `EFAULT`.
 pub fn read_bytes(va: u64, bytes: &mut [u8]) -> Result<(), Errno> {
     guest::copy_in_bytes(bytes, GuestVa::new(va)).map_err(|_| Errno::EFAULT)
+}
+
+/// Reads a byte through the kernel's page tables, whatever mode the guest is in. `None` when nothing
+/// is mapped there.
+pub fn read_kernel_byte(here: &Here, va: u64) -> Option<u8> {
+    let dom = here.dom();
+    let root = here.vcpu().state.lock().root?;
+    let _mmu = dom.mmu.lock();
+    let va = GuestVa::new(va);
+    let found = PageTables::new(&Host, dom.id, dom.id).translate(root, va)?;
+    // The page-table lock keeps the mapping, and the mapping keeps the frame; device memory has none.
+    page::page_type_info(&Host, found.mfn())?;
+    Some(directmap::bytes8(found.mfn())[va.page_offset()].load(Ordering::Relaxed))
 }
 
 /// Copies bytes out.

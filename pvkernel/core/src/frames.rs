@@ -94,7 +94,7 @@ impl<'a> FrameAllocator<'a> {
         let mut start = self.first_free.next_multiple_of(align);
         let mut frame = start;
         while frame < self.count {
-            if align == 1 && frame % 64 == 0 && self.used[frame / 64] == u64::MAX {
+            if align == 1 && frame.is_multiple_of(64) && self.used[frame / 64] == u64::MAX {
                 frame += 64;
                 start = frame;
             } else if self.is_used(frame) {

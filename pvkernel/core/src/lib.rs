@@ -21,6 +21,7 @@ pub mod frames;
 pub mod heap;
 pub mod kernel;
 pub mod platform;
+pub mod ranges;
 pub mod sched;
 pub mod sync;
 pub mod timer;

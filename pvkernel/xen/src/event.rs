@@ -15,12 +15,14 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use hypercall_abi::shared_info::{SharedInfo, VcpuInfo, OFFSET_EVTCHN_MASK, OFFSET_EVTCHN_PENDING};
-use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq};
+use hypercall_abi::vcpu::{self as abi, VcpuRegisterVcpuInfo};
+use hypercall_abi::{DomId, Errno, EvtchnPort, Pfn, VcpuId, Virq};
 use pvkernel_core::sync::Lock;
 use spin::Once;
 
-use crate::hypercall::{evtchn, version};
+use crate::hypercall::{evtchn, vcpu, version};
 use crate::shared::SharedMemory;
+use crate::{layout, p2m};
 
 const UPCALL_PENDING: usize = offset_of!(VcpuInfo, evtchn_upcall_pending);
 const UPCALL_MASK: usize = offset_of!(VcpuInfo, evtchn_upcall_mask);
@@ -29,6 +31,8 @@ const CR2: usize = offset_of!(VcpuInfo, arch);
 const WORDS: usize = 64;
 
 static SHARED_INFO: Once<SharedMemory> = Once::new();
+/// The vCPU's words, once they have been moved out of the shared page.
+static MOVED_VCPU_INFO: Once<SharedMemory> = Once::new();
 static RAISED: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
 static ANY_RAISED: AtomicBool = AtomicBool::new(false);
 
@@ -57,31 +61,72 @@ pub fn shared_info() -> &'static SharedMemory {
     SHARED_INFO.get().expect("the shared page is mapped early at boot")
 }
 
+fn vcpu_info_if_mapped() -> Option<&'static SharedMemory> {
+    MOVED_VCPU_INFO.get().or_else(|| SHARED_INFO.get())
+}
+
+/// The event words and the time of this vCPU: the start of the shared page, or where they were
+/// moved.
+///
+/// # Panics
+/// Before the shared page is mapped, early at boot.
+#[must_use]
+pub fn vcpu_info() -> &'static SharedMemory {
+    vcpu_info_if_mapped().expect("the shared page is mapped early at boot")
+}
+
+/// Moves the event words and the time of this vCPU to a frame of ours, for good.
+///
+/// # Errors
+/// `EINVAL` when they have been moved before, `ENXIO` for an offset that does not fit.
+///
+/// # Safety
+/// The frame belongs to the caller, is never used for anything else, and stays in the direct map.
+pub unsafe fn move_vcpu_info(pfn: Pfn, offset: u32) -> Result<(), Errno> {
+    let mfn = p2m::mfn(pfn).ok_or(Errno::EINVAL)?;
+    let mut arg = VcpuRegisterVcpuInfo { mfn, offset, rsvd: 0 };
+    let was_enabled = mask_upcalls();
+    // SAFETY: the hypervisor writes to the frame from now on, which is the caller's promise.
+    let ret = unsafe { vcpu::vcpu_op(abi::REGISTER_VCPU_INFO, VcpuId::new(0), &mut arg) };
+    if Errno::check(ret).is_ok() {
+        let address = layout::direct_va(pfn) + u64::from(offset);
+        let base = core::ptr::with_exposed_provenance_mut(address as usize);
+        let base = NonNull::new(base).ok_or(Errno::EFAULT)?;
+        // SAFETY: (1) and (3) are the caller's promise, (2) the hypervisor checked the offset.
+        let memory = unsafe { SharedMemory::new(base, size_of::<VcpuInfo>()) };
+        MOVED_VCPU_INFO.call_once(|| memory);
+    }
+    if was_enabled {
+        enable_upcalls();
+    }
+    Errno::check(ret).map(|_| ())
+}
+
 /// The address of the last page fault, as the hypervisor reports it.
 #[must_use]
 pub fn fault_address() -> u64 {
-    SHARED_INFO.get().map_or(0, |page| page.u64_at(CR2).load(Ordering::Relaxed))
+    vcpu_info_if_mapped().map_or(0, |info| info.u64_at(CR2).load(Ordering::Relaxed))
 }
 
 /// Masks upcalls; returns whether they were enabled.
 pub fn mask_upcalls() -> bool {
-    shared_info().u8_at(UPCALL_MASK).swap(1, Ordering::AcqRel) == 0
+    vcpu_info().u8_at(UPCALL_MASK).swap(1, Ordering::AcqRel) == 0
 }
 
 /// Enables upcalls; an event that came while they were masked is recorded before this returns.
 pub fn enable_upcalls() {
-    let page = shared_info();
-    page.u8_at(UPCALL_MASK).store(0, Ordering::SeqCst);
-    if page.u8_at(UPCALL_PENDING).load(Ordering::SeqCst) != 0 {
+    let info = vcpu_info();
+    info.u8_at(UPCALL_MASK).store(0, Ordering::SeqCst);
+    if info.u8_at(UPCALL_PENDING).load(Ordering::SeqCst) != 0 {
         version::force_callback();
     }
 }
 
 /// Records what is pending; called by the trap entry with upcalls masked.
 pub(crate) fn upcall() {
-    let Some(page) = SHARED_INFO.get() else { return };
-    while page.u8_at(UPCALL_PENDING).swap(0, Ordering::AcqRel) != 0 {
-        let mut selector = page.u64_at(PENDING_SEL).swap(0, Ordering::AcqRel);
+    let (Some(page), Some(info)) = (SHARED_INFO.get(), vcpu_info_if_mapped()) else { return };
+    while info.u8_at(UPCALL_PENDING).swap(0, Ordering::AcqRel) != 0 {
+        let mut selector = info.u64_at(PENDING_SEL).swap(0, Ordering::AcqRel);
         while selector != 0 {
             let word = selector.trailing_zeros() as usize;
             selector &= selector - 1;

@@ -154,7 +154,7 @@ impl Block for Xen {
         let disk = boot::info().ramdisk.ok_or(BlockError::Device)?;
         let start = usize::try_from(first).ok().and_then(|first| first.checked_mul(512));
         let start = start.ok_or(BlockError::OutOfRange)?;
-        let end = start.checked_add(buffer.len()).filter(|_| buffer.len() % 512 == 0);
+        let end = start.checked_add(buffer.len()).filter(|_| buffer.len().is_multiple_of(512));
         let data = end.and_then(|end| disk.get(start..end)).ok_or(BlockError::OutOfRange)?;
         buffer.copy_from_slice(data);
         Ok(())

@@ -57,7 +57,7 @@ impl SharedMemory {
     fn at<T>(&self, offset: usize) -> NonNull<T> {
         let end = offset.checked_add(size_of::<T>());
         assert!(end.is_some_and(|end| end <= self.len), "access behind shared memory");
-        assert!(offset % align_of::<T>() == 0, "unaligned access to shared memory");
+        assert!(offset.is_multiple_of(align_of::<T>()), "unaligned access to shared memory");
         // SAFETY: the offset lies within the range by the check above.
         unsafe { self.base.byte_add(offset) }.cast()
     }
@@ -99,7 +99,7 @@ impl SharedMemory {
     /// As all accessors, outside of the range.
     pub fn read(&self, offset: usize, to: &mut [u8]) {
         self.check(offset, to.len());
-        let words = if offset % 8 == 0 { to.len() / 8 * 8 } else { 0 };
+        let words = if offset.is_multiple_of(8) { to.len() / 8 * 8 } else { 0 };
         let (head, tail) = to.split_at_mut(words);
         for (at, chunk) in head.chunks_exact_mut(8).enumerate() {
             let word = self.u64_at(offset + at * 8).load(Ordering::Relaxed);
@@ -116,7 +116,7 @@ impl SharedMemory {
     /// As all accessors, outside of the range.
     pub fn write(&self, offset: usize, from: &[u8]) {
         self.check(offset, from.len());
-        let words = if offset % 8 == 0 { from.len() / 8 * 8 } else { 0 };
+        let words = if offset.is_multiple_of(8) { from.len() / 8 * 8 } else { 0 };
         let (head, tail) = from.split_at(words);
         for (at, chunk) in head.chunks_exact(8).enumerate() {
             let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());

@@ -7,12 +7,12 @@
 use core::mem::offset_of;
 use core::sync::atomic::{fence, AtomicU64, Ordering};
 
-use hypercall_abi::shared_info::{SharedInfo, VcpuInfo, VcpuTimeInfo, OFFSET_WC_VERSION};
+use hypercall_abi::shared_info::{VcpuInfo, VcpuTimeInfo, OFFSET_WC_VERSION};
 use zerocopy::FromBytes;
 
-use crate::event::shared_info;
+use crate::event::{shared_info, vcpu_info};
 
-const TIME: usize = offset_of!(SharedInfo, vcpu_info) + offset_of!(VcpuInfo, time);
+const TIME: usize = offset_of!(VcpuInfo, time);
 
 /// The latest time anybody was told; keeps the clock from running backwards across updates.
 static LATEST: AtomicU64 = AtomicU64::new(0);
@@ -33,7 +33,7 @@ pub fn tsc() -> u64 {
 /// Nanoseconds since the hypervisor started; never runs backwards.
 #[must_use]
 pub fn now_ns() -> u64 {
-    let page = shared_info();
+    let page = vcpu_info();
     loop {
         let version = page.u32_at(TIME).load(Ordering::Acquire);
         let mut raw = [0; size_of::<VcpuTimeInfo>()];

@@ -146,6 +146,12 @@ pub fn install() {
     }
 }
 
+/// Address of the entry for system calls from user mode.
+#[must_use]
+pub fn syscall_entry() -> u64 {
+    symbols::trap_syscall as *const () as u64
+}
+
 /// Handles an entry from the hypervisor; called by `entry.S` with events masked.
 #[cfg_attr(target_os = "none", unsafe(no_mangle))]
 pub extern "C" fn pvkernel_trap(frame: &mut TrapFrame) {

@@ -4,9 +4,8 @@
 //! tables for it are made when first needed and kept. The lowest free range is used, so that the
 //! same tables serve again and again.
 
-use alloc::collections::BTreeMap;
-
 use pvkernel_core::platform::{MapError, OutOfMemory};
+use pvkernel_core::ranges::Ranges;
 use pvkernel_core::sync::Lock;
 
 use hypercall_abi::{DomId, Errno};
@@ -14,8 +13,7 @@ use hypercall_abi::{DomId, Errno};
 use crate::layout::{PAGE, WINDOW_BASE, WINDOW_PAGES};
 use crate::mmu;
 
-/// Ranges in use: first page to number of pages.
-static USED: Lock<BTreeMap<usize, usize>> = Lock::new(BTreeMap::new());
+static USED: Lock<Ranges> = Lock::new(Ranges::new(WINDOW_PAGES));
 
 /// A range of addresses; nothing is mapped in it at first and when it is dropped.
 #[derive(Debug)]
@@ -32,7 +30,7 @@ impl Range {
     /// # Errors
     /// When the window is full or there is no memory for page tables.
     pub fn new(pages: usize) -> Result<Self, OutOfMemory> {
-        let first = take(pages)?;
+        let first = USED.lock().take(pages).ok_or(OutOfMemory)?;
         let range = Self { first, pages, mapped_from: 0, mapped: 0 };
         mmu::ensure_tables(range.start(), pages)?;
         Ok(range)
@@ -99,29 +97,13 @@ impl Range {
 impl Drop for Range {
     fn drop(&mut self) {
         self.unmap();
-        USED.lock().remove(&self.first);
+        USED.lock().release(self.first);
     }
-}
-
-fn take(pages: usize) -> Result<usize, OutOfMemory> {
-    let mut used = USED.lock();
-    let mut first = 0;
-    for (start, len) in used.iter() {
-        if *start - first >= pages {
-            break;
-        }
-        first = start + len;
-    }
-    if pages == 0 || WINDOW_PAGES - first < pages {
-        return Err(OutOfMemory);
-    }
-    used.insert(first, pages);
-    Ok(first)
 }
 
 /// Pages of the window in use.
 pub(crate) fn used_pages() -> usize {
-    USED.lock().values().sum()
+    USED.lock().taken()
 }
 
 /// The error of a mapping in the words of the platform traits.

@@ -10,10 +10,11 @@ use core::arch::asm;
 
 use hypercall_abi::mmu::{MmuUpdate, MMU_NORMAL_PT_UPDATE};
 use hypercall_abi::regs::TrapInfo;
-use hypercall_abi::{nr, sched, DomId};
+use hypercall_abi::{nr, DomId, Mfn, Pfn};
 use pvkernel_xen::boot::BootInfo;
 use pvkernel_xen::hypercall::{self, cpu, mmu::mmu_update};
-use pvkernel_xen::{mmu, power, print, println};
+use pvkernel_xen::layout::{self, DIRECT_BASE};
+use pvkernel_xen::{mmu, p2m, power, print, println};
 
 pvkernel_xen::entry!(run);
 
@@ -70,28 +71,20 @@ fn overflow() {
     unsafe { asm!("2: push rax", "jmp 2b") };
 }
 
-fn root_slot() -> u64 {
-    let entry = mmu::level1_entry_maddr(mmu_va()).expect("the direct map has tables");
-    entry & !4095
-}
-
-fn mmu_va() -> u64 {
-    pvkernel_xen::layout::DIRECT_BASE
-}
-
 fn write_page_table() {
-    let pfn = table_address();
+    let table = table_address();
     // SAFETY: page tables are read-only for us: the write faults and ends this domain.
-    unsafe { asm!("mov qword ptr [{}], 0", in(reg) pfn, options(nostack)) };
+    unsafe { asm!("mov qword ptr [{}], 0", in(reg) table, options(nostack)) };
 }
 
-/// Address in the direct map of the first level-1 table of the direct map.
+/// Address, in the direct map, of the first level-1 table of the direct map.
 fn table_address() -> u64 {
-    let wanted = root_slot();
-    let base = pvkernel_xen::layout::DIRECT_BASE;
-    (0..pvkernel_xen::p2m::count() as u64)
-        .map(|pfn| base + pfn * 4096)
-        .find(|va| mmu::lookup(*va).is_some_and(|e| mmu::entry_mfn(e).maddr() == wanted))
+    let entry = mmu::level1_entry_maddr(DIRECT_BASE).expect("the direct map has tables");
+    let table = Mfn::from_maddr(entry);
+    (0..p2m::count() as u64)
+        .map(Pfn::new)
+        .find(|pfn| p2m::mfn(*pfn) == Some(table))
+        .map(layout::direct_va)
         .expect("the table is one of our frames")
 }
 
@@ -150,6 +143,5 @@ fn watchdog() {
     let _ = hypercall::sched::watchdog(0, 1);
     loop {
         hypercall::sched::block();
-        let _ = sched::WATCHDOG;
     }
 }

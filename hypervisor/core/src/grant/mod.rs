@@ -71,6 +71,8 @@ pub enum GrantError {
     BadDomain,
     /// The frame cannot be used, for instance because it is a page table.
     BadFrame,
+    /// A raw frame of a copy is none of the caller's memory.
+    NoFrame,
 }
 
 impl GrantError {
@@ -93,6 +95,7 @@ impl GrantError {
             Self::CopyRange => gntst::BAD_COPY_ARG,
             Self::ForeignFrame => gntst::PERMISSION_DENIED,
             Self::BadDomain => gntst::BAD_DOMAIN,
+            Self::NoFrame => gntst::BAD_PAGE,
         }
     }
 }

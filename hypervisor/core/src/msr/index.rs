@@ -70,7 +70,7 @@ pub const AMD_DE_CFG: u32 = 0xc001_1029;
 /// EFER bits a guest sees: SCE, LME, LMA, NX, LMSLE, FFXSR.
 pub const EFER_VISIBLE: u64 = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 13 | 1 << 14;
 /// The page attribute table: WB, WT, UC-, UC, WC, WP, UC, UC.
-pub const PAT_VALUE: u64 = 0x0005_0100_0007_0406;
+pub const PAT_VALUE: u64 = 0x0000_0501_0007_0406;
 /// Base of the local APIC, enabled.
 pub const APIC_BASE_VALUE: u64 = 0xfee0_0800;
 /// Bit of the APIC base: this is the boot processor.

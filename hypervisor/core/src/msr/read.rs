@@ -15,6 +15,7 @@ pub fn read(msr: u32, policy: &MsrPolicy, state: &MsrState, context: &MsrContext
         TSC => Read::Tsc,
         TSC_AUX if policy.has_tsc_aux => Read::Value(u64::from(state.tsc_aux)),
         PAT => Read::Value(PAT_VALUE),
+        HYPERCALL_PAGE => Read::Value(0),
         APIC_BASE => {
             let boot = if context.vcpu == 0 { APIC_BASE_BSP } else { 0 };
             Read::Value(APIC_BASE_VALUE | boot)

@@ -213,9 +213,8 @@ fn set_registers(state: &mut VcpuState, context: &VcpuGuestContext) -> Result<()
     state.segments.fs_base = context.fs_base;
     state.segments.gs_base_kernel = context.gs_base_kernel;
     state.segments.gs_base_user = context.gs_base_user;
-    let [cr0, _, cr2, _, cr4, ..] = context.ctrlreg;
+    let [cr0, _, _, _, cr4, ..] = context.ctrlreg;
     state.ts = cr0 & CR0_TS != 0;
-    state.cr2 = cr2;
     state.cr4 = trap::privop::guest_cr4(cr4);
     if context.flags.contains(Vgcf::I387_VALID) {
         state.fpu.set_legacy(&context.fpu_ctxt);
@@ -384,7 +383,7 @@ fn fill(dom: &Domain, vcpu: &Vcpu) -> Result<Box<VcpuGuestContext>, Errno> {
     let cr3 = |root: Option<Mfn>| root.map_or(0, mfn_to_cr3);
     let cr0 = hv_machine::cpu::host_cr0() & !CR0_TS | if state.ts { CR0_TS } else { 0 };
     let cr4 = trap::privop::shown_cr4(state.cr4);
-    context.ctrlreg = [cr0, cr3(state.user_root), state.cr2, cr3(state.root), cr4, 0, 0, 0];
+    context.ctrlreg = [cr0, cr3(state.user_root), 0, cr3(state.root), cr4, 0, 0, 0];
     for register in [0, 1, 2, 3, 6, 7] {
         if let Some(slot) = context.debugreg.get_mut(register) {
             *slot = state.debug.get(register as u64, true).unwrap_or(0);

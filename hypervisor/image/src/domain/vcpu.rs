@@ -59,8 +59,6 @@ pub struct VcpuState {
     pub fpu_used: bool,
     /// Virtual CR0.TS.
     pub ts: bool,
-    /// CR2 as the guest sees it.
-    pub cr2: u64,
     /// Bits of CR4 the guest owns.
     pub cr4: u64,
     /// Model-specific registers that are state of the vCPU.
@@ -185,7 +183,6 @@ impl VcpuState {
             fpu: Box::new(FpuArea::new()),
             fpu_used: false,
             ts: false,
-            cr2: 0,
             cr4: 0,
             msrs: MsrState::default(),
             xcr0: 0,

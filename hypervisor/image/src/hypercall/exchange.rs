@@ -20,16 +20,15 @@ use crate::host::Host;
 /// Chunks done per entry of the hypervisor.
 const CHUNKS_PER_PASS: u64 = 8;
 
-/// `memory_op(XENMEM_exchange, arg)`. Progress is kept in the structure's own `nr_exchanged`, which
-/// a guest must hand in as 0; a continuation is told apart by the extent in the command.
+/// `memory_op(XENMEM_exchange, arg)`. Progress is kept in the structure's own `nr_exchanged`: a call
+/// goes on where that says, whoever wrote it.
 pub fn exchange(call: &mut Call<'_>) -> Outcome {
     let arg = call.args[1];
     let mut op: XenMemoryExchange = match guestmem::read(arg) {
         Ok(op) => op,
         Err(errno) => return errno.into(),
     };
-    let continued = call.args[0] >> hypercall_abi::memory::CMD_START_EXTENT_SHIFT != 0;
-    if let Err(errno) = check(call, &op, continued) {
+    if let Err(errno) = check(call, &op) {
         return errno.into();
     }
     let mut result = Ok(());
@@ -47,15 +46,14 @@ pub fn exchange(call: &mut Call<'_>) -> Outcome {
         return errno.into();
     }
     if op.nr_exchanged < op.r#in.nr_extents {
-        call.args[0] |= 1 << hypercall_abi::memory::CMD_START_EXTENT_SHIFT;
         return Outcome::Again;
     }
     Outcome::Done(0)
 }
 
-fn check(call: &Call<'_>, op: &XenMemoryExchange, continued: bool) -> Result<(), Errno> {
+fn check(call: &Call<'_>, op: &XenMemoryExchange) -> Result<(), Errno> {
     let (give, take) = (&op.r#in, &op.out);
-    if op.nr_exchanged > give.nr_extents || (op.nr_exchanged != 0 && !continued) {
+    if op.nr_exchanged > give.nr_extents {
         return Err(Errno::EINVAL);
     }
     if give.extent_order.max(take.extent_order) > max_order(call.here) {

@@ -68,7 +68,8 @@ fn open(here: &Here, side: CopySide, access: Access) -> Result<Side, GrantError>
         Ok(()) => Ok(side),
         Err(_) => {
             end_grant(&side);
-            Err(GrantError::BadFrame)
+            let own = side.grant.is_none() && access == Access::ReadOnly;
+            Err(if own { GrantError::NoFrame } else { GrantError::BadFrame })
         }
     }
 }

@@ -237,7 +237,7 @@ fn claim_pages(here: &Here, arg: u64) -> Result<(), Errno> {
     if !op.extent_start.is_null() || op.extent_order != 0 || op.mem_flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let dom = table::named(here, op.domid)?;
+    let dom = table::get(op.domid).ok_or(Errno::EINVAL)?;
     let have = dom.pages.lock().tot;
     if op.nr_extents.saturating_sub(have) > frames::free_count() {
         return Err(Errno::ENOMEM);

@@ -44,9 +44,9 @@ pub fn mmuext_op(call: &mut Call<'_>) -> Outcome {
         };
         done += u32::from(matches!(end, End::Finished));
     }
-    let told = tell_done(done_at, before.wrapping_add(done));
+    tell_done(done_at, before.wrapping_add(done));
     match end {
-        End::Finished => told.into(),
+        End::Finished => Outcome::Done(0),
         End::Failed(errno) => errno.into(),
         End::Preempted => {
             call.args[0] = ops.wrapping_add(u64::from(done) * OP_BYTES);

@@ -119,7 +119,7 @@ fn shut_down(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
 
 fn remote_shutdown(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
     let op: SchedRemoteShutdown = guestmem::read(arg)?;
-    let dom = table::named(call.here, op.domain_id)?;
+    let dom = table::get(op.domain_id).ok_or(Errno::ESRCH)?;
     if !call.here.dom().privileged || dom.id == call.here.dom().id {
         return Err(Errno::EPERM);
     }
@@ -149,7 +149,11 @@ fn watchdog(call: &Call<'_>, arg: u64) -> Result<i64, Errno> {
         return Err(Errno::EINVAL);
     }
     let slot = if op.id == 0 {
-        control.watchdogs.iter().position(|slot| *slot == 0).ok_or(Errno::ENOSPC)?
+        match control.watchdogs.iter().position(|slot| *slot == 0) {
+            Some(slot) => slot,
+            // Xen hands this one out as an unsigned 32-bit number.
+            None => return Ok(i64::from(Errno::ENOSPC.to_ret() as u32)),
+        }
     } else {
         op.id as usize - 1
     };

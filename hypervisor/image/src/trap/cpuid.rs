@@ -7,7 +7,7 @@ use hv_core::emul::cr::CR4_OSXSAVE;
 use hv_core::emul::forced::{recognise, Forced, CPUID_LEN};
 use hv_core::trap::Mode;
 use hv_machine::sync::Once;
-use hv_machine::{cpu, time, GuestRegs};
+use hv_machine::{cpu, frames, time, GuestRegs};
 use hypercall_abi::version::XEN_4_17;
 
 use super::{fetch, privop};
@@ -38,8 +38,16 @@ fn xen_info() -> XenInfo {
     XenInfo {
         major: (XEN_4_17 >> 16) as u16,
         minor: XEN_4_17 as u16,
-        machine_address_bits: cpu::features().maddr_bits as u8,
+        machine_address_bits: machine_address_bits(),
     }
+}
+
+/// Bits of the highest machine address of RAM: with it guests decide whether grants of version 1 can
+/// hold every frame number.
+fn machine_address_bits() -> u8 {
+    const PAGE_SHIFT: u32 = 12;
+    let last_frame = frames::max_mfn().saturating_sub(1);
+    (u64::BITS - last_frame.leading_zeros() + PAGE_SHIFT) as u8
 }
 
 fn time_info() -> TimeInfo {

@@ -4,7 +4,7 @@
 //! pages are mapped when they are first used, and a write to a page table that is emulated. All
 //! others are delivered, with the error code as the guest's mode makes it.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use hv_core::page::{PageTables, Stop};
 use hv_core::trap::{pagefault, vector};
 use hv_machine::{cpu, desc, directmap, GuestRegs};
@@ -29,7 +29,7 @@ pub fn page_fault(here: &Here, regs: &mut GuestRegs) {
         return descriptor_fault(here, regs, offset);
     }
     if pagefault::may_be_page_table_write(hardware, upcall::mode())
-        && here.dom().assisted(vm_assist::TYPE_WRITABLE_PAGETABLES)
+        && writable_tables(here)
         && ptwr::emulate(here, regs, GuestVa::new(va))
     {
         return;
@@ -46,11 +46,31 @@ pub fn page_fault(here: &Here, regs: &mut GuestRegs) {
     }
 }
 
+/// Whether writes to page tables are emulated: when the domain asked for it, and for a control
+/// domain always, as Xen does.
+fn writable_tables(here: &Here) -> bool {
+    here.dom().privileged || here.dom().assisted(vm_assist::TYPE_WRITABLE_PAGETABLES)
+}
+
+/// The guest's CR2, which is a word of its `vcpu_info`.
+fn cr2_word(here: &Here) -> &'static AtomicU64 {
+    let (mfn, offset) = here.vcpu().info_place();
+    &directmap::table(mfn)[(offset + CR2_OFFSET) / 8]
+}
+
+/// What the guest reads from CR2.
+pub fn guest_cr2(here: &Here) -> u64 {
+    cr2_word(here).load(Ordering::Relaxed)
+}
+
+/// Sets what the guest reads from CR2.
+pub fn set_guest_cr2(here: &Here, va: u64) {
+    cr2_word(here).store(va, Ordering::Relaxed);
+}
+
 /// Delivers a page fault at an address.
 pub fn deliver(here: &Here, regs: &mut GuestRegs, va: u64, code: u32) {
-    here.vcpu().state.lock().cr2 = va;
-    let (mfn, offset) = here.vcpu().info_place();
-    directmap::table(mfn)[(offset + CR2_OFFSET) / 8].store(va, Ordering::Relaxed);
+    set_guest_cr2(here, va);
     upcall::exception(here, regs, vector::PAGE_FAULT, code);
 }
 

@@ -44,7 +44,7 @@ fn guest_allows(here: &Here, port: u16, width: u8) -> bool {
         return false;
     }
     let Some(place) = BitmapBytes::new(port, width, ports) else { return false };
-    let byte = |index: u16| guestmem::read::<u8>(bitmap.wrapping_add(u64::from(index))).ok();
+    let byte = |index: u16| guestmem::read_kernel_byte(here, bitmap.wrapping_add(index.into()));
     let second = if place.needs_second() { byte(place.offset + 1) } else { None };
     place.allows(byte(place.offset), second)
 }

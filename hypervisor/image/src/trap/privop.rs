@@ -9,7 +9,7 @@ use hv_machine::{cpu, segments, GuestRegs};
 use hypercall_abi::addr::Mfn;
 use hypercall_abi::errno::Errno;
 
-use super::{cpuid, fetch, io, msr};
+use super::{cpuid, fault, fetch, io, msr};
 use crate::current::Here;
 use crate::hypercall::debug;
 use crate::hypercall::mmuext::load_root;
@@ -196,7 +196,10 @@ fn read_cr(here: &Here, regs: &mut GuestRegs, number: u8, target: u8) -> Done {
         let state = here.vcpu().state.lock();
         match number {
             0 => cr::read_cr0(cpu::host_cr0(), state.ts),
-            2 => state.cr2,
+            2 => {
+                drop(state);
+                fault::guest_cr2(here)
+            }
             3 => state.root.map_or(0, Mfn::maddr),
             4 => shown_cr4(state.cr4),
             _ => return Done::Refused,
@@ -219,7 +222,7 @@ fn write_cr(here: &Here, number: u8, value: u64) -> Done {
             }
         }
         2 => {
-            here.vcpu().state.lock().cr2 = value;
+            fault::set_guest_cr2(here, value);
             Done::Next
         }
         3 => allowed(load_root(here, Mfn::from_maddr(value))),

@@ -112,8 +112,10 @@ fn build_m2p(root: pt::Table, ram: &Ranges, free: &mut Ranges) -> *mut AtomicU64
     list.cast()
 }
 
-/// Tells the frame table which numbers below the highest have no memory behind them.
+/// Tells the frame table which numbers below the highest have no memory behind them. The first MiB
+/// counts as none: firmware and devices live there, and the control domain may map it like them.
 fn declare_holes(ram: &Ranges, count: u64) {
+    const LOW_FRAMES: u64 = (1 << 20) / PAGE;
     let mut next = 0;
     let hole = |from: u64, to: u64| {
         for frame in frames::table().get(from as usize..to as usize).unwrap_or(&[]) {
@@ -125,6 +127,7 @@ fn declare_holes(ram: &Ranges, count: u64) {
         next = range.end / PAGE;
     }
     hole(next, count);
+    hole(0, LOW_FRAMES.min(count));
 }
 
 /// The boot loader's copy of the ACPI root pointer, from its address in the direct map.

@@ -266,7 +266,7 @@ fn byte_range(first: u64, len: usize, size: usize) -> Result<core::ops::Range<us
     let start = usize::try_from(first).ok().and_then(|first| first.checked_mul(BLOCK_SIZE));
     let end = start.and_then(|start| start.checked_add(len));
     match (start, end) {
-        (Some(start), Some(end)) if end <= size && len % BLOCK_SIZE == 0 => Ok(start..end),
+        (Some(start), Some(end)) if end <= size && len.is_multiple_of(BLOCK_SIZE) => Ok(start..end),
         _ => Err(BlockError::OutOfRange),
     }
 }

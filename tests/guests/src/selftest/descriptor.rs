@@ -74,6 +74,11 @@ fn update(t: &mut Report, page: &Page) {
     t.eq("update-ring-0-becomes-ring-3", 3, page.read(5) >> 45 & 3);
     t.ret("update-not-present", 0, set_entry(page.maddr(5), 0x1234));
     t.eq("update-not-present-stored", 0x1234, page.read(5));
+    t.eq("load-not-present", Err((11, 0x28)), {
+        let _ = set_entry(page.maddr(5), DATA3 & !(1 << 47));
+        fault_of(load_fs, 0x2b)
+    });
+    t.errno("mmu-update-on-gdt-page", Errno::EINVAL, crate::pages::update(page.maddr(7), 0));
     for (name, descriptor) in [("tss", TSS), ("ldt", LDT), ("gate", GATE)] {
         let name = alloc::format!("update-{name}");
         t.errno(&name, Errno::EINVAL, set_entry(page.maddr(6), descriptor));

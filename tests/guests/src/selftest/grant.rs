@@ -8,7 +8,7 @@ use hypercall_abi::grant::{
     self as abi, gntmap, gntst, gtf, GnttabMapGrantRef, GnttabSetupTable, GnttabUnmapGrantRef,
 };
 use hypercall_abi::mmu::pte;
-use hypercall_abi::{nr, DomId, Errno, GrantRef, GuestVa};
+use hypercall_abi::{nr, DomId, Errno, GrantRef, GuestVa, Mfn};
 use pvkernel_core::sync::Lock;
 use pvkernel_xen::foreign::Mapping;
 use pvkernel_xen::hypercall::grant;
@@ -32,6 +32,9 @@ pub fn run(t: &mut Report) {
     map_pte(t);
     refused(t);
     unmap(t);
+    replace(t);
+    swap(t);
+    transfer(t);
 }
 
 /// Writes an entry of this domain's table.
@@ -60,7 +63,7 @@ pub fn prepare() {
     }
     let mut frames = [0u64; 1];
     if grant::setup_table(DomId::SELF, &mut frames) == Ok(gntst::OKAY) {
-        let mfns = frames.map(hypercall_abi::Mfn::new);
+        let mfns = frames.map(Mfn::new);
         *TABLE.lock() = Mapping::new(DomId::SELF, &mfns, true).ok();
     }
 }
@@ -112,6 +115,10 @@ fn unmap_op(op: &mut GnttabUnmapGrantRef) -> i16 {
     let ret = hypercall(nr::GRANT_TABLE_OP, &[abi::UNMAP_GRANT_REF.into(), address(op), 1]);
     assert_eq!(ret, 0, "unmap reports by status");
     op.status
+}
+
+fn clear_entry() {
+    set_entry(FIRST, 0, DomId::new(0), 0);
 }
 
 fn request(va: u64, flags: u32) -> GnttabMapGrantRef {
@@ -167,7 +174,7 @@ fn map(t: &mut Report) {
     let shown = (entry & pte::GUEST_KERNEL, entry & pte::AVAIL_MASK);
     t.eq("map-for-user-entry", (0, 5 << 9), shown);
     t.eq("unmap-for-user", gntst::OKAY, unmap_op(&mut undo(&op)));
-    set_entry(FIRST, 0, DomId::new(0), 0);
+    clear_entry();
 }
 
 /// Mapping by the machine address of the entry.
@@ -185,7 +192,7 @@ fn map_pte(t: &mut Report) {
     let mut op = request(page.maddr(0), gntmap::HOST_MAP | gntmap::CONTAINS_PTE);
     t.eq("map-by-entry-in-data-page", gntst::GENERAL_ERROR, map_op(&mut op));
     t.eq("failed-map-leaves-grant", gtf::PERMIT_ACCESS, entry_flags(FIRST));
-    set_entry(FIRST, 0, DomId::new(0), 0);
+    clear_entry();
 }
 
 fn refused(t: &mut Report) {
@@ -223,7 +230,7 @@ fn refused(t: &mut Report) {
     let nowhere = status(base);
     t.check("map-no-frame", nowhere == gntst::BAD_PAGE || nowhere == gntst::GENERAL_ERROR);
     t.eq("refused-entry-is-not-in-use", gtf::PERMIT_ACCESS, entry_flags(FIRST));
-    set_entry(FIRST, 0, DomId::new(0), 0);
+    clear_entry();
 }
 
 fn unmap(t: &mut Report) {
@@ -243,5 +250,69 @@ fn unmap(t: &mut Report) {
     t.eq("second-keeps-grant-in-use", used, entry_flags(FIRST));
     t.eq("unmap-second", gntst::OKAY, unmap_op(&mut undo(&maps[1])));
     t.eq("grant-is-free", gtf::PERMIT_ACCESS, entry_flags(FIRST));
-    set_entry(FIRST, 0, DomId::new(0), 0);
+    clear_entry();
+}
+
+/// Unmapping that leaves another page in the place of the granted one.
+fn replace(t: &mut Report) {
+    let (page, other) = (Page::new(), Page::new());
+    let mut range = window::Range::new(2).expect("memory for tables");
+    let (at, from) = (range.start(), range.start() + 4096);
+    other.write(0, 0x7171);
+    let mapped = range.map(1, core::iter::once(other.entry(mmu::KERNEL_RO)), DomId::SELF);
+    t.eq("replace-prepare", Ok(()), mapped);
+    set_entry(FIRST, gtf::PERMIT_ACCESS, own_domid(), page.mfn.get());
+    let mut op = request(at, gntmap::HOST_MAP);
+    t.eq("replace-map", gntst::OKAY, map_op(&mut op));
+    let mut replace = abi::GnttabUnmapAndReplace {
+        host_addr: at,
+        new_addr: from,
+        handle: op.handle,
+        ..Default::default()
+    };
+    let args = [abi::UNMAP_AND_REPLACE.into(), address(&mut replace), 1];
+    t.ret("replace", 0, hypercall(nr::GRANT_TABLE_OP, &args));
+    t.eq("replace-status", gntst::OKAY, replace.status);
+    t.eq("replaced-by-the-other-page", 0x7171, peek(at));
+    t.eq("the-other-address-is-empty", None, mmu::lookup(from));
+    t.eq("replaced-grant-is-free", gtf::PERMIT_ACCESS, entry_flags(FIRST));
+    let cleared = hypercall(nr::UPDATE_VA_MAPPING, &[at, 0, 2]);
+    t.ret("replaced-unmap", 0, cleared);
+    clear_entry();
+}
+
+fn swap(t: &mut Report) {
+    set_entry(FIRST, gtf::PERMIT_ACCESS, NO_DOMAIN, 7);
+    let mut op = abi::GnttabSwapGrantRef {
+        ref_a: GrantRef::new(FIRST),
+        ref_b: GrantRef::new(FIRST + 1),
+        ..Default::default()
+    };
+    let mut call = |op: &mut abi::GnttabSwapGrantRef| {
+        let args = [abi::SWAP_GRANT_REF.into(), address(op), 1];
+        let ret = hypercall(nr::GRANT_TABLE_OP, &args);
+        t.ret("swap-call", 0, ret);
+        op.status
+    };
+    let first = call(&mut op);
+    let moved = (entry_flags(FIRST), entry_flags(FIRST + 1));
+    op.ref_b = GrantRef::new(1 << 24);
+    let beyond = call(&mut op);
+    t.eq("swap", (gntst::OKAY, (0, gtf::PERMIT_ACCESS)), (first, moved));
+    t.eq("swap-beyond-table", gntst::BAD_GNTREF, beyond);
+    set_entry(FIRST + 1, 0, DomId::new(0), 0);
+}
+
+/// Giving frames away is hardly used; only what must be refused is tested.
+fn transfer(t: &mut Report) {
+    let mut call = |mfn: u64, domid: DomId| {
+        let gref = GrantRef::new(FIRST);
+        let mut op = abi::GnttabTransfer { mfn: Mfn::new(mfn), domid, gref, ..Default::default() };
+        let ret = hypercall(nr::GRANT_TABLE_OP, &[abi::TRANSFER.into(), address(&mut op), 1]);
+        t.ret("transfer-call", 0, ret);
+        op.status
+    };
+    let statuses = (call(1 << 40, own_domid()), call(0, own_domid()));
+    t.eq("transfer-no-frame", true, statuses.0 < 0);
+    t.eq("transfer-not-our-frame", true, statuses.1 < 0);
 }

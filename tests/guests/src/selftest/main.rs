@@ -32,6 +32,7 @@ mod mmu_pin;
 mod mmu_upper;
 mod mmuext;
 mod msr;
+mod nmi;
 mod pages;
 mod physdev;
 mod pointers;
@@ -39,6 +40,7 @@ mod privileged;
 mod privop;
 mod probe;
 mod ptwr;
+mod reset;
 mod sched;
 mod segment;
 mod timer;
@@ -47,6 +49,7 @@ mod upcall;
 mod user;
 mod usermode;
 mod vcpu;
+mod vcpu_info;
 mod version;
 
 use harness::Report;
@@ -78,6 +81,7 @@ const TOPICS: &[Topic] = &[
     ("ptwr", ptwr::run),
     ("trap", trap::run),
     ("iret", iret::run),
+    ("nmi", nmi::run),
     ("segment", segment::run),
     ("descriptor", descriptor::run),
     ("ldt", ldt::run),
@@ -91,6 +95,8 @@ const TOPICS: &[Topic] = &[
     ("grant-copy", grant_copy::run),
     ("physdev", physdev::run),
     ("privileged", privileged::run),
+    ("vcpu-info", vcpu_info::run),
+    ("reset", reset::run),
 ];
 
 fn run(boot: &'static BootInfo) -> ! {

@@ -15,7 +15,10 @@ pub fn run(t: &mut Report) {
     maps(t);
     refused(t);
     give_and_take(t);
+    increase(t);
+    give_mapped(t);
     exchange(t);
+    exchange_order(t);
     partial(t);
 }
 
@@ -70,6 +73,12 @@ fn refused(t: &mut Report) {
     t.eq("acquire-resource-of-self", Err(Errno::ESRCH), own);
     let own = memory::acquire_resource(own_domid(), 1, 0, 0, &mut [Mfn::default(); 1]);
     t.eq("acquire-resource-of-own-number", Err(Errno::EPERM), own);
+    let numa = command(nr::MEMORY_OP, abi::GET_VNUMAINFO, &mut [0xffff_7ff0u64, 0, 0, 0, 0, 0]);
+    t.check("vnuma-refused", numa < 0);
+    // A claim needs a real number.
+    t.eq("claim-for-self", Err(Errno::EINVAL), memory::claim_pages(DomId::SELF, 0));
+    let claim = memory::claim_pages(own_domid(), 0);
+    t.privileged("claim-nothing", Errno::EPERM, claim.map_or_else(Errno::to_ret, |()| 0));
     let nobody = memory::resource_size(NO_DOMAIN, 1, 0);
     t.eq("acquire-resource-unknown-domain", Err(Errno::ESRCH), nobody);
 }
@@ -92,6 +101,46 @@ fn give_and_take(t: &mut Report) {
     t.eq("populate", 1, taken);
     t.eq("populate-is-counted", Ok(before), memory::current_reservation(DomId::SELF));
     t.eq("populate-sets-m2p", page.pfn.get(), m2p(mfns[0]));
+    restore(page, mfns[0]);
+}
+
+/// Increase gives a frame without telling the machine-to-physical array.
+fn increase(t: &mut Report) {
+    let page = Page::new();
+    // SAFETY: the page belongs to the test and is not used until it is back.
+    let _ = unsafe { mmu::set_direct(page.pfn, 0) };
+    // SAFETY: it is mapped nowhere any more.
+    let given = unsafe { memory::decrease_reservation(DomId::SELF, 0, &[page.mfn]) };
+    let mut mfns = [Mfn::default()];
+    let taken = memory::increase_reservation(DomId::SELF, 0, &mut mfns);
+    t.eq("increase", (1, 1), (given, taken));
+    let update = crate::pages::update(mfns[0].maddr() | 1, page.pfn.get());
+    t.ret("increase-then-m2p", 0, update);
+    restore(page, mfns[0]);
+    let mut list = [0u64; 4];
+    let mut arg = reservation(&mut list, 0);
+    arg.nr_extents = 0;
+    let none = command(nr::MEMORY_OP, abi::INCREASE_RESERVATION, &mut arg);
+    t.ret("increase-by-nothing", 0, none);
+}
+
+/// Frames may be given away while they are mapped; they stay ours until the mapping goes.
+fn give_mapped(t: &mut Report) {
+    let page = Page::new();
+    let before = memory::current_reservation(DomId::SELF).unwrap_or(0);
+    // SAFETY: the page belongs to the test; its mapping goes below.
+    let given = unsafe { memory::decrease_reservation(DomId::SELF, 0, &[page.mfn]) };
+    t.eq("decrease-mapped", 1, given);
+    let counted = memory::current_reservation(DomId::SELF).unwrap_or(0);
+    t.eq("decrease-mapped-still-counted", before, counted);
+    // SAFETY: as above.
+    let cleared = unsafe { mmu::set_direct(page.pfn, 0) };
+    t.eq("decrease-mapped-unmap", Ok(()), cleared);
+    let counted = memory::current_reservation(DomId::SELF).unwrap_or(0);
+    t.eq("decrease-mapped-gone", before - 1, counted);
+    let mut mfns = [Mfn::default()];
+    let taken = memory::populate_physmap(DomId::SELF, 0, &[page.pfn], &mut mfns);
+    t.eq("decrease-mapped-back", 1, taken);
     restore(page, mfns[0]);
 }
 
@@ -153,6 +202,39 @@ fn exchange(t: &mut Report) {
     arg.out.domid = DomId::SELF;
     arg.r#in.extent_start = GuestVa::new(IN_HOLE);
     t.errno("exchange-list-in-hole", Errno::EFAULT, call_exchange(&mut arg));
+}
+
+/// Two frames for a pair of consecutive ones, and back.
+fn exchange_order(t: &mut Report) {
+    let pages = [Page::new(), Page::new()];
+    let mut single = pages.each_ref().map(|page| page.mfn.get());
+    for page in &pages {
+        // SAFETY: the page belongs to the test and is not used until it is back.
+        let _ = unsafe { mmu::set_direct(page.pfn, 0) };
+    }
+    let mut pair = [pages[0].pfn.get()];
+    let mut arg = XenMemoryExchange {
+        r#in: reservation(&mut single, 0),
+        out: reservation(&mut pair, 1),
+        nr_exchanged: 0,
+    };
+    t.ret("exchange-for-a-pair", 0, call_exchange(&mut arg));
+    t.eq("exchange-for-a-pair-done", 2, arg.nr_exchanged);
+    t.eq("pair-is-aligned", 0, pair[0] % 2);
+    let first = pages[0].pfn.get();
+    let told = [0, 1].map(|at| m2p(Mfn::new(pair[0] + at)));
+    t.eq("pair-sets-m2p", [first, first + 1], told);
+    let mut back = pages.each_ref().map(|page| page.pfn.get());
+    arg = XenMemoryExchange {
+        r#in: reservation(&mut pair, 1),
+        out: reservation(&mut back, 0),
+        nr_exchanged: 0,
+    };
+    t.ret("exchange-back", 0, call_exchange(&mut arg));
+    t.eq("exchange-back-done", 1, arg.nr_exchanged);
+    for (page, mfn) in pages.into_iter().zip(back) {
+        restore(page, Mfn::new(mfn));
+    }
 }
 
 /// Increase, decrease and populate never return an error: they return how much was done.

@@ -50,6 +50,10 @@ fn multicall(t: &mut Report) {
         [number, Errno::ENOSYS.to_ret(), Errno::ENOSYS.to_ret(), Errno::EINVAL.to_ret(), number];
     t.eq("multicall-results", expected, list.map(|entry| entry.result));
     t.eq("multicall-keeps-arguments", [99, 0, 0, 0, 0, 0], list[1].args);
+    let mut nested = [version];
+    let mut outer = [entry(nr::MULTICALL, [address(&mut nested), 1, 0, 0, 0, 0])];
+    t.ret("multicall-outer", 0, hypercall(nr::MULTICALL, &[address(&mut outer), 1]));
+    t.eq("multicall-nested", Errno::EINVAL.to_ret(), outer[0].result);
     t.ret("multicall-empty", 0, hypercall(nr::MULTICALL, &[UNMAPPED, 0]));
     t.errno("multicall-bad-list", Errno::EFAULT, hypercall(nr::MULTICALL, &[UNMAPPED, 1]));
     let huge = hypercall(nr::MULTICALL, &[address(&mut list), 1 << 59]);

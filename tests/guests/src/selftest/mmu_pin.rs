@@ -12,6 +12,7 @@ pub fn run(t: &mut Report) {
     aliases(t);
     contents(t);
     nested(t);
+    many_references(t);
     foreign(t);
 }
 
@@ -115,6 +116,29 @@ fn nested(t: &mut Report) {
     t.ret("tree-l1-unpin", 0, unpin(&pages[0]));
     t.ret("tree-unpin", 0, unpin(&pages[3]));
     t.eq("all-free", Ok(()), pages[3].unseal());
+}
+
+/// One table in every slot of the next level, and a table that refers to itself.
+fn many_references(t: &mut Report) {
+    let pages: [Page; 4] = core::array::from_fn(|_| Page::new());
+    for level in 1..4 {
+        (0..512).for_each(|slot| pages[level].write(slot, pages[level - 1].entry(TABLE)));
+    }
+    pages.iter().for_each(Page::seal);
+    t.ret("many-pin", 0, pin(4, &pages[3]));
+    t.check("many-hypervisor-slots-replaced", pages[3].read(260) != pages[2].entry(TABLE));
+    t.ret("many-clear-one", 0, update(pages[2].maddr(17), 0));
+    t.eq("many-still-a-table", Err(Errno::EBUSY), pages[1].unseal());
+    t.ret("many-unpin", 0, unpin(&pages[3]));
+    t.eq("many-all-free", [Ok(()); 4], core::array::from_fn(|at| pages[at].unseal()));
+    for level in 2..=4 {
+        let page = Page::new();
+        page.write(9, page.entry(KERNEL_RO | pte::USER));
+        page.seal();
+        t.ret(&alloc::format!("l{level}-self-reference-pin"), 0, pin(level, &page));
+        t.ret(&alloc::format!("l{level}-self-reference-unpin"), 0, unpin(&page));
+        t.eq(&alloc::format!("l{level}-self-reference-free"), Ok(()), page.unseal());
+    }
 }
 
 fn foreign(t: &mut Report) {

@@ -2,9 +2,10 @@
 
 use crate::harness::{command, Report, UNMAPPED};
 use hypercall_abi::physdev::{
-    self as abi, PhysdevEoi, PhysdevIrqStatusQuery, PhysdevSetIobitmap, PhysdevSetIopl,
+    self as abi, PhysdevEoi, PhysdevIrqStatusQuery, PhysdevMapPirq, PhysdevPciDeviceAdd,
+    PhysdevSetIobitmap, PhysdevSetIopl, PhysdevSetupGsi, PhysdevUnmapPirq,
 };
-use hypercall_abi::{nr, Errno, GuestVa};
+use hypercall_abi::{nr, DomId, Errno, GuestVa};
 
 /// Runs the topic.
 pub fn run(t: &mut Report) {
@@ -27,5 +28,27 @@ pub fn run(t: &mut Report) {
     let mut query = PhysdevIrqStatusQuery { irq: 1 << 20, flags: 0 };
     let status = command(nr::PHYSDEV_OP, abi::IRQ_STATUS_QUERY, &mut query);
     t.errno("irq-status-unknown", Errno::EINVAL, status);
+    let mut pirq = PhysdevMapPirq {
+        domid: DomId::new(0x7000),
+        kind: abi::MAP_PIRQ_TYPE_GSI,
+        index: 9,
+        pirq: 9,
+        ..Default::default()
+    };
+    let map = command(nr::PHYSDEV_OP, abi::MAP_PIRQ, &mut pirq);
+    t.errno("map-pirq-unknown-domain", Errno::ESRCH, map);
+    let mut unmap = PhysdevUnmapPirq { domid: DomId::SELF, pirq: 200, ..Default::default() };
+    let unmap = command(nr::PHYSDEV_OP, abi::UNMAP_PIRQ, &mut unmap);
+    t.check("unmap-pirq-not-mapped", unmap < 0);
+    if !t.is_dom0 {
+        pirq.domid = DomId::SELF;
+        let own = command(nr::PHYSDEV_OP, abi::MAP_PIRQ, &mut pirq);
+        t.errno("map-pirq-without-right", Errno::EPERM, own);
+        let gsi = command(nr::PHYSDEV_OP, abi::SETUP_GSI, &mut PhysdevSetupGsi::default());
+        t.errno("setup-gsi-refused", Errno::EPERM, gsi);
+        let mut device = PhysdevPciDeviceAdd::default();
+        let add = command(nr::PHYSDEV_OP, abi::PCI_DEVICE_ADD, &mut device);
+        t.errno("pci-add-refused", Errno::EPERM, add);
+    }
     t.errno("unknown-command", Errno::ENOSYS, command(nr::PHYSDEV_OP, 99, &mut [0u64; 8]));
 }

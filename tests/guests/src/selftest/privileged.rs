@@ -78,6 +78,8 @@ fn refused_numbers(t: &mut Report) {
     t.check("xsm", xsm < 0);
     let argo = hypercall(nr::ARGO_OP, &[0, 0, 0, 0]);
     t.check("argo", argo < 0);
+    let hvm = hypercall(nr::HVM_OP, &[9999, 0]);
+    t.errno("hvm-unknown-command", Errno::ENOSYS, hvm);
     let dm = hypercall(nr::DM_OP, &[u64::from(DomId::SELF.get()), 0, 0]);
     t.check("dm", dm < 0);
 }

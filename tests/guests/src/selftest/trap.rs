@@ -14,7 +14,8 @@ use pvkernel_xen::mmu::{self, KERNEL_RO};
 /// Declares a function that executes instructions; its argument is in rax, its result too.
 macro_rules! instruction {
     ($name:ident, $($code:literal),+) => {
-        extern "C" fn $name(argument: u64) -> u64 {
+        /// See the macro.
+        pub extern "C" fn $name(argument: u64) -> u64 {
             let result: u64;
             // SAFETY: the instructions fault, which the probe catches, or have no effect.
             unsafe {

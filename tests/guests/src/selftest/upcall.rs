@@ -62,14 +62,35 @@ pub fn run(t: &mut Report) {
     let port = evtchn::bind_ipi(VcpuId::new(0)).unwrap_or_default();
     let port = Port { page: event::shared_info(), port };
     handler_runs(t, &port);
+    let mask = silence_others(&port);
     event::mask_upcalls();
     masks(t, &port);
     unmask(t, &port);
     event::enable_upcalls();
     on_return(t, &port);
+    restore_others(&port, mask);
     let _ = event::unbind(port.port);
     new_ports_are_quiet(t);
     bind_raises_once(t);
+}
+
+/// Masks the other ports of the word: the console may notify at any time. Returns the old mask.
+fn silence_others(port: &Port) -> u64 {
+    event::mask_upcalls();
+    let mask = port.word(MASK).swap(!port.bit(), Ordering::SeqCst);
+    event::enable_upcalls();
+    mask
+}
+
+/// Restores the masks and lets what came meanwhile be seen.
+fn restore_others(port: &Port, mask: u64) {
+    event::mask_upcalls();
+    port.word(MASK).store(mask, Ordering::SeqCst);
+    let word = port.port.get() / 64;
+    event::vcpu_info().u64_at(SELECTOR).fetch_or(1 << word, Ordering::SeqCst);
+    event::vcpu_info().u8_at(UPCALL_PENDING).store(1, Ordering::SeqCst);
+    event::enable_upcalls();
+    event::dispatch();
 }
 
 fn handler_runs(t: &mut Report, port: &Port) {

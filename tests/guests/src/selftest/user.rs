@@ -1,10 +1,13 @@
 //! User mode: its own address space, system calls, faults, and what it may not do.
 
-use crate::harness::{hypercall, Report};
+use crate::harness::{command, hypercall, Report};
+use crate::pages::Page;
 use crate::usermode::{Exit, Space, CODE, DATA, READ_ONLY};
+use hypercall_abi::callback::{self, CallbackRegister};
+use hypercall_abi::physdev::{self, PhysdevSetIobitmap};
 use hypercall_abi::regs::{IretContext, VGCF_IN_SYSCALL};
 use hypercall_abi::segment::{SEGBASE_GS_KERNEL, SEGBASE_GS_USER};
-use hypercall_abi::{nr, Errno};
+use hypercall_abi::{nr, Errno, GuestVa};
 use pvkernel_xen::layout::DIRECT_BASE;
 use pvkernel_xen::trap::SYSCALL;
 
@@ -40,6 +43,10 @@ const PROGRAMS: &[(Program, &[u8])] = &[
     (Program::Flags, &[0x9c, 0x58, 0x0f, 0x05]),
     // int 0x80
     (Program::Int80, &[0xcd, 0x80]),
+    // mov edx, edi; xor eax, eax; in al, dx; syscall
+    (Program::InPort, &[0x89, 0xfa, 0x31, 0xc0, 0xec, 0x0f, 0x05]),
+    // pushfq; or dword [rsp], 0x100; popfq; nop; nop
+    (Program::Step, &[0x9c, 0x81, 0x0c, 0x24, 0, 1, 0, 0, 0x9d, 0x90, 0x90]),
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -59,6 +66,8 @@ enum Program {
     Cpuid,
     Flags,
     Int80,
+    InPort,
+    Step,
 }
 
 fn offset(program: Program) -> u64 {
@@ -85,6 +94,8 @@ pub fn run(t: &mut Report) {
     refused(t, &space);
     bases(t, &space);
     frames(t, &space);
+    ports(t, &space);
+    entry_masks(t, &space);
     tables(t, &space);
     drop(space);
 }
@@ -171,6 +182,50 @@ fn frames(t: &mut Report, space: &Space) {
     t.eq("enter-rip-not-canonical", (13, 0), bad(not_canonical));
     let iopl = IretContext { rflags: 0x3202, ..Space::frame(offset(Program::Flags)) };
     t.eq("enter-iopl-is-dropped", 0x200, space.run_frame(&iopl, 0).frame.rax & 0x3200);
+}
+
+/// The bitmap opens ports to user mode; the hypervisor's own stay out of reach.
+fn ports(t: &mut Report, space: &Space) {
+    let bitmap = Page::new();
+    let set = |nr_ports: u32, at: u64| {
+        let bitmap = GuestVa::new(at);
+        let mut arg = PhysdevSetIobitmap { bitmap, nr_ports, ..Default::default() };
+        command(nr::PHYSDEV_OP, physdev::SET_IOBITMAP, &mut arg)
+    };
+    let read = |port: u64| {
+        let exit = space.run(offset(Program::InPort), port);
+        (exit.frame.vector, exit.frame.error, exit.frame.rax)
+    };
+    t.ret("bitmap", 0, set(64, bitmap.va));
+    t.eq("bitmap-open-port", (SYSCALL, 0, 0xff), read(0x20));
+    t.eq("bitmap-port-beyond", 13, read(0x41).0);
+    bitmap.write(0, 1 << 0x21);
+    t.eq("bitmap-closed-port", 13, read(0x21).0);
+    t.eq("bitmap-other-port-open", (SYSCALL, 0, 0xff), read(0x20));
+    t.ret("bitmap-unmapped", 0, set(64, crate::harness::UNMAPPED));
+    t.eq("bitmap-unmapped-closes", 13, read(0x20).0);
+    t.ret("bitmap-none", 0, set(0, 0));
+    t.eq("bitmap-gone", 13, read(0x20).0);
+}
+
+/// Whether entries from user mode mask events is chosen when they are registered.
+fn entry_masks(t: &mut Report, space: &Space) {
+    let register = |flags: u16| {
+        let address = pvkernel_xen::trap::syscall_entry();
+        let mut arg = CallbackRegister {
+            kind: callback::kind::SYSCALL,
+            flags,
+            address,
+            ..Default::default()
+        };
+        command(nr::CALLBACK_OP, callback::REGISTER, &mut arg)
+    };
+    t.ret("syscall-without-mask", 0, register(0));
+    t.check("syscall-leaves-mask", space.run(offset(Program::Syscall), 0).mask == 0);
+    t.ret("syscall-with-mask", 0, register(callback::MASK_EVENTS));
+    t.check("syscall-masks", space.run(offset(Program::Syscall), 0).mask == 1);
+    t.check("exception-masks", space.run(offset(Program::Undefined), 0).mask == 1);
+    t.eq("single-step", (1, 0), trap(&space.run(offset(Program::Step), 0)));
 }
 
 /// The user root is a page table as long as it is installed.

@@ -1,5 +1,7 @@
 //! Running code in user mode: an address space of its own, a way in, and a way back.
 
+use core::sync::atomic::Ordering;
+
 use hypercall_abi::mmu::{mmuext, pte};
 use hypercall_abi::regs::IretContext;
 use pvkernel_core::sync::Lock;
@@ -44,11 +46,14 @@ pub struct Exit {
     pub frame: TrapFrame,
     /// Fault address.
     pub cr2: u64,
+    /// The event mask in the handler.
+    pub mask: u8,
 }
 
 /// The hook for everything that happens in user mode.
 pub fn on_trap(frame: &mut TrapFrame) -> bool {
-    *LEFT.lock() = Some(Exit { frame: *frame, cr2: event::fault_address() });
+    let mask = event::vcpu_info().u8_at(1).load(Ordering::Relaxed);
+    *LEFT.lock() = Some(Exit { frame: *frame, cr2: event::fault_address(), mask });
     frame.rip = &raw const symbols::user_recover as u64;
     // SAFETY: written by `user_enter`, which is active.
     frame.rsp = unsafe { (&raw const symbols::user_sp).read_volatile() };

@@ -34,7 +34,10 @@ pub fn create_and_destroy(session: &Session<'_>) -> Verdict {
 
 /// One domain: every second one never ran, the others are cut down at work.
 fn round(dom0: &mut Dom0<'_>, number: usize) -> Verdict {
-    let option = if number % 2 == 0 { "" } else { "-p " };
+    let option = match number & 1 {
+        0 => "",
+        _ => "-p ",
+    };
     dom0.ok(&format!("zl create {option}ticker.cfg"))?;
     dom0.ok("zl destroy ticker").map(|_| ())
 }
