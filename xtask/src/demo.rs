@@ -6,20 +6,28 @@ use std::time::{Duration, Instant};
 use system_tests::dom0::{Dom0, DomainRow, PROMPT};
 use system_tests::machine::Failure;
 use system_tests::qemu::Hypervisor;
-use system_tests::session::Session;
+use system_tests::session::{Images, Session};
 
 use crate::args::Args;
 use crate::build::Programs;
 use crate::paths::Paths;
 use crate::{test, Result};
 
+/// CPUs of the machine, unless told otherwise.
+pub const CPUS: u32 = 2;
+
 /// The verb.
 pub fn run(args: &mut Args) -> Result<()> {
-    let cpus = args.number("--smp", 2, 1, 64)?;
+    let cpus = args.number("--smp", CPUS, 1, 64)?;
     let programs = Programs::take(args);
     args.finish()?;
     let images = test::prepare(&Paths::find()?, &[Hypervisor::Zendo], programs)?;
-    let session = Session::new(&images, Hypervisor::Zendo, cpus, "demo");
+    tell_on(&images, cpus)
+}
+
+/// Tells the story on one machine; the last line says that all of it was seen.
+pub fn tell_on(images: &Images, cpus: u32) -> Result<()> {
+    let session = Session::new(images, Hypervisor::Zendo, cpus, "demo");
     let started = Instant::now();
     let told = tell(&session);
     let Err(failure) = told else {

@@ -230,14 +230,14 @@ fn machine_memory_map(here: &Here, arg: u64) -> Result<(), Errno> {
 
 /// Claims are promises for a moment; here the pages are there or they are not.
 fn claim_pages(here: &Here, arg: u64) -> Result<(), Errno> {
+    let op: XenMemoryReservation = guestmem::read(arg)?;
+    let dom = table::get(op.domid).ok_or(Errno::EINVAL)?;
     if !here.dom().privileged {
         return Err(Errno::EPERM);
     }
-    let op: XenMemoryReservation = guestmem::read(arg)?;
     if !op.extent_start.is_null() || op.extent_order != 0 || op.mem_flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let dom = table::get(op.domid).ok_or(Errno::EINVAL)?;
     let have = dom.pages.lock().tot;
     if op.nr_extents.saturating_sub(have) > frames::free_count() {
         return Err(Errno::ENOMEM);

@@ -50,9 +50,12 @@ fn machine_address_bits() -> u8 {
     (u64::BITS - last_frame.leading_zeros() + PAGE_SHIFT) as u8
 }
 
-fn time_info() -> TimeInfo {
+/// The counter runs as it is for everyone. A toolstack that sets a domain's time makes it the
+/// first incarnation of that time; nobody does so for the control domain.
+fn time_info(privileged: bool) -> TimeInfo {
     let scale = time::tsc_scale();
     TimeInfo {
+        incarnation: u32::from(!privileged),
         guest_khz: scale.khz as u32,
         host_khz: scale.khz as u32,
         mul: scale.mul,
@@ -79,7 +82,7 @@ fn query(here: &Here, leaf: u32, subleaf: u32, via: Via) -> Leaf {
         hypervisor_osxsave: cpu::host_cr4() & CR4_OSXSAVE != 0,
         xcr0,
         xen: &xen_info(),
-        time: &time_info(),
+        time: &time_info(here.dom().privileged),
     };
     policy(here.dom().privileged).query(leaf, subleaf, &context)
 }
@@ -132,7 +135,7 @@ fn bare(leaf: u32, subleaf: u32) -> Leaf {
         hypervisor_osxsave: false,
         xcr0: DEFAULT_XCR0,
         xen: &xen_info(),
-        time: &time_info(),
+        time: &time_info(false),
     };
     policy(false).query(leaf, subleaf, &context)
 }
