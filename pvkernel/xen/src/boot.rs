@@ -73,6 +73,7 @@ static SHARED_INFO_PAGE: SharedInfoPage =
 
 #[cfg(target_os = "none")]
 mod symbols {
+    // SAFETY: defined in entry.S and by `entry!`, with these types.
     unsafe extern "C" {
         pub static boot_stack_guard: u8;
         pub fn pvkernel_main() -> !;

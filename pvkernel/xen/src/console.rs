@@ -36,6 +36,9 @@ enum Backend {
     Ring(Ring),
 }
 
+/// Bytes kept until somebody reads them.
+const TYPED_AHEAD: usize = 4096;
+
 struct State {
     backend: Backend,
     typed: VecDeque<u8>,
@@ -164,7 +167,12 @@ impl State {
                 Backend::Hypervisor => misc::console_read(&mut buffer).unwrap_or(0),
                 Backend::Ring(ring) => ring.read(&mut buffer),
             };
-            self.typed.extend(&buffer[..count]);
+            // One reservation for good, and no more: what is typed ahead beyond it is lost.
+            if self.typed.capacity() == 0 {
+                self.typed.reserve_exact(TYPED_AHEAD);
+            }
+            let room = TYPED_AHEAD.saturating_sub(self.typed.len());
+            self.typed.extend(&buffer[..count.min(room)]);
             if count < buffer.len() {
                 return;
             }

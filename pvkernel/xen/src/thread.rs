@@ -155,6 +155,7 @@ static CONTEXTS: Lock<Vec<Option<Box<Context>>>> = Lock::new(Vec::new());
 /// The context that is running.
 static CURRENT: Lock<usize> = Lock::new(0);
 
+// SAFETY: defined in entry.S with these signatures.
 #[cfg(target_os = "none")]
 unsafe extern "C" {
     fn context_switch(save: *mut usize, load: usize);

@@ -89,6 +89,7 @@ pub unsafe fn set_hook(vector: u64, hook: Option<Hook>) {
 
 #[cfg(target_os = "none")]
 mod symbols {
+    // SAFETY: defined in entry.S with these types.
     unsafe extern "C" {
         pub static trap_stubs: [u64; 32];
         pub fn trap_event();

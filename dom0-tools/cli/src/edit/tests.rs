@@ -1,3 +1,5 @@
+//! The line editor, key by key and against a model.
+
 use super::*;
 use alloc::vec::Vec;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The verbs, from words to printed lines, on a recording hypervisor.
+
 use super::*;
 use crate::Shell;
 use crate::Step;

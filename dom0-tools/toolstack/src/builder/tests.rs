@@ -1,3 +1,5 @@
+//! The domain builder on a recording hypervisor, with every call made to fail once.
+
 use super::*;
 use crate::client::fake::{tiny_kernel, tiny_kernel_with, FakeHypervisor};
 use crate::config::read_config;

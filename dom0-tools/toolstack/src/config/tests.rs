@@ -1,3 +1,5 @@
+//! Configurations: what is read, and the one line a mistake gets.
+
 use super::lex::parse_number;
 use super::value::ValueKind;
 use super::*;

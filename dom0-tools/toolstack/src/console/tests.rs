@@ -1,3 +1,5 @@
+//! Consoles: no byte lost, none kept without bound.
+
 use super::scrollback::KEPT_BYTES;
 use super::*;
 use crate::builder::{build, Request};

@@ -1,3 +1,5 @@
+//! Life histories of domains on a recording hypervisor.
+
 use super::policy::QUICK_DEATH_NS;
 use super::*;
 use crate::client::fake::{tiny_kernel, Counts, FakeHypervisor};

@@ -16,6 +16,7 @@ core::arch::global_asm!(include_str!("probe.S"));
 
 #[cfg(target_os = "none")]
 mod symbols {
+    // SAFETY: defined in probe.S with these types.
     unsafe extern "C" {
         pub fn probe_call(function: extern "C" fn(u64) -> u64, argument: u64) -> u64;
         pub fn probe_iret(frame: *const hypercall_abi::regs::IretContext);

@@ -21,6 +21,7 @@ pub const READ_ONLY: u64 = 0x40_2000;
 
 #[cfg(target_os = "none")]
 mod symbols {
+    // SAFETY: defined in the assembly of this module's program, with these types.
     unsafe extern "C" {
         pub fn user_enter(frame: *const hypercall_abi::regs::IretContext, argument: u64);
         pub static user_recover: u8;
