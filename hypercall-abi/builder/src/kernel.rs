@@ -140,7 +140,7 @@ impl KernelInfo {
     fn check_addresses(&self, init_p2m: Option<u64>) -> Result<(), KernelError> {
         let (kstart, kend) = (self.virt_kstart, self.virt_kend);
         let misplaced = |note, va| KernelError::Misplaced { note, va, kstart, kend };
-        if self.virt_base % PAGE != 0 {
+        if !self.virt_base.is_multiple_of(PAGE) {
             return Err(KernelError::Unaligned { note: "VIRT_BASE", va: self.virt_base });
         }
         let len = kend.saturating_sub(self.virt_base);

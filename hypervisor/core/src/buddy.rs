@@ -37,25 +37,18 @@ pub enum FreeError {
 /// The free memory of the machine.
 pub struct Buddy<'f> {
     frames: &'f [FrameInfo],
-    low: [PageList; ORDERS],
-    high: [PageList; ORDERS],
+    /// Free blocks below and above [`HIGH_ZONE_START`], by order.
+    zones: [[PageList; ORDERS]; 2],
     free_frames: u64,
 }
 
 impl<'f> Buddy<'f> {
     /// An allocator over this frame table without free memory.
-    #[must_use]
-    pub const fn new(frames: &'f [FrameInfo]) -> Self {
-        Self {
-            frames,
-            low: [PageList::new(); ORDERS],
-            high: [PageList::new(); ORDERS],
-            free_frames: 0,
-        }
+    pub fn new(frames: &'f [FrameInfo]) -> Self {
+        Self { frames, zones: Default::default(), free_frames: 0 }
     }
 
     /// Number of free frames.
-    #[must_use]
     pub const fn free_frames(&self) -> u64 {
         self.free_frames
     }
@@ -83,35 +76,26 @@ impl<'f> Buddy<'f> {
         if order > MAX_ORDER {
             return None;
         }
-        let last_start = match max_mfn {
-            Some(max) => max.get().checked_sub((1 << order) - 1)?,
-            None => u64::MAX,
-        };
-        let start = self
-            .take_from(HIGH_ZONE_START, order, last_start)
-            .or_else(|| self.take_from(0, order, last_start))?;
+        let last_start = max_mfn.map_or(u64::MAX, Mfn::get).checked_sub((1 << order) - 1)?;
+        let mut zones = [HIGH_ZONE_START, 0].into_iter().filter(|start| *start <= last_start);
+        let start = zones.find_map(|start| self.take_from(start, order, last_start))?;
         self.free_frames -= 1 << order;
         Some(start)
     }
 
     /// Takes a block of `order` that starts at or below `last_start` from a zone.
     fn take_from(&mut self, zone_start: u64, order: u8, last_start: u64) -> Option<Mfn> {
-        if zone_start > last_start {
-            return None;
-        }
         let frames = self.frames;
-        for found in order..=MAX_ORDER {
-            let list = self.list(Mfn::new(zone_start), found);
-            let fits = |mfn: &Mfn| mfn.get() <= last_start;
-            let Some(start) = list.iter(frames).take(LIMITED_SCAN).find(fits) else { continue };
-            self.unlink(start, found);
-            // The lower half is kept each time, so the block still starts where it fits.
-            for half in (order..found).rev() {
-                self.link(Mfn::new(start.get() + (1 << half)), half);
-            }
-            return Some(start);
+        let (found, start) = (order..=MAX_ORDER).find_map(|found| {
+            let mut blocks = self.list(zone_start, found).iter(frames).take(LIMITED_SCAN);
+            Some((found, blocks.find(|mfn| mfn.get() <= last_start)?))
+        })?;
+        self.unlink(start, found);
+        // The lower half is kept each time, so the block still starts where it fits.
+        for half in (order..found).rev() {
+            self.link(Mfn::new(start.get() + (1 << half)), half);
         }
-        None
+        Some(start)
     }
 
     /// Gives a block back and joins it with its free neighbours.
@@ -123,11 +107,11 @@ impl<'f> Buddy<'f> {
         let (mut start, mut order) = (mfn.get(), order);
         self.free_frames += 1 << order;
         while order < MAX_ORDER {
-            let neighbour = Mfn::new(start ^ (1 << order));
-            if !self.is_free_block(neighbour, order) {
+            let neighbour = start ^ (1 << order);
+            if self.free_order(neighbour) != Some(order) {
                 break;
             }
-            self.unlink(neighbour, order);
+            self.unlink(Mfn::new(neighbour), order);
             start &= !(1 << order);
             order += 1;
         }
@@ -140,61 +124,49 @@ impl<'f> Buddy<'f> {
             return Err(FreeError::BadBlock);
         }
         let last = mfn.checked_add((1 << order) - 1).ok_or(FreeError::BadBlock)?;
-        let (Some(first), Some(_)) = (self.frame(mfn), self.frame(last)) else {
-            return Err(FreeError::BadBlock);
-        };
+        let first = FrameInfo::of(self.frames, mfn).ok_or(FreeError::BadBlock)?;
+        FrameInfo::of(self.frames, last).ok_or(FreeError::BadBlock)?;
         if first.state() != State::DEAD {
             return Err(FreeError::StillOwned);
         }
         // Any free block that contains the first frame starts at one of these places.
         let is_inside_free = (0..=MAX_ORDER).any(|larger| {
             let start = mfn.get() & !((1 << larger) - 1);
-            self.frame(Mfn::new(start))
-                .is_some_and(|frame| frame.is_free_head() && frame.order() >= larger)
+            self.free_order(start).is_some_and(|order| order >= larger)
         });
         if is_inside_free {
             return Err(FreeError::DoubleFree);
         }
+        // Looks at every frame, so only in debug builds.
         debug_assert!(
-            !self.contains_free_head(mfn, order),
+            (mfn.get()..=last.get()).all(|number| self.free_order(number).is_none()),
             "a block is freed of which a part is free"
         );
         Ok(())
     }
 
-    /// Looks at every frame, so only for debug builds.
-    fn contains_free_head(&self, mfn: Mfn, order: u8) -> bool {
-        (mfn.get()..mfn.get() + (1 << order))
-            .any(|number| self.frame(Mfn::new(number)).is_some_and(FrameInfo::is_free_head))
+    /// Order of the free block that starts at that frame.
+    fn free_order(&self, number: u64) -> Option<u8> {
+        FrameInfo::of(self.frames, Mfn::new(number))?.free_order()
     }
 
-    fn frame(&self, mfn: Mfn) -> Option<&'f FrameInfo> {
-        usize::try_from(mfn.get()).ok().and_then(|index| self.frames.get(index))
-    }
-
-    fn is_free_block(&self, mfn: Mfn, order: u8) -> bool {
-        self.frame(mfn).is_some_and(|frame| frame.is_free_head() && frame.order() == order)
-    }
-
-    fn list(&mut self, mfn: Mfn, order: u8) -> &mut PageList {
-        let zone = if mfn.get() < HIGH_ZONE_START { &mut self.low } else { &mut self.high };
-        &mut zone[usize::from(order)]
+    fn list(&mut self, number: u64, order: u8) -> &mut PageList {
+        &mut self.zones[usize::from(number >= HIGH_ZONE_START)][usize::from(order)]
     }
 
     fn link(&mut self, mfn: Mfn, order: u8) {
         let frames = self.frames;
-        if let Some(frame) = self.frame(mfn) {
-            frame.set_free_head(true);
-            frame.set_order(order);
-            self.list(mfn, order).push_front(frames, mfn);
+        if let Some(frame) = FrameInfo::of(frames, mfn) {
+            frame.set_free_order(Some(order));
+            self.list(mfn.get(), order).push_front(frames, mfn);
         }
     }
 
     fn unlink(&mut self, mfn: Mfn, order: u8) {
         let frames = self.frames;
-        if let Some(frame) = self.frame(mfn) {
-            frame.set_free_head(false);
-            self.list(mfn, order).remove(frames, mfn);
+        if let Some(frame) = FrameInfo::of(frames, mfn) {
+            frame.set_free_order(None);
+            self.list(mfn.get(), order).remove(frames, mfn);
         }
     }
 }
@@ -208,7 +180,7 @@ mod tests {
     const FRAMES: u64 = 200;
 
     fn table(len: u64) -> Vec<FrameInfo> {
-        (0..len).map(|_| FrameInfo::new()).collect()
+        (0..len).map(|_| FrameInfo::default()).collect()
     }
 
     #[derive(Clone, Copy, Debug)]

@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod buddy;
+mod chunks;
 pub mod cpuid;
 pub mod emul;
 pub mod evtchn;

@@ -5,12 +5,15 @@
 //! choose.
 
 use alloc::vec::Vec;
-use core::ops::RangeInclusive;
+use core::ops::{Range, RangeInclusive};
+
+/// First and last number of a range.
+type Span = (u64, u64);
 
 /// A set of numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RangeSet {
-    ranges: Vec<(u64, u64)>,
+    ranges: Vec<Span>,
 }
 
 /// There was no memory for another range.
@@ -53,19 +56,12 @@ impl RangeSet {
             return Ok(());
         }
         self.ranges.try_reserve(1).map_err(|_| OutOfMemory)?;
-        let (mut start, mut end) = added.into_inner();
-        // Ranges that overlap the new one, or touch it, become part of it.
-        let first = self.ranges.partition_point(|(_, e)| e.saturating_add(1) < start);
-        let last = self.ranges.partition_point(|(s, _)| *s <= end.saturating_add(1));
-        if let Some((s, _)) = self.ranges.get(first).filter(|_| first < last) {
-            start = start.min(*s);
-        }
-        if let Some((_, e)) = last.checked_sub(1).and_then(|i| self.ranges.get(i)) {
-            if first < last {
-                end = end.max(*e);
-            }
-        }
-        self.ranges.splice(first..last.max(first), [(start, end)]);
+        let (start, end) = added.into_inner();
+        // Ranges that touch the new one become part of it, too.
+        let (at, first, last) = self.overlapping(start.saturating_sub(1), end.saturating_add(1));
+        let start = first.map_or(start, |(s, _)| start.min(s));
+        let end = last.map_or(end, |(_, e)| end.max(e));
+        self.ranges.splice(at, [(start, end)]);
         Ok(())
     }
 
@@ -79,24 +75,20 @@ impl RangeSet {
         }
         self.ranges.try_reserve(1).map_err(|_| OutOfMemory)?;
         let (start, end) = removed.into_inner();
-        let first = self.ranges.partition_point(|(_, e)| *e < start);
-        let last = self.ranges.partition_point(|(s, _)| *s <= end).max(first);
-        let left = self.ranges.get(first).filter(|(s, _)| first < last && *s < start);
-        let left = left.map(|(s, _)| (*s, start - 1));
-        let right = last.checked_sub(1).and_then(|i| self.ranges.get(i));
-        let right = right.filter(|(_, e)| first < last && *e > end).map(|(_, e)| (end + 1, *e));
-        self.ranges.splice(first..last, left.into_iter().chain(right));
+        let (at, first, last) = self.overlapping(start, end);
+        let left = first.filter(|(s, _)| *s < start).map(|(s, _)| (s, start - 1));
+        let right = last.filter(|(_, e)| *e > end).map(|(_, e)| (end + 1, e));
+        self.ranges.splice(at, left.into_iter().chain(right));
         Ok(())
     }
 
-    /// Empties the set.
-    pub fn clear(&mut self) {
-        self.ranges.clear();
-    }
-
-    /// The ranges, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = RangeInclusive<u64>> + '_ {
-        self.ranges.iter().map(|(start, end)| *start..=*end)
+    /// Where the ranges are that have a number in common with `start..=end`, and the first and the
+    /// last of them.
+    fn overlapping(&self, start: u64, end: u64) -> (Range<usize>, Option<Span>, Option<Span>) {
+        let from = self.ranges.partition_point(|(_, e)| *e < start);
+        let to = self.ranges.partition_point(|(s, _)| *s <= end);
+        let found = self.ranges.get(from..to).unwrap_or_default();
+        (from..to, found.first().copied(), found.last().copied())
     }
 }
 
@@ -125,9 +117,9 @@ mod tests {
                 for number in 0..60 {
                     prop_assert_eq!(set.contains(number), model.contains(&number));
                 }
-                let ranges: std::vec::Vec<_> = set.iter().collect();
-                prop_assert!(ranges.windows(2).all(|w| w[0].end() + 1 < *w[1].start()));
-                prop_assert!(ranges.iter().all(|r| !r.is_empty()));
+                prop_assert!(set.ranges.windows(2).all(|w| w[0].1 + 1 < w[1].0));
+                prop_assert!(set.ranges.iter().all(|(start, end)| start <= end));
+                prop_assert_eq!(set.is_empty(), model.is_empty());
             }
         }
     }

@@ -3,13 +3,16 @@
 //! Both directions are checked: what is accepted has the length and the operands iced sees, and
 //! what iced knows as one of the emulated instructions is accepted.
 
-use hv_core::emul::operand::RegPart;
+mod support;
+
+use hv_core::emul::alu::Op;
 use hv_core::emul::privop::{self, PrivOp};
-use hv_core::emul::store::{DecodedStore, NotStore, Store, StoreKind};
-use hv_core::emul::{decode_store, Code, DecodeError, GuestRegs, Snapshot};
+use hv_core::emul::store::OldContents;
+use hv_core::emul::{apply, decode_store, DecodeError, GuestRegs, Segment, Store};
 use hypercall_abi::addr::GuestVa;
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 use proptest::prelude::*;
+use support::{code, Snapshot};
 
 fn iced(bytes: &[u8], rip: u64) -> Instruction {
     Decoder::with_ip(64, bytes, rip, DecoderOptions::NONE).decode()
@@ -138,26 +141,44 @@ fn source_value(instruction: &Instruction, regs: &Snapshot) -> u64 {
 
 fn check_value(store: &Store, instruction: &Instruction, regs: &Snapshot) {
     let mask = u64::MAX >> (64 - 8 * u32::from(store.width));
-    let check = |value: u64| assert_eq!(value & mask, source_value(instruction, regs) & mask);
-    let check_part = |part: RegPart| assert_eq!(part.read(regs), source_value(instruction, regs));
-    match store.kind {
-        StoreKind::Write { value } | StoreKind::Alu { value, .. } => check(value),
-        StoreKind::Exchange { value, part } | StoreKind::ExchangeAdd { value, part } => {
-            check(value);
-            check_part(part);
-        }
-        StoreKind::CompareExchange { expected, value } => {
-            check(value);
-            assert_eq!(expected, regs.gprs[0] & mask);
-        }
-        StoreKind::CompareExchange8 { expected, value } => {
-            assert_eq!((expected as u32, value as u32), (regs.gprs[0] as u32, regs.gprs[3] as u32));
-        }
-        StoreKind::Bit { bit, .. } => {
+    match (store.op, store.old) {
+        (Op::Not | Op::Neg | Op::Inc | Op::Dec, _) => {}
+        (Op::Bts | Op::Btr | Op::Btc, _) => {
             let bits = u64::from(store.width) * 8;
-            assert_eq!(u64::from(bit), source_value(instruction, regs) % bits);
+            assert_eq!(store.value, source_value(instruction, regs) % bits);
         }
-        StoreKind::Not | StoreKind::Neg | StoreKind::Inc | StoreKind::Dec => {}
+        (_, OldContents::ComparedPair(expected)) => {
+            let [eax, ecx, edx, ebx] = [0, 1, 2, 3].map(|number: usize| regs.gprs[number] as u32);
+            let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+            assert_eq!((expected, store.value), (pair(edx, eax), pair(ecx, ebx)));
+        }
+        _ => assert_eq!(store.value & mask, source_value(instruction, regs) & mask),
+    }
+    match store.old {
+        OldContents::To(part) => assert_eq!(part.read(regs), source_value(instruction, regs)),
+        OldContents::Compared(expected) => assert_eq!(expected, regs.gprs[0] & mask),
+        OldContents::Dropped | OldContents::ComparedPair(_) => {}
+    }
+}
+
+/// The operation iced names.
+fn expected_op(instruction: &Instruction) -> Op {
+    match instruction.mnemonic() {
+        Mnemonic::Add | Mnemonic::Xadd => Op::Add,
+        Mnemonic::Or => Op::Or,
+        Mnemonic::Adc => Op::Adc,
+        Mnemonic::Sbb => Op::Sbb,
+        Mnemonic::And => Op::And,
+        Mnemonic::Sub => Op::Sub,
+        Mnemonic::Xor => Op::Xor,
+        Mnemonic::Not => Op::Not,
+        Mnemonic::Neg => Op::Neg,
+        Mnemonic::Inc => Op::Inc,
+        Mnemonic::Dec => Op::Dec,
+        Mnemonic::Bts => Op::Bts,
+        Mnemonic::Btr => Op::Btr,
+        Mnemonic::Btc => Op::Btc,
+        _ => Op::Write,
     }
 }
 
@@ -200,7 +221,7 @@ fn check_store(bytes: &[u8], regs: &Snapshot) -> Result<(), TestCaseError> {
     if !is_known_store(&reference) || reference.is_invalid() {
         // Any address must be refused; try the likeliest ones.
         for va in regs.gprs {
-            let decoded = decode_store(&Code::new(bytes), regs, GuestVa::new(va));
+            let decoded = decode_store(&code(bytes), regs, GuestVa::new(va), |_, _| Some(0));
             prop_assert!(decoded.is_err(), "{reference}: {decoded:?}");
         }
         return Ok(());
@@ -212,40 +233,40 @@ fn check_store(bytes: &[u8], regs: &Snapshot) -> Result<(), TestCaseError> {
         _ => u64::MAX,
     };
     let is_string = reference.is_string_instruction();
-    let decoded = decode_store(&Code::new(bytes), regs, GuestVa::new(va));
+    let mut source = None;
+    let decoded = decode_store(&code(bytes), regs, GuestVa::new(va), |va, _| {
+        source = Some(va.get());
+        Some(0)
+    });
     let store = match decoded {
-        Err(NotStore::Misaligned) => {
+        Err(DecodeError::Misaligned) => {
             let width = reference.memory_size().size() as u64;
-            prop_assert!(va % width != 0, "{reference} at {va:#x}");
+            prop_assert!(!va.is_multiple_of(width), "{reference} at {va:#x}");
             return Ok(());
         }
-        Err(NotStore::Decode(DecodeError::Unknown)) if is_string => {
+        Err(DecodeError::Unknown) if is_string => {
             prop_assert!(is_repeated && regs.gprs[1] & counter_mask == 0);
             return Ok(());
         }
         Err(error) => {
             return Err(TestCaseError::fail(format!("{reference} refused: {error:?}")));
         }
-        Ok(DecodedStore::Ready(store)) => store,
-        Ok(DecodedStore::NeedsSource(pending)) => {
-            prop_assert_eq!(pending.source.get(), address(&reference, 1, regs));
-            pending.with_source(0)
-        }
+        Ok(store) => store,
     };
     prop_assert_eq!(usize::from(store.len), reference.len(), "{}", reference);
     prop_assert_eq!(usize::from(store.width), reference.memory_size().size(), "{}", reference);
     prop_assert_eq!(store.address.get() % u64::from(store.width), 0);
-    let locks = reference.has_lock_prefix() || reference.mnemonic() == Mnemonic::Xchg;
-    prop_assert_eq!(store.is_locked, locks, "{}", reference);
+    prop_assert_eq!(store.op, expected_op(&reference), "{}", reference);
     prop_assert_eq!(store.string.is_some(), is_string);
     let moves_memory = is_string && reference.op1_kind() != OpKind::Register;
+    prop_assert_eq!(source, moves_memory.then(|| address(&reference, 1, regs)), "{}", reference);
     if !moves_memory {
         check_value(&store, &reference, regs);
     }
     // One byte less must never be enough.
     let short = bytes.get(..reference.len() - 1).unwrap_or(&[]);
-    let cut = decode_store(&Code::new(short), regs, GuestVa::new(va));
-    prop_assert_eq!(cut, Err(NotStore::Decode(DecodeError::Truncated)));
+    let cut = decode_store(&code(short), regs, GuestVa::new(va), |_, _| Some(0));
+    prop_assert_eq!(cut, Err(DecodeError::Truncated));
     Ok(())
 }
 
@@ -269,19 +290,19 @@ fn expected_privop(i: &Instruction, regs: &Snapshot) -> Option<PrivOp> {
         Cpuid => PrivOp::Cpuid,
         Xsetbv => PrivOp::Xsetbv,
         Wbinvd | Wbnoinvd => PrivOp::Wbinvd,
-        In => PrivOp::In { port: port(i.op1_kind()), width: i.op0_register().size() as u8 },
-        Out => PrivOp::Out { port: port(i.op0_kind()), width: i.op1_register().size() as u8 },
+        In => PrivOp::In(port(i.op1_kind()), i.op0_register().size() as u8),
+        Out => PrivOp::Out(port(i.op0_kind()), i.op1_register().size() as u8),
         Mov if i.op1_register().is_cr() && [0, 2, 3, 4].contains(&control(i.op1_register())) => {
-            PrivOp::ReadCr { cr: control(i.op1_register()), gpr: gpr(i.op0_register()) }
+            PrivOp::ReadCr(control(i.op1_register()), gpr(i.op0_register()))
         }
         Mov if i.op0_register().is_cr() && [0, 2, 3, 4].contains(&control(i.op0_register())) => {
-            PrivOp::WriteCr { cr: control(i.op0_register()), gpr: gpr(i.op1_register()) }
+            PrivOp::WriteCr(control(i.op0_register()), gpr(i.op1_register()))
         }
         Mov if i.op1_register().is_dr() && control(i.op1_register()) < 8 => {
-            PrivOp::ReadDr { dr: control(i.op1_register()), gpr: gpr(i.op0_register()) }
+            PrivOp::ReadDr(control(i.op1_register()), gpr(i.op0_register()))
         }
         Mov if i.op0_register().is_dr() && control(i.op0_register()) < 8 => {
-            PrivOp::WriteDr { dr: control(i.op0_register()), gpr: gpr(i.op1_register()) }
+            PrivOp::WriteDr(control(i.op0_register()), gpr(i.op1_register()))
         }
         Insb | Insw | Insd => PrivOp::Ins(port_string(i, i.op0_kind(), regs)),
         Outsb | Outsw | Outsd => PrivOp::Outs(port_string(i, i.op1_kind(), regs)),
@@ -290,7 +311,6 @@ fn expected_privop(i: &Instruction, regs: &Snapshot) -> Option<PrivOp> {
 }
 
 fn port_string(i: &Instruction, memory: OpKind, regs: &Snapshot) -> privop::PortString {
-    use hv_core::emul::operand::Segment;
     privop::PortString {
         port: regs.gprs[2] as u16,
         width: i.memory_size().size() as u8,
@@ -310,10 +330,10 @@ fn check_privop(bytes: &[u8], regs: &Snapshot) -> Result<(), TestCaseError> {
         true => None,
         false => expected_privop(&reference, regs),
     };
-    match privop::decode(&Code::new(bytes), regs) {
-        Ok(decoded) => {
-            prop_assert_eq!(Some(decoded.op), expected, "{} {:x?}", reference, bytes);
-            prop_assert_eq!(usize::from(decoded.len), reference.len());
+    match privop::decode(&code(bytes), regs) {
+        Ok((op, len)) => {
+            prop_assert_eq!(Some(op), expected, "{} {:x?}", reference, bytes);
+            prop_assert_eq!(usize::from(len), reference.len());
         }
         Err(_) => prop_assert_eq!(None, expected, "{} {:x?}", reference, bytes),
     }
@@ -342,11 +362,12 @@ proptest! {
         regs in snapshot(),
         va in any::<u64>(),
     ) {
-        if let Ok(DecodedStore::Ready(store)) = decode_store(&Code::new(&bytes), &regs, GuestVa::new(va)) {
-            let outcome = hv_core::emul::apply(&store, va, &regs);
+        let read = |_, _| Some(va);
+        if let Ok(store) = decode_store(&code(&bytes), &regs, GuestVa::new(va), read) {
+            let outcome = apply(&store, va, &regs);
             prop_assert!(outcome.rip == regs.rip() || store.len > 0);
         }
-        let decoded = privop::decode(&Code::new(&bytes), &regs);
-        prop_assert!(decoded.is_err() || decoded.is_ok_and(|d| usize::from(d.len) <= bytes.len()));
+        let decoded = privop::decode(&code(&bytes), &regs);
+        prop_assert!(decoded.is_err() || decoded.is_ok_and(|(_, len)| usize::from(len) <= bytes.len()));
     }
 }

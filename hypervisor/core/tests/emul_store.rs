@@ -1,8 +1,10 @@
 //! Stores that guests make to their page tables, byte for byte, with their effects.
 
-use hv_core::emul::store::DecodedStore;
-use hv_core::emul::{apply, decode_store, Code, NotStore, Outcome, Snapshot, Store};
+mod support;
+
+use hv_core::emul::{apply, decode_store, DecodeError, Outcome, Store};
 use hypercall_abi::addr::GuestVa;
+use support::{code, Snapshot};
 
 const ENTRY: u64 = 0xffff_8880_1234_5678;
 
@@ -17,10 +19,8 @@ fn regs() -> Snapshot {
 }
 
 fn decode(bytes: &[u8], regs: &Snapshot, va: u64) -> Store {
-    match decode_store(&Code::new(bytes), regs, GuestVa::new(va)) {
-        Ok(DecodedStore::Ready(store)) => store,
-        other => panic!("{bytes:x?}: {other:?}"),
-    }
+    let decoded = decode_store(&code(bytes), regs, GuestVa::new(va), |_, _| panic!("no MOVS"));
+    decoded.unwrap_or_else(|error| panic!("{bytes:x?}: {error:?}"))
 }
 
 fn run(bytes: &[u8], regs: &Snapshot, old: u64) -> Outcome {
@@ -32,7 +32,7 @@ fn run(bytes: &[u8], regs: &Snapshot, old: u64) -> Outcome {
 }
 
 fn writes(outcome: &Outcome) -> Vec<(u8, u64)> {
-    outcome.regs.iter().collect()
+    outcome.regs.into_iter().flatten().collect()
 }
 
 #[test]
@@ -51,10 +51,9 @@ fn mov_of_a_register_and_of_an_immediate() {
 #[test]
 fn narrow_stores_keep_the_rest_of_the_entry() {
     let mut regs = regs();
+    regs.gprs[0] = 0xabcd;
     regs.gprs[7] = ENTRY + 5;
     let store = decode(&[0x88, 0x27], &regs, ENTRY + 5); // mov %ah,(%rdi)
-    regs.gprs[0] = 0xabcd;
-    let store = Store { kind: decode(&[0x88, 0x27], &regs, ENTRY + 5).kind, ..store };
     assert_eq!(apply(&store, 0x1122_3344_5566_7788, &regs).entry, 0x1122_ab44_5566_7788);
     regs.gprs[7] = ENTRY + 4;
     let store = decode(&[0x66, 0x89, 0x07], &regs, ENTRY + 4); // mov %ax,(%rdi)
@@ -62,11 +61,11 @@ fn narrow_stores_keep_the_rest_of_the_entry() {
 }
 
 #[test]
-fn xchg_gives_the_old_entry_and_is_locked() {
+fn xchg_gives_the_old_entry() {
     let bytes = [0x48, 0x87, 0x07]; // xchg %rax,(%rdi)
     let out = run(&bytes, &regs(), 0x67);
     assert_eq!((out.entry, writes(&out)), (0, vec![(0, 0x67)]));
-    assert!(decode(&bytes, &regs(), ENTRY).is_locked);
+    run(&[0xf0, 0x48, 0x87, 0x07], &regs(), 0x67);
     let out = run(&[0x87, 0x07], &regs(), 0xffff_ffff_8000_0067);
     assert_eq!(writes(&out), [(0, 0x8000_0067)], "a 4-byte register result is zero-extended");
 }
@@ -96,9 +95,9 @@ fn cmpxchg8b_compares_two_registers() {
     assert_eq!(equal.rflags & 0x40, 0x40);
     let other = run(&bytes, &regs, 7 << 32 | 9);
     assert_eq!((other.is_written, writes(&other)), (false, vec![(0, 9), (2, 7)]));
-    assert!(
-        decode_store(&Code::new(&[0x48, 0x0f, 0xc7, 0x0f]), &regs, GuestVa::new(ENTRY)).is_err()
-    );
+    let wide = code(&[0x48, 0x0f, 0xc7, 0x0f]);
+    let decoded = decode_store(&wide, &regs, GuestVa::new(ENTRY), |_, _| None);
+    assert_eq!(decoded, Err(DecodeError::Unknown));
 }
 
 #[test]
@@ -142,24 +141,28 @@ fn string_stores_do_one_element_at_a_time() {
     regs.rflags |= 1 << 10;
     let out = run(&bytes, &regs, 5);
     assert_eq!((out.rip, writes(&out)), (regs.rip + 3, vec![(7, ENTRY - 8), (1, 0)]));
-    let moving = decode_store(&Code::new(&[0x48, 0xa5]), &regs, GuestVa::new(ENTRY));
-    let Ok(DecodedStore::NeedsSource(pending)) = moving else {
-        panic!("{moving:?}");
-    };
-    assert_eq!((pending.source.get(), pending.width()), (regs.gprs[6], 8));
-    let out = apply(&pending.with_source(0x77), 5, &regs);
+    let movs = code(&[0x65, 0x48, 0xa5]); // movs %gs:(%rsi),(%rdi)
+    regs.gs_base = 0x1000;
+    let source = regs.gprs[6] + 0x1000;
+    let store = decode_store(&movs, &regs, GuestVa::new(ENTRY), |va, width| {
+        assert_eq!((va.get(), width), (source, 8));
+        Some(0x77)
+    });
+    let out = apply(&store.unwrap(), 5, &regs);
     assert_eq!(out.entry, 0x77);
     assert_eq!(writes(&out), [(7, ENTRY - 8), (6, regs.gprs[6] - 8)]);
+    let unreadable = decode_store(&movs, &regs, GuestVa::new(ENTRY), |_, _| None);
+    assert_eq!(unreadable, Err(DecodeError::NoSource));
 }
 
 #[test]
 fn stores_elsewhere_misaligned_or_unknown_are_refused() {
     let at = |bytes: &[u8], va: u64| {
-        decode_store(&Code::new(bytes), &regs(), GuestVa::new(va)).unwrap_err()
+        decode_store(&code(bytes), &regs(), GuestVa::new(va), |_, _| None).unwrap_err()
     };
     let mov = [0x48, 0x89, 0x37];
-    assert_eq!(at(&mov, ENTRY + 8), NotStore::OtherAddress);
-    assert_eq!(at(&[0x48, 0x89, 0x77, 4], ENTRY + 4), NotStore::Misaligned);
+    assert_eq!(at(&mov, ENTRY + 8), DecodeError::OtherAddress);
+    assert_eq!(at(&[0x48, 0x89, 0x77, 4], ENTRY + 4), DecodeError::Misaligned);
     let refused: &[&[u8]] = &[
         &[0xf0, 0x48, 0x89, 0x37],    // LOCK MOV
         &[0x48, 0x8b, 0x37],          // a load
@@ -173,6 +176,7 @@ fn stores_elsewhere_misaligned_or_unknown_are_refused() {
         &[0x90],
     ];
     for bytes in refused {
-        assert!(matches!(at(bytes, ENTRY), NotStore::Decode(_)), "{bytes:x?}");
+        let is_refused = matches!(at(bytes, ENTRY), DecodeError::Unknown | DecodeError::Truncated);
+        assert!(is_refused, "{bytes:x?}");
     }
 }

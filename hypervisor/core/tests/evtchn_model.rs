@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hv_core::evtchn::{
-    bind_interdomain, bind_loopback, close, Channel, CloseOutcome, Closed, EvtchnError, PortTable,
-    Send,
-};
+use hv_core::evtchn::{bind_interdomain, close, Channel, CloseOutcome, EvtchnError, PortTable};
 use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq};
 use proptest::prelude::*;
 
@@ -185,14 +182,14 @@ impl World {
 
     fn bind(&mut self, dom: u16, remote: u16, port: EvtchnPort) -> Result<EvtchnPort, EvtchnError> {
         if dom == remote {
-            bind_loopback(self.table(dom), port)
+            bind_interdomain(self.table(dom), None, port)
         } else {
-            self.with_pair(dom, remote, |local, far| bind_interdomain(local, far, port))
+            self.with_pair(dom, remote, |local, far| bind_interdomain(local, Some(far), port))
         }
     }
 
     /// Closes as the image does: alone first, with the peer when told so.
-    fn close(&mut self, dom: u16, port: u32) -> Result<Closed, EvtchnError> {
+    fn close(&mut self, dom: u16, port: u32) -> Result<Channel, EvtchnError> {
         let port = EvtchnPort::new(port);
         let outcome = match close(self.table(dom), port, None)? {
             CloseOutcome::NeedsPeer(peer) => {
@@ -205,21 +202,17 @@ impl World {
             done => done,
         };
         match outcome {
-            CloseOutcome::Closed(closed) => Ok(closed),
+            CloseOutcome::Closed(was) => Ok(was),
             CloseOutcome::NeedsPeer(_) => panic!("still needs a peer"),
         }
     }
 
     fn send(&mut self, dom: u16, port: u32) -> Result<Option<(u16, u32, u32)>, EvtchnError> {
-        match self.table(dom).send(EvtchnPort::new(port))? {
-            Send::Dropped => Ok(None),
-            Send::Own { port, vcpu } => Ok(Some((dom, port.get(), vcpu.get()))),
-            Send::Remote { dom: far, port } => {
-                assert_ne!(far.get(), dom);
-                let vcpu = self.table(far.get()).arrival(port).unwrap();
-                Ok(Some((far.get(), port.get(), vcpu.get())))
-            }
-        }
+        let receiver = self.table(dom).send(EvtchnPort::new(port))?;
+        Ok(receiver.map(|(dom, port)| {
+            let vcpu = self.table(dom.get()).arrival(port).unwrap();
+            (dom.get(), port.get(), vcpu.get())
+        }))
     }
 
     fn reset(&mut self, dom: u16) {
@@ -272,7 +265,7 @@ impl World {
                 assert_eq!(got.map_err(Errno::from), self.model.bind_vcpu(dom, port, vcpu));
             }
             Op::Close { dom, port } => {
-                let got = self.close(dom, port).map(|closed| closed.was);
+                let got = self.close(dom, port);
                 assert_eq!(got.map_err(Errno::from), self.model.close(dom, port));
             }
             Op::Send { dom, port } => {
@@ -303,7 +296,8 @@ impl World {
                 None => Err(Errno::EINVAL),
             };
             assert_eq!(found, expected, "domain {dom} port {port}");
-            live += u32::from(port < valid && matches!(expected, Ok((c, _)) if c != Channel::Free));
+            live +=
+                usize::from(port < valid && matches!(expected, Ok((c, _)) if c != Channel::Free));
         }
         assert_eq!(self.table(dom).live(), live);
     }
@@ -384,7 +378,7 @@ fn a_domain_without_ports_gets_none() {
     let mut table = PortTable::new(DomId::new(1), 0, 1).unwrap();
     assert_eq!(table.alloc_unbound(DomId::new(0)), Err(EvtchnError::NoPorts));
     assert_eq!(table.bind_virq(Virq::TIMER, VcpuId::new(0)), Err(EvtchnError::NoPorts));
-    assert_eq!(table.virq_port(VcpuId::new(0), Virq::TIMER), None);
+    assert_eq!(table.virq_target(VcpuId::new(0), Virq::TIMER), None);
 }
 
 #[test]

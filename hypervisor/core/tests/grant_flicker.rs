@@ -4,13 +4,13 @@
 use std::cell::Cell;
 
 use hv_core::grant::{
-    check_version, Access, CopyPlan, CopySide, EntryPlace, GrantError, GrantTable, MapKinds,
-    SharedEntries, Usage, VersionError,
+    check_version, Access, CopyPlan, CopySide, EntryPlace, GrantError, GrantTable, SharedEntries,
+    UseKinds,
 };
 use hypercall_abi::grant::{
     gtf, GnttabCopy, GnttabCopyPtr, GNTCOPY_DEST_GREF, GNTCOPY_SOURCE_GREF,
 };
-use hypercall_abi::{DomId, GrantRef, Mfn};
+use hypercall_abi::{DomId, Errno, GrantRef, Mfn};
 
 const MAPPER: DomId = DomId::new(3);
 const GREF: GrantRef = GrantRef::new(5);
@@ -75,7 +75,7 @@ fn table() -> GrantTable {
 }
 
 fn write_to(memory: &FlickerMemory, table: &mut GrantTable) -> Result<Mfn, GrantError> {
-    table.acquire(memory, GREF, MAPPER, Access::ReadWrite, Usage::Map(MapKinds::HOST))
+    table.acquire(memory, GREF, MAPPER, Access::ReadWrite, UseKinds::HOST)
 }
 
 #[test]
@@ -121,8 +121,8 @@ fn the_frame_is_read_once_and_kept_while_in_use() {
     assert_eq!(first, Ok(Mfn::new(101)));
     assert_eq!(write_to(&memory, &mut table), first);
     assert_eq!(memory.frame_reads.get(), 1);
-    table.release(&memory, GREF, Access::ReadWrite, MapKinds::HOST);
-    table.release(&memory, GREF, Access::ReadWrite, MapKinds::HOST);
+    table.release(&memory, GREF, Access::ReadWrite, UseKinds::HOST);
+    table.release(&memory, GREF, Access::ReadWrite, UseKinds::HOST);
     assert_eq!(memory.written.get(), Some(PERMIT), "all in-use bits are gone");
 }
 
@@ -130,16 +130,16 @@ fn the_frame_is_read_once_and_kept_while_in_use() {
 fn writing_ends_with_the_last_writer_and_reading_with_the_last_user() {
     let memory = FlickerMemory::new(&[PERMIT]);
     let mut table = table();
-    let read = (Access::ReadOnly, MapKinds::HOST);
-    table.acquire(&memory, GREF, MAPPER, read.0, Usage::Map(read.1)).unwrap();
+    let read = (Access::ReadOnly, UseKinds::HOST);
+    table.acquire(&memory, GREF, MAPPER, read.0, read.1).unwrap();
     assert_eq!(memory.written.get(), Some(PERMIT | u32::from(gtf::READING)));
-    let both = MapKinds::HOST | MapKinds::DEVICE;
-    table.acquire(&memory, GREF, MAPPER, Access::ReadWrite, Usage::Map(both)).unwrap();
+    let both = UseKinds::HOST | UseKinds::DEVICE;
+    table.acquire(&memory, GREF, MAPPER, Access::ReadWrite, both).unwrap();
     let writing = Some(PERMIT | u32::from(gtf::READING | gtf::WRITING));
     assert_eq!(memory.written.get(), writing);
-    table.release(&memory, GREF, Access::ReadWrite, MapKinds::DEVICE);
+    table.release(&memory, GREF, Access::ReadWrite, UseKinds::DEVICE);
     assert_eq!(memory.written.get(), writing);
-    table.release(&memory, GREF, Access::ReadWrite, MapKinds::HOST);
+    table.release(&memory, GREF, Access::ReadWrite, UseKinds::HOST);
     assert_eq!(memory.written.get(), Some(PERMIT | u32::from(gtf::READING)));
     table.release(&memory, GREF, read.0, read.1);
     assert_eq!(memory.written.get(), Some(PERMIT));
@@ -149,16 +149,16 @@ fn writing_ends_with_the_last_writer_and_reading_with_the_last_user() {
 fn parts_of_a_page_cannot_be_mapped_in_version_1() {
     let memory = FlickerMemory::new(&[PERMIT | u32::from(gtf::SUB_PAGE)]);
     assert_eq!(write_to(&memory, &mut table()), Err(GrantError::NotPermitted));
-    let copied = table().acquire(&memory, GREF, MAPPER, Access::ReadOnly, Usage::Copy);
+    let copied = table().acquire(&memory, GREF, MAPPER, Access::ReadOnly, UseKinds::COPY);
     assert_eq!(copied, Ok(Mfn::new(101)));
 }
 
 #[test]
 fn only_version_1_is_offered() {
     assert_eq!(check_version(1), Ok(()));
-    assert_eq!(check_version(2), Err(VersionError::NotOffered));
-    assert_eq!(check_version(0), Err(VersionError::Unknown));
-    assert_eq!(check_version(3), Err(VersionError::Unknown));
+    assert_eq!(check_version(2), Err(Errno::ENOSYS));
+    assert_eq!(check_version(0), Err(Errno::EINVAL));
+    assert_eq!(check_version(3), Err(Errno::EINVAL));
 }
 
 fn side(u: u64, domid: DomId, offset: u16) -> GnttabCopyPtr {

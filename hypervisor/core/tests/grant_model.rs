@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use hv_core::grant::{
-    status_of, Access, EntryPlace, GrantError, GrantTable, MapKinds, MapRequest, Mapping, Maptrack,
-    Released, SharedEntries, Usage,
+    status_of, Access, EntryPlace, GrantError, GrantTable, MapRequest, Mapping, Maptrack,
+    SharedEntries, UseKinds,
 };
 use hypercall_abi::grant::{gntmap, gtf, GrantHandle};
 use hypercall_abi::{DomId, GrantRef, Mfn};
@@ -175,8 +175,14 @@ impl World {
     }
 
     /// What must come of an attempt to use an entry, if nobody interferes.
-    fn expected(&self, mapper: usize, gref: u32, access: Access, usage: Usage) -> Result<u64, ()> {
-        if gref >= self.table.entries() {
+    fn expected(
+        &self,
+        mapper: usize,
+        gref: u32,
+        access: Access,
+        kinds: UseKinds,
+    ) -> Result<u64, ()> {
+        if gref as usize >= self.table.frames().len() * 512 {
             return Err(());
         }
         if self.users(gref).any(|(user, _)| user != mapper) {
@@ -188,7 +194,7 @@ impl World {
         if pinned_frame.is_none() || adds_right {
             let header = self.shared.headers[gref as usize].get();
             let flags = header as u16;
-            let sub_page = flags & gtf::SUB_PAGE != 0 && usage != Usage::Copy;
+            let sub_page = flags & gtf::SUB_PAGE != 0 && kinds != UseKinds::COPY;
             let permits = flags & 3 == gtf::PERMIT_ACCESS && !sub_page;
             let writable = access == Access::ReadOnly || flags & gtf::READONLY == 0;
             if !permits || header >> 16 != u32::from(MAPPERS[mapper].get()) || !writable {
@@ -203,21 +209,22 @@ impl World {
         mapper: usize,
         gref: u32,
         access: Access,
-        usage: Usage,
+        kinds: UseKinds,
     ) -> Result<Mfn, GrantError> {
-        let expected = self.expected(mapper, gref, access, usage);
+        let expected = self.expected(mapper, gref, access, kinds);
         let gref = GrantRef::new(gref);
-        let got = self.table.acquire(&self.shared, gref, MAPPERS[mapper], access, usage);
+        let got = self.table.acquire(&self.shared, gref, MAPPERS[mapper], access, kinds);
         assert_eq!(got.map(Mfn::get).map_err(|_| ()), expected);
         assert_eq!(got.is_ok(), status_of(&got) == 0);
         assert!(status_of(&got) <= 0, "a status must never be positive");
         got
     }
 
-    fn release(&mut self, gref: GrantRef, access: Access, kinds: MapKinds) {
-        let others = self.users(gref.get()).count();
-        let released = self.table.release(&self.shared, gref, access, kinds);
-        assert_eq!(released == Released::Idle, others == 0);
+    fn release(&mut self, gref: GrantRef, access: Access, kinds: UseKinds) {
+        let pinned = self.table.pinned();
+        let was_last = self.users(gref.get()).next().is_none();
+        self.table.release(&self.shared, gref, access, kinds);
+        assert_eq!(self.table.pinned(), pinned - u32::from(was_last));
     }
 
     fn map(&mut self, mapper: usize, gref: u32, flags: u32, succeeds: bool) {
@@ -228,9 +235,7 @@ impl World {
                 return;
             }
         };
-        let handle = self.tracks[mapper].reserve().unwrap();
-        let usage = Usage::Map(request.kinds);
-        let acquired = self.acquire(mapper, gref, request.access, usage);
+        let acquired = self.acquire(mapper, gref, request.access, request.kinds);
         let gref = GrantRef::new(gref);
         match acquired {
             Ok(frame) if succeeds => {
@@ -238,18 +243,18 @@ impl World {
                 let contains_pte = request.contains_pte;
                 let mapping =
                     Mapping { granter: GRANTER, gref, frame, access, contains_pte, kinds };
-                self.tracks[mapper].commit(handle, mapping);
+                let handle = self.tracks[mapper].reserve().unwrap().commit(mapping);
                 assert!(self.maps.insert((mapper, handle.get()), mapping).is_none());
             }
             Ok(_) => {
-                self.tracks[mapper].cancel(handle);
+                let _not_committed = self.tracks[mapper].reserve().unwrap();
                 self.release(gref, request.access, request.kinds);
             }
-            Err(_) => self.tracks[mapper].cancel(handle),
+            Err(_) => {}
         }
     }
 
-    fn unmap(&mut self, mapper: usize, handle: u32, kinds: MapKinds) {
+    fn unmap(&mut self, mapper: usize, handle: u32, kinds: UseKinds) {
         let handle = GrantHandle::new(handle);
         let Some(mut mapping) = self.maps.get(&(mapper, handle.get())).copied() else {
             assert_eq!(self.tracks[mapper].lookup(handle), Err(GrantError::BadHandle));
@@ -257,28 +262,29 @@ impl World {
             return;
         };
         assert_eq!(self.tracks[mapper].lookup(handle), Ok(mapping));
-        let host_addr = if kinds.contains(MapKinds::HOST) { 0x1000 } else { 0 };
-        let device = kinds.contains(MapKinds::DEVICE) && mapping.frame.get() != 0;
+        let host_addr = if kinds.contains(UseKinds::HOST) { 0x1000 } else { 0 };
+        let device = kinds.contains(UseKinds::DEVICE) && mapping.frame.get() != 0;
         let dev_addr = if device { mapping.frame.maddr() } else { 0 };
         assert_eq!(mapping.plan_unmap(host_addr, !0), Err(GrantError::WrongAddress));
         let planned = mapping.plan_unmap(host_addr, dev_addr).unwrap();
         let removed = self.tracks[mapper].remove(handle, planned).unwrap();
-        assert_eq!(removed.kinds, planned);
+        assert_eq!(removed, planned);
         mapping.kinds -= planned;
-        assert_eq!(removed.is_gone, mapping.kinds.is_empty());
-        match removed.is_gone {
+        let is_gone = mapping.kinds.is_empty();
+        assert_eq!(self.tracks[mapper].lookup(handle).is_err(), is_gone);
+        match is_gone {
             true => self.maps.remove(&(mapper, handle.get())),
             false => self.maps.insert((mapper, handle.get()), mapping),
         };
-        if !removed.kinds.is_empty() {
-            self.release(mapping.gref, mapping.access, removed.kinds);
+        if !removed.is_empty() {
+            self.release(mapping.gref, mapping.access, removed);
         }
     }
 
     fn swap(&mut self, a: u32, b: u32) {
         let before = [a, b]
             .map(|r| (self.shared.headers[r as usize].get(), self.shared.frames[r as usize].get()));
-        let beyond = a.max(b) >= self.table.entries();
+        let beyond = a.max(b) as usize >= self.table.frames().len() * 512;
         let busy = a != b && [a, b].iter().any(|gref| self.users(*gref).next().is_some());
         let got = self.table.swap(&self.shared, GrantRef::new(a), GrantRef::new(b));
         let after = [a, b]
@@ -313,14 +319,14 @@ impl World {
             Op::Map { mapper, gref, flags } => self.map(mapper, gref, flags, true),
             Op::FailedMap { mapper, gref, flags } => self.map(mapper, gref, flags, false),
             Op::Unmap { mapper, handle, host, device } => {
-                let mut kinds = MapKinds::empty();
-                kinds.set(MapKinds::HOST, host);
-                kinds.set(MapKinds::DEVICE, device);
+                let mut kinds = UseKinds::empty();
+                kinds.set(UseKinds::HOST, host);
+                kinds.set(UseKinds::DEVICE, device);
                 self.unmap(mapper, handle, kinds);
             }
             Op::Copy { mapper, gref, access } => {
-                if self.acquire(mapper, gref, access, Usage::Copy).is_ok() {
-                    self.release(GrantRef::new(gref), access, MapKinds::HOST);
+                if self.acquire(mapper, gref, access, UseKinds::COPY).is_ok() {
+                    self.release(GrantRef::new(gref), access, UseKinds::COPY);
                 }
             }
             Op::Swap { a, b } => self.swap(a, b),
@@ -412,9 +418,9 @@ fn a_dead_granters_uses_end_without_touching_shared_memory() {
     world.step(&Op::Grant { gref: 1, mapper: 0, readonly: false, frame: 100 });
     world.map(0, 1, gntmap::HOST_MAP, true);
     assert_eq!(world.table.retire(), [TABLE[0]]);
-    assert_eq!(world.acquire(0, 1, Access::ReadOnly, Usage::Copy), Err(GrantError::BadRef));
+    assert_eq!(world.acquire(0, 1, Access::ReadOnly, UseKinds::COPY), Err(GrantError::BadRef));
     assert_eq!(world.table.frames_missing(1), Err(GrantError::TableLimit));
-    world.unmap(0, 0, MapKinds::HOST);
+    world.unmap(0, 0, UseKinds::HOST);
     assert_eq!(world.table.pinned(), 0);
     assert_eq!(world.shared.flags(1) & IN_USE, IN_USE);
 }
@@ -424,15 +430,15 @@ fn a_count_that_would_overflow_is_refused_and_nothing_is_pinned() {
     let mut world = World::new();
     world.step(&Op::Grant { gref: 1, mapper: 0, readonly: false, frame: 100 });
     let gref = GrantRef::new(1);
-    let both = Usage::Map(MapKinds::HOST | MapKinds::DEVICE);
+    let both = UseKinds::HOST | UseKinds::DEVICE;
     let mut acquire =
-        |usage| world.table.acquire(&world.shared, gref, MAPPERS[0], Access::ReadOnly, usage);
+        |kinds| world.table.acquire(&world.shared, gref, MAPPERS[0], Access::ReadOnly, kinds);
     for _ in 0..u16::MAX {
-        acquire(Usage::Map(MapKinds::DEVICE)).unwrap();
+        acquire(UseKinds::DEVICE).unwrap();
     }
     assert_eq!(acquire(both), Err(GrantError::TooManyUses));
     for _ in 0..u16::MAX {
-        world.table.release(&world.shared, gref, Access::ReadOnly, MapKinds::DEVICE);
+        world.table.release(&world.shared, gref, Access::ReadOnly, UseKinds::DEVICE);
     }
     assert_eq!(world.table.pinned(), 0, "the refused use left its host half");
 }
@@ -442,20 +448,29 @@ fn a_table_has_at_least_one_frame() {
     assert!(matches!(GrantTable::new(TABLE[0], 0), Err(GrantError::TableLimit)));
     let table = GrantTable::new(TABLE[0], 1).unwrap();
     let last = EntryPlace { frame: TABLE[0], index: 511 };
-    assert_eq!(table.locate(GrantRef::new(511)), Some(last));
-    assert_eq!(table.locate(GrantRef::new(512)), None);
-    assert_eq!(table.locate(GrantRef::new(u32::MAX)), None);
+    assert_eq!(table.locate(GrantRef::new(511)), Ok(last));
+    assert_eq!(table.locate(GrantRef::new(512)), Err(GrantError::BadRef));
+    assert_eq!(table.locate(GrantRef::new(u32::MAX)), Err(GrantError::BadRef));
 }
 
 #[test]
 fn handles_run_out_at_the_limit_and_come_back() {
     let mut none = Maptrack::new(0);
-    assert_eq!(none.reserve(), Err(GrantError::NoHandles));
+    assert_eq!(none.reserve().err(), Some(GrantError::NoHandles));
     let mut track = Maptrack::new(1);
-    let handles: Vec<_> = (0..256).map(|_| track.reserve().unwrap()).collect();
-    assert_eq!(track.reserve(), Err(GrantError::NoHandles));
+    let mapping = Mapping {
+        granter: GRANTER,
+        gref: GrantRef::new(0),
+        frame: Mfn::new(1),
+        access: Access::ReadOnly,
+        contains_pte: false,
+        kinds: UseKinds::HOST,
+    };
+    let handles: Vec<_> = (0..256).map(|_| track.reserve().unwrap().commit(mapping)).collect();
+    assert_eq!(track.reserve().err(), Some(GrantError::NoHandles));
+    assert_eq!(track.remove(handles[9], UseKinds::HOST), Ok(UseKinds::HOST));
+    let _ = track.reserve().unwrap();
     assert_eq!(track.lookup(handles[9]), Err(GrantError::BadHandle), "reserved is not mapped");
-    track.cancel(handles[9]);
-    assert_eq!(track.reserve(), Ok(handles[9]));
+    assert_eq!(track.reserve().unwrap().commit(mapping), handles[9]);
     assert_eq!(track.lookup(GrantHandle::new(u32::MAX)), Err(GrantError::BadHandle));
 }

@@ -1,10 +1,31 @@
 //! What reads and writes of model-specific registers do, for guests of both vendors.
 
 use hv_core::cpuid::Vendor;
-use hv_core::msr::index::*;
-use hv_core::msr::{read, write, MsrContext, MsrPolicy, MsrState, Read, Write};
+use hv_core::msr::*;
 use hypercall_abi::addr::Mfn;
 use proptest::prelude::*;
+
+// Registers of the tables, by the names of the manuals.
+const PLATFORM_ID: u32 = 0x17;
+const FEATURE_CONTROL: u32 = 0x3a;
+const SPEC_CTRL: u32 = 0x48;
+const APERF: u32 = 0xe8;
+const MCG_CAP: u32 = 0x179;
+const PERF_CTL: u32 = 0x199;
+const THERM_CONTROL: u32 = 0x19a;
+const THERM_STATUS: u32 = 0x19c;
+const MISC_ENABLE: u32 = 0x1a0;
+const ENERGY_PERF_BIAS: u32 = 0x1b0;
+const PAT: u32 = 0x277;
+const AMD_SYSCFG: u32 = 0xc001_0010;
+const AMD_HWCR: u32 = 0xc001_0015;
+const AMD_NB_CFG: u32 = 0xc001_001f;
+const AMD_DE_CFG: u32 = 0xc001_1029;
+
+/// Whether a register describes AMD's memory map: SYSCFG, IORR, TOP_MEM, TSEG.
+fn is_amd_memory_map(msr: u32) -> bool {
+    matches!(msr, AMD_SYSCFG | 0xc001_0016..=0xc001_001a | 0xc001_001d | 0xc001_0112 | 0xc001_0113)
+}
 
 const HOST_EFER: u64 = 0x1d01; // SCE LME LMA NX SVME
 

@@ -1,11 +1,12 @@
 //! The scheduler in a simulated machine: CPUs with interrupt latency and switches that take time,
 //! vCPUs that compute, sleep and are paused. Runs are repeatable: all randomness is in the inputs.
+//! What runs, waits and for how long is the simulation's own account, not the policy's.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 use hv_core::sched::{
-    CpuId, Policy, RoundRobin, RunState, SchedId, StopReason, VcpuKey, BOOST_SLICE_NS, SLICE_NS,
+    CpuId, Policy, RoundRobin, SchedId, StopReason, VcpuKey, BOOST_SLICE_NS, SLICE_NS,
 };
 use hypercall_abi::{DomId, VcpuId};
 use proptest::prelude::*;
@@ -47,7 +48,11 @@ enum Event {
 #[derive(Clone, Default)]
 struct SimCpu {
     running: Option<usize>,
+    /// Up to when the time of what runs is in its account.
+    charged_ns: u64,
     switching: bool,
+    /// What a switch takes off: its state is here until the switch is done.
+    leaving: Option<usize>,
     kick_missed: bool,
     /// Number of the present run, to recognise stale ends.
     run: u64,
@@ -59,6 +64,9 @@ struct SimVcpu {
     id: SchedId,
     work: Work,
     left_ns: u64,
+    run_ns: u64,
+    paused: bool,
+    blocked: bool,
     waits_since_ns: Option<u64>,
     longest_wait_ns: u64,
     affinity: u64,
@@ -69,7 +77,6 @@ struct Sim {
     cpus: Vec<SimCpu>,
     vcpus: Vec<SimVcpu>,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
-    by_id: HashMap<SchedId, usize>,
     now_ns: u64,
     sequence: u64,
     kicks_under_way: u32,
@@ -88,7 +95,6 @@ impl Sim {
             cpus: vec![SimCpu::default(); cpus],
             vcpus: Vec::new(),
             events: BinaryHeap::new(),
-            by_id: HashMap::new(),
             now_ns: 0,
             sequence: 0,
             kicks_under_way: 0,
@@ -107,16 +113,18 @@ impl Sim {
     fn add(&mut self, number: usize, work: Work) {
         let key = VcpuKey { dom: DomId::new(number as u16), vcpu: VcpuId::new(0) };
         let id = self.policy.add(key, work.affinity).unwrap();
-        self.by_id.insert(id, number);
         self.vcpus.push(SimVcpu {
             id,
             work,
             left_ns: work.run_ns,
+            run_ns: 0,
+            paused: false,
+            blocked: false,
             waits_since_ns: Some(0),
             longest_wait_ns: 0,
             affinity: work.affinity,
         });
-        assert_eq!(self.policy.state(id), Some(RunState::Offline));
+        assert_eq!(self.policy.wake(0, id), None, "a new vCPU is paused");
         let kick = self.policy.resume(0, id);
         self.kick(kick);
     }
@@ -136,6 +144,10 @@ impl Sim {
     /// Lets the simulated work progress to the present.
     fn progress(&mut self, cpu: usize) {
         let state = &mut self.cpus[cpu];
+        if let Some(vcpu) = state.running {
+            self.vcpus[vcpu].run_ns += self.now_ns - state.charged_ns;
+        }
+        state.charged_ns = self.now_ns;
         if let (Some(vcpu), false) = (state.running, state.switching) {
             let vcpu = &mut self.vcpus[vcpu];
             vcpu.left_ns = vcpu.left_ns.saturating_sub(self.now_ns - state.resumed_ns);
@@ -157,7 +169,7 @@ impl Sim {
         }
         let decision = self.policy.pick(self.now_ns, cpu_id);
         self.kick(decision.kick);
-        let next = decision.next.map(|chosen| self.by_id[&chosen.id]);
+        let next = decision.next.map(|key| usize::from(key.dom.get()));
         let state = &mut self.cpus[cpu];
         state.running = next;
         state.run += 1;
@@ -172,6 +184,7 @@ impl Sim {
         } else {
             self.preempted(before);
             self.cpus[cpu].switching = true;
+            self.cpus[cpu].leaving = before;
             self.at(self.switch_ns, Event::SwitchDone(cpu));
         }
     }
@@ -183,6 +196,7 @@ impl Sim {
         let why = match work.sleep_ns {
             0 => StopReason::Yielded,
             sleep_ns => {
+                self.vcpus[vcpu].blocked = true;
                 self.at(sleep_ns, Event::Wakes(vcpu));
                 StopReason::Blocked
             }
@@ -192,14 +206,11 @@ impl Sim {
     }
 
     fn begins(&mut self, cpu: usize, vcpu: usize) {
-        let elsewhere = self
-            .cpus
-            .iter()
-            .enumerate()
-            .any(|(other, state)| other != cpu && state.running == Some(vcpu));
-        assert!(!elsewhere, "on two CPUs at once");
-        let holder = self.policy.on_cpu(self.vcpus[vcpu].id);
-        assert_eq!(holder, Some(CpuId::new(cpu as u32)), "its state is elsewhere");
+        assert!(!self.vcpus[vcpu].paused && !self.vcpus[vcpu].blocked, "it may not run");
+        for (_, other) in self.cpus.iter().enumerate().filter(|(number, _)| *number != cpu) {
+            assert_ne!(other.running, Some(vcpu), "on two CPUs at once");
+            assert_ne!(other.leaving, Some(vcpu), "its state is elsewhere");
+        }
         assert!(self.vcpus[vcpu].affinity >> cpu & 1 == 1, "on a CPU it may not use");
         if let Some(since_ns) = self.vcpus[vcpu].waits_since_ns.take() {
             let waited_ns = self.now_ns - since_ns;
@@ -208,9 +219,14 @@ impl Sim {
         }
     }
 
+    /// Whether a vCPU may run and does not.
+    fn waits(&self, vcpu: usize) -> bool {
+        let runs = self.cpus.iter().any(|cpu| cpu.running == Some(vcpu));
+        !self.vcpus[vcpu].paused && !self.vcpus[vcpu].blocked && !runs
+    }
+
     fn preempted(&mut self, vcpu: Option<usize>) {
-        let Some(vcpu) = vcpu else { return };
-        if self.policy.state(self.vcpus[vcpu].id) == Some(RunState::Runnable) {
+        if let Some(vcpu) = vcpu.filter(|vcpu| self.waits(*vcpu)) {
             self.vcpus[vcpu].waits_since_ns = Some(self.now_ns);
         }
     }
@@ -228,6 +244,7 @@ impl Sim {
         self.kick(kick);
         let state = &mut self.cpus[cpu];
         state.switching = false;
+        state.leaving = None;
         state.resumed_ns = self.now_ns;
         if std::mem::take(&mut state.kick_missed) {
             self.choose(cpu);
@@ -239,7 +256,7 @@ impl Sim {
     /// A vCPU became runnable from outside.
     fn woken(&mut self, vcpu: usize, kick: Option<CpuId>) {
         self.kick(kick);
-        if self.policy.state(self.vcpus[vcpu].id) == Some(RunState::Runnable) {
+        if self.waits(vcpu) {
             self.vcpus[vcpu].waits_since_ns.get_or_insert(self.now_ns);
         }
     }
@@ -254,15 +271,18 @@ impl Sim {
             Event::RunEnds(..) => {}
             Event::SwitchDone(cpu) => self.switch_done(cpu),
             Event::Wakes(vcpu) => {
+                self.vcpus[vcpu].blocked = false;
                 let kick = self.policy.wake(self.now_ns, self.vcpus[vcpu].id);
                 self.woken(vcpu, kick);
             }
             Event::Pauses(vcpu) => {
+                self.vcpus[vcpu].paused = true;
                 let kick = self.policy.pause(self.vcpus[vcpu].id);
                 self.vcpus[vcpu].waits_since_ns = None;
                 self.kick(kick);
             }
             Event::Resumes(vcpu) => {
+                self.vcpus[vcpu].paused = false;
                 let kick = self.policy.resume(self.now_ns, self.vcpus[vcpu].id);
                 self.woken(vcpu, kick);
             }
@@ -282,12 +302,10 @@ impl Sim {
             return;
         }
         for (number, cpu) in self.cpus.iter().enumerate() {
-            let waits = |vcpu: &&SimVcpu| {
-                self.policy.state(vcpu.id) == Some(RunState::Runnable)
-                    && vcpu.affinity >> number & 1 == 1
-            };
+            let could_run =
+                |vcpu: &usize| self.waits(*vcpu) && self.vcpus[*vcpu].affinity >> number & 1 == 1;
             if cpu.running.is_none() {
-                let waiting = self.vcpus.iter().find(waits).map(|vcpu| vcpu.id);
+                let waiting = (0..self.vcpus.len()).find(could_run);
                 assert_eq!(waiting, None, "CPU {number} idles at {} ns", self.now_ns);
             }
         }
@@ -307,7 +325,11 @@ impl Sim {
     }
 
     fn run_time_ns(&self, vcpu: usize) -> u64 {
-        self.policy.run_time_ns(self.now_ns, self.vcpus[vcpu].id)
+        let lasting_ns = |cpu: &SimCpu| match cpu.running == Some(vcpu) {
+            true => self.now_ns - cpu.charged_ns,
+            false => 0,
+        };
+        self.vcpus[vcpu].run_ns + self.cpus.iter().map(lasting_ns).sum::<u64>()
     }
 
     /// The longest wait of a vCPU, one that still lasts included.
@@ -438,13 +460,13 @@ fn alone_means_no_slice_and_company_brings_one() {
     let second = policy.add(key(2), 1).unwrap();
     assert_eq!(policy.resume(0, first), Some(cpu));
     let decision = policy.pick(0, cpu);
-    assert_eq!((decision.next.map(|c| c.key), decision.slice_ns), (Some(key(1)), None));
+    assert_eq!((decision.next, decision.slice_ns), (Some(key(1)), None));
     assert!(policy.is_alone(cpu));
     assert_eq!(policy.wake(1, first), Some(cpu), "a running vCPU is told of its event");
     assert_eq!(policy.resume(MS, second), Some(cpu), "somebody waits: a slice must be armed");
     assert!(!policy.is_alone(cpu));
     assert_eq!(policy.pick(MS, cpu).slice_ns, Some(SLICE_NS - MS));
-    assert_eq!(policy.pick(SLICE_NS, cpu).next.map(|c| c.key), Some(key(2)));
+    assert_eq!(policy.pick(SLICE_NS, cpu).next, Some(key(2)));
 }
 
 #[test]
@@ -461,14 +483,12 @@ fn a_vcpu_can_be_removed_only_when_it_does_not_run() {
     assert_eq!(policy.pause(id), Some(cpu));
     assert!(policy.remove(id).is_err(), "it still runs");
     assert_eq!(policy.pick(5, cpu).next, None);
-    assert_eq!(policy.on_cpu(id), Some(cpu));
-    assert_eq!(policy.run_time_ns(9, id), 5);
     assert!(policy.remove(id).is_ok());
     assert_eq!(policy.resume(6, id), None, "a removed vCPU never runs again");
     let other = policy.add(key, 1).unwrap();
     assert_ne!(other, id, "its state is not saved: the number is not free");
     assert_eq!(policy.switched_out(cpu), None);
-    assert_eq!((policy.state(id), policy.remove(id).is_err()), (None, true));
+    assert_eq!((policy.affinity(id), policy.remove(id).is_err()), (None, true));
     assert_eq!(policy.add(key, 1), Ok(id), "the number is used again");
 }
 
@@ -493,24 +513,23 @@ fn a_preempted_vcpu_goes_on_before_those_that_came_later() {
     let mut policy = RoundRobin::new();
     let cpu = CpuId::new(0);
     policy.set_online(cpu);
-    let mut add = |dom| {
-        let key = VcpuKey { dom: DomId::new(dom), vcpu: VcpuId::new(0) };
+    let [sleeper, first, second] =
+        [1, 2, 3].map(|dom| VcpuKey { dom: DomId::new(dom), vcpu: VcpuId::new(0) });
+    let [sleeper_id, ..] = [sleeper, first, second].map(|key| {
         let id = policy.add(key, 1).unwrap();
         policy.resume(0, id);
         id
-    };
-    let (sleeper, first, second) = (add(1), add(2), add(3));
-    let running = |decision: hv_core::sched::Decision| decision.next.map(|chosen| chosen.id);
-    assert_eq!(running(policy.pick(0, cpu)), Some(sleeper));
+    });
+    assert_eq!(policy.pick(0, cpu).next, Some(sleeper));
     assert_eq!(policy.deschedule(MS, cpu, StopReason::Blocked), None);
-    assert_eq!(running(policy.pick(MS, cpu)), Some(first));
+    assert_eq!(policy.pick(MS, cpu).next, Some(first));
     policy.switched_out(cpu);
-    assert_eq!(policy.wake(4 * MS, sleeper), Some(cpu));
-    assert_eq!(running(policy.pick(4 * MS, cpu)), Some(sleeper));
+    assert_eq!(policy.wake(4 * MS, sleeper_id), Some(cpu));
+    assert_eq!(policy.pick(4 * MS, cpu).next, Some(sleeper));
     policy.switched_out(cpu);
     policy.deschedule(5 * MS, cpu, StopReason::Blocked);
     let back = policy.pick(5 * MS, cpu);
-    assert_eq!((running(back), back.slice_ns), (Some(first), Some(SLICE_NS - 3 * MS)));
+    assert_eq!((back.next, back.slice_ns), (Some(first), Some(SLICE_NS - 3 * MS)));
     policy.switched_out(cpu);
-    assert_eq!(running(policy.pick(5 * MS + SLICE_NS - 3 * MS, cpu)), Some(second));
+    assert_eq!(policy.pick(5 * MS + SLICE_NS - 3 * MS, cpu).next, Some(second));
 }

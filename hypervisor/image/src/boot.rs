@@ -1,6 +1,7 @@
 //! The boot order, one line per step; debug keys; what a panic tells beyond its message.
 
-use alloc::vec::Vec;
+use core::cell::Cell;
+use core::sync::atomic::Ordering;
 use hv_machine::boot::BootInfo;
 use hv_machine::percpu::{self, CpuId};
 use hv_machine::sync::Once;
@@ -8,7 +9,7 @@ use hv_machine::{cpu, frames, heap, info, warn};
 use hypercall_abi::memory::E820Entry;
 
 use crate::domain::{table, vcpu::NO_CPU};
-use crate::{counters, current, dom0, fpu, options, sched, wake};
+use crate::{counters, dom0, fpu, options, sched};
 
 static BOOT: Once<&'static BootInfo> = Once::new();
 
@@ -32,16 +33,13 @@ pub fn memory_map() -> impl ExactSizeIterator<Item = E820Entry> {
 }
 
 /// Boots: the machine is ready, all CPUs run.
-pub fn boot(boot: &'static BootInfo) {
+pub extern "C" fn boot(boot: &'static BootInfo) {
     BOOT.call_once(|| boot);
     options::parse(boot.cmdline, |word| warn!("command line: `{word}` means nothing here"));
     let mib = frames::total_ram_pages() >> 8;
     info!("Zendo {}: {} CPUs, {mib} MiB", env!("CARGO_PKG_VERSION"), percpu::nr_cpus());
     prepare_cpu();
     sched::init();
-    if wake::reserve(0).is_err() {
-        panic!("no memory for timers");
-    }
     if let Err(error) = dom0::start(boot) {
         panic!("dom0 cannot be started: {error}");
     }
@@ -50,21 +48,19 @@ pub fn boot(boot: &'static BootInfo) {
 }
 
 /// Another CPU is ready: it goes to its exit loop and finds something to run, or idles.
-pub fn ap_boot(_cpu: CpuId) {
+pub extern "C" fn ap_boot(_cpu: CpuId) {
     prepare_cpu();
 }
 
-/// Makes this CPU's values now, so that the heap does not change when they are first used.
+/// Makes this CPU's values now, so that the heap does not change when they are first used. The other
+/// modules' values are made when the CPU first looks for something to run.
 fn prepare_cpu() {
     counters::here();
-    wake::prepare_cpu();
-    sched::prepare_cpu();
     fpu::prepare_cpu();
-    current::prepare_cpu();
 }
 
 /// What a panic prints besides its message.
-pub fn epitaph() {
+pub extern "C" fn epitaph() {
     warn!("on CPU {}", percpu::cpu_id().0);
 }
 
@@ -74,9 +70,10 @@ pub fn debug_key(key: u8) {
         b'h' => info!("debug keys: q domains, m memory, c counters of this CPU, h this list"),
         b'q' => print_domains(),
         b'm' => {
-            let heap = heap::stats();
             info!("{} frames free of {}", frames::free_count(), frames::total_ram_pages());
-            info!("heap: {} objects, {} bytes, {} slab and {} large pages", heap.objects, heap.bytes, heap.slab_pages, heap.large_pages);
+            let stats = heap::stats();
+            info!("heap: {} objects, {} bytes", stats.objects, stats.bytes);
+            info!("heap: {} slab and {} large pages", stats.slab_pages, stats.large_pages);
         }
         b'c' => print_counters(),
         _ => info!("no debug key `{}`; h lists them", key.escape_ascii()),
@@ -84,31 +81,24 @@ pub fn debug_key(key: u8) {
 }
 
 fn print_domains() {
-    for dom in table::list_from(hypercall_abi::ids::DomId::DOM0, table::MAX_DOMAINS) {
-        let pages = dom.pages.lock();
-        info!("domain {}: {} of {} pages, {} special", dom.id, pages.tot, pages.max, pages.special.len());
-        drop(pages);
-        info!("  ports {}, pauses {}", dom.ports.lock().table.live(), dom.pause_count.load(core::sync::atomic::Ordering::Relaxed));
+    for dom in table::all() {
+        let (pages, ports) = (dom.pages.lock().tot, dom.ports.lock().table.live());
+        let pauses = dom.pause_count.load(Ordering::Relaxed);
+        info!("domain {}: {pages} pages, {ports} ports, {pauses} pauses", dom.id);
         for vcpu in &dom.vcpus {
-            let cpu = vcpu.cpu.load(core::sync::atomic::Ordering::Relaxed);
-            let cpus: Vec<u32> = (cpu != NO_CPU).then_some(cpu).into_iter().collect();
-            info!("  vCPU {} on CPUs {cpus:?}, {:?}", vcpu.id, vcpu.runstate.lock().state());
+            let cpu = Some(vcpu.cpu.load(Ordering::Relaxed)).filter(|cpu| *cpu != NO_CPU);
+            info!("  vCPU {} on CPU {cpu:?}, {:?}", vcpu.id, vcpu.runstate.lock().state());
         }
     }
 }
 
 fn print_counters() {
-    let counters = counters::here();
-    for (number, counter) in counters.hypercalls.iter().enumerate().filter(|(_, c)| c.get() != 0) {
-        info!("hypercall {number}: {}", counter.get());
+    let all = counters::here();
+    for (kind, counters) in [("hypercall", &all.hypercalls[..]), ("exception", &all.exceptions)] {
+        for (number, counter) in counters.iter().enumerate().filter(|(_, c)| c.get() != 0) {
+            info!("{kind} {number}: {}", counter.get());
+        }
     }
-    for (vector, counter) in counters.exceptions.iter().enumerate().filter(|(_, c)| c.get() != 0) {
-        info!("exception {vector}: {}", counter.get());
-    }
-    info!(
-        "bounces {}, emulated {}, switches {}",
-        counters.bounces.get(),
-        counters.emulated.get(),
-        counters.switches.get()
-    );
+    let [bounces, emulated, switches] = [&all.bounces, &all.emulated, &all.switches].map(Cell::get);
+    info!("bounces {bounces}, emulated {emulated}, switches {switches}");
 }

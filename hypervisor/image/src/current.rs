@@ -11,7 +11,6 @@ use hv_machine::percpu::PerCpu;
 use crate::domain::{DomainRef, Vcpu};
 
 /// A vCPU by its domain and index.
-#[derive(Clone)]
 pub struct Running {
     /// The domain.
     pub dom: DomainRef,
@@ -20,6 +19,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// The domain.
+    #[inline]
+    pub fn dom(&self) -> &DomainRef {
+        &self.dom
+    }
+
     /// The vCPU.
     #[inline]
     pub fn vcpu(&self) -> &Vcpu {
@@ -32,35 +37,18 @@ static CURRENT: PerCpu<RefCell<Option<Running>>> = PerCpu::new(|| RefCell::new(N
 /// The vCPU running here, borrowed.
 pub struct Here(Ref<'static, Running>);
 
-impl Here {
-    /// Its domain.
-    #[inline]
-    pub fn dom(&self) -> &DomainRef {
-        &self.0.dom
-    }
+impl Deref for Here {
+    type Target = Running;
 
-    /// The vCPU.
     #[inline]
-    pub fn vcpu(&self) -> &Vcpu {
-        self.0.vcpu()
-    }
-
-    /// Both, to keep.
-    pub fn running(&self) -> Running {
-        self.0.clone()
+    fn deref(&self) -> &Running {
+        &self.0
     }
 }
 
 /// The vCPU running here, looked up when it is first asked for: many short hypercalls never ask.
+#[derive(Default)]
 pub struct LazyHere(OnceCell<Here>);
-
-impl LazyHere {
-    /// Nothing looked up yet.
-    #[inline]
-    pub const fn new() -> Self {
-        Self(OnceCell::new())
-    }
-}
 
 impl Deref for LazyHere {
     type Target = Here;
@@ -92,9 +80,4 @@ pub fn here() -> Here {
 /// Makes `next` the vCPU of this CPU; returns the one before.
 pub fn replace(next: Option<Running>) -> Option<Running> {
     CURRENT.get().replace(next)
-}
-
-/// Makes this CPU's value.
-pub fn prepare_cpu() {
-    CURRENT.get();
 }

@@ -4,28 +4,27 @@
 //! hypervisor's own means: frames are written through the direct map, and references are taken as
 //! hypercalls of a toolstack would take them.
 
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
+use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering;
-use hv_core::page::{Level, PageTables, Stop};
+use hv_core::page::Level;
+use hv_core::rangeset::{OutOfMemory, RangeSet};
 use hv_machine::boot::{BootInfo, Module};
-use hv_machine::{directmap, frames, warn};
-use hypercall_abi::addr::{Mfn, Pfn, PAGE_SIZE};
-use hypercall_abi::errno::Errno;
-use hypercall_abi::ids::{DomId, EvtchnPort};
+use hv_machine::{cpu, directmap, frames, irq, warn};
+use hypercall_abi::domctl::CreateDomain;
 use hypercall_abi::memory::e820;
 use hypercall_abi::start_info::Sif;
-use pv_builder::{
-    BuildKind, Console, FileCopy, KernelError, KernelInfo, Params, Plan, PlanError, StartInfoValues,
-};
+use hypercall_abi::{DomId, Errno, EvtchnPort, Mfn, Pfn, PAGE_SIZE};
+use pv_builder::{BuildKind, Console, FileCopy, KernelInfo, Params, Plan, StartInfoValues};
 use zerocopy::IntoBytes;
 
 use crate::control::context;
-use crate::domain::create::{self, MAX_GRANT_FRAMES, MAX_MAPTRACK_FRAMES};
-use crate::domain::{lifecycle, memory, DomainRef};
-use crate::host::Host;
-use crate::hypercall::mmu::BUDGET;
-use crate::{options, trap};
+use crate::control::rights::Rights;
+use crate::domain::{create, lifecycle, memory, DomainRef};
+use crate::host::to_end;
+use crate::{boot, options, trap};
 
 /// Frames allocated at a time for dom0's memory, as a power of two.
 const BLOCK_ORDER: u32 = 9;
@@ -33,136 +32,114 @@ const PAGE: u64 = PAGE_SIZE as u64;
 /// Slack above its memory that dom0 may be charged with.
 const MAX_PAGES_SLACK: u64 = 256;
 
-/// Why dom0 could not be started.
-pub enum Error {
-    /// No boot module was given.
-    NoModule,
-    /// The kernel is not acceptable.
-    Kernel(KernelError),
-    /// It does not fit.
-    Plan(PlanError),
-    /// Not enough memory in the machine.
-    NoMemory(u64),
-    /// A step of the start was refused.
-    Refused(&'static str, Errno),
+/// Why dom0 could not be started, for the person who boots the machine.
+type Failure = String;
+
+fn refused(step: &'static str) -> impl Fn(Errno) -> Failure {
+    move |errno| format!("{step}: {errno}")
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoModule => write!(f, "no boot module; give the kernel with -initrd"),
-            Self::Kernel(error) => write!(f, "its kernel: {error}"),
-            Self::Plan(error) => write!(f, "{error}"),
-            Self::NoMemory(pages) => {
-                write!(f, "{pages} pages wanted and not free; try a smaller dom0_mem=")
-            }
-            Self::Refused(step, errno) => write!(f, "{step}: {errno}"),
-        }
-    }
+fn no_memory(pages: u64) -> Failure {
+    format!("{pages} pages wanted and not free; try a smaller dom0_mem=")
 }
 
 /// Builds dom0 from the boot modules and makes it runnable.
 ///
 /// # Errors
 /// What is wrong with the modules or the machine.
-pub fn start(boot: &'static BootInfo) -> Result<(), Error> {
-    let kernel = boot.modules.first().ok_or(Error::NoModule)?;
+pub fn start(boot: &'static BootInfo) -> Result<(), Failure> {
+    let kernel = boot.modules.first().ok_or("no boot module; give the kernel with -initrd")?;
     let ramdisk = boot.modules.get(1);
     let image = read_module(kernel)?;
-    let info = KernelInfo::parse(&image).map_err(Error::Kernel)?;
+    let info = KernelInfo::parse(&image).map_err(|error| format!("its kernel: {error}"))?;
     let nr_pages = options::get().dom0_mem / PAGE;
-    let plan = Plan::new(
-        &info,
-        Params {
-            kind: BuildKind::Dom0,
-            nr_pages,
-            ramdisk_len: ramdisk.map(|module| module.len),
-            cmdline: kernel.string,
-            start_info_extra: 0,
-        },
-    )
-    .map_err(Error::Plan)?;
+    let params = Params {
+        kind: BuildKind::Dom0,
+        nr_pages,
+        ramdisk_len: ramdisk.map(|module| module.len),
+        cmdline: kernel.string,
+        start_info_extra: 0,
+    };
+    let plan = Plan::new(&info, params).map_err(|error| error.to_string())?;
     let dom = make_domain(nr_pages)?;
     let builder = Builder { p2m: give_memory(&dom, nr_pages)?, dom, plan };
     builder.load(&info, &image, ramdisk);
     builder.write_tables();
     builder.start_running()?;
-    boot.modules.iter().for_each(free_module);
+    for module in &boot.modules {
+        frames::free_range(module.start_mfn, module.len.div_ceil(PAGE));
+    }
     Ok(())
 }
 
 /// A copy of a module's bytes.
-fn read_module(module: &Module) -> Result<Vec<u8>, Error> {
+fn read_module(module: &Module) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let len = module.len as usize;
-    bytes.try_reserve_exact(len).map_err(|_| Error::NoMemory(module.len.div_ceil(PAGE)))?;
+    bytes.try_reserve_exact(len).map_err(|_| no_memory(module.len.div_ceil(PAGE)))?;
     bytes.resize(len, 0);
-    for (index, page) in bytes.chunks_mut(PAGE_SIZE).enumerate() {
-        directmap::read_bytes(Mfn::new(module.start_mfn.get() + index as u64), 0, page);
+    for (number, page) in (module.start_mfn.get()..).zip(bytes.chunks_mut(PAGE_SIZE)) {
+        directmap::read_bytes(Mfn::new(number), 0, page);
     }
     Ok(bytes)
 }
 
-fn make_domain(nr_pages: u64) -> Result<DomainRef, Error> {
-    let params = create::Params {
-        id: Some(DomId::DOM0),
-        privileged: true,
-        handle: [0; 16],
+fn make_domain(nr_pages: u64) -> Result<DomainRef, Failure> {
+    let config = CreateDomain {
         max_vcpus: 1,
-        max_port: hypercall_abi::evtchn::NR_CHANNELS_2L - 1,
-        grant_frames: MAX_GRANT_FRAMES,
-        maptrack_frames: MAX_MAPTRACK_FRAMES,
+        max_evtchn_port: u32::MAX,
+        max_grant_frames: -1,
+        max_maptrack_frames: -1,
+        grant_opts: 1,
+        ..CreateDomain::default()
     };
-    let dom = create::create(&params).map_err(|errno| Error::Refused("creating it", errno))?;
+    let dom = create::create(Some(DomId::DOM0), &config).map_err(refused("creating it"))?;
     dom.pages.lock().max = nr_pages + MAX_PAGES_SLACK;
     dom.vcpus_created.store(true, Ordering::SeqCst);
-    give_rights(&dom).map_err(|errno| Error::Refused("giving it rights", errno))?;
+    *dom.rights.lock() = rights().map_err(|_| "no memory for its rights")?;
+    dom.has_devices.store(true, Ordering::SeqCst);
     Ok(dom)
 }
 
-/// Everything but what the hypervisor uses itself: interrupt controllers, timer, serial port.
-fn give_rights(dom: &DomainRef) -> Result<(), Errno> {
-    const KEPT_PORTS: [(u64, u64); 6] =
-        [(0x20, 0x21), (0x40, 0x43), (0x61, 0x61), (0xa0, 0xa1), (0x3f8, 0x3ff), (0xf4, 0xf7)];
-    const LAPIC_FRAME: u64 = 0xfee00;
-    const IOAPIC_FRAME: u64 = 0xfec00;
-    let mut rights = dom.rights.lock();
-    let rights = &mut *rights;
-    let no_memory = |_| Errno::ENOMEM;
-    rights.ports.insert(0..=0xffff).map_err(no_memory)?;
-    for (first, last) in KEPT_PORTS {
-        rights.ports.remove(first..=last).map_err(no_memory)?;
-    }
-    let end = 1u64 << (hv_machine::cpu::features().maddr_bits - 12);
-    rights.iomem.insert(0..=end - 1).map_err(no_memory)?;
-    rights.iomem.remove(LAPIC_FRAME..=LAPIC_FRAME + 0xff).map_err(no_memory)?;
-    rights.iomem.remove(IOAPIC_FRAME..=IOAPIC_FRAME).map_err(no_memory)?;
-    for entry in crate::boot::memory_map().filter(|entry| entry.kind == e820::RAM) {
-        let (first, pages) = (entry.start() / PAGE, entry.bytes() / PAGE);
-        if entry.start() >= 1 << 20 && pages > 0 {
-            rights.iomem.remove(first..=first + pages - 1).map_err(no_memory)?;
-        }
-    }
-    let lines = u64::from(hv_machine::irq::GSI_VECTORS.min(hv_machine::irq::gsi_count().max(1)));
-    rights.irqs.insert(0..=lines - 1).map_err(no_memory)?;
-    const KEPT_LINES: [u64; 3] = [0, 2, 4];
-    for line in KEPT_LINES {
-        rights.irqs.remove(line..=line).map_err(no_memory)?;
-    }
-    dom.has_devices.store(true, Ordering::SeqCst);
-    Ok(())
+/// Everything but what the hypervisor uses itself: interrupt controllers, timer, serial port, RAM.
+fn rights() -> Result<Rights, OutOfMemory> {
+    const KEPT_PORTS: [RangeInclusive<u64>; 6] =
+        [0x20..=0x21, 0x40..=0x43, 0x61..=0x61, 0xa0..=0xa1, 0x3f8..=0x3ff, 0xf4..=0xf7];
+    const KEPT_FRAMES: [RangeInclusive<u64>; 2] = [0xfee00..=0xfeeff, 0xfec00..=0xfec00];
+    const KEPT_LINES: [RangeInclusive<u64>; 3] = [0..=0, 2..=2, 4..=4];
+    let frames = 1u64 << (cpu::features().maddr_bits - 12);
+    let lines = u64::from(irq::GSI_VECTORS.min(irq::gsi_count().max(1)));
+    let ram = boot::memory_map()
+        .filter(|entry| entry.kind == e820::RAM && entry.start() >= 1 << 20)
+        .map(|entry| (entry.start() / PAGE, entry.bytes() / PAGE))
+        .filter(|(_, pages)| *pages > 0)
+        .map(|(first, pages)| first..=first + pages - 1);
+    Ok(Rights {
+        ports: all_but(0..=0xffff, KEPT_PORTS)?,
+        iomem: all_but(0..=frames - 1, KEPT_FRAMES.into_iter().chain(ram))?,
+        irqs: all_but(0..=lines - 1, KEPT_LINES)?,
+    })
+}
+
+fn all_but(
+    all: RangeInclusive<u64>,
+    kept: impl IntoIterator<Item = RangeInclusive<u64>>,
+) -> Result<RangeSet, OutOfMemory> {
+    let mut set = RangeSet::new();
+    set.insert(all)?;
+    kept.into_iter().try_for_each(|range| set.remove(range))?;
+    Ok(set)
 }
 
 /// Gives dom0 its memory; the index in the list is the pseudo-physical frame.
-fn give_memory(dom: &DomainRef, nr_pages: u64) -> Result<Vec<Mfn>, Error> {
+fn give_memory(dom: &DomainRef, nr_pages: u64) -> Result<Vec<Mfn>, Failure> {
     let mut p2m = Vec::new();
-    p2m.try_reserve_exact(nr_pages as usize).map_err(|_| Error::NoMemory(nr_pages))?;
+    p2m.try_reserve_exact(nr_pages as usize).map_err(|_| no_memory(nr_pages))?;
     while (p2m.len() as u64) < nr_pages {
         let left = nr_pages - p2m.len() as u64;
         let order = if left >= 1 << BLOCK_ORDER { BLOCK_ORDER } else { 0 };
-        let block = memory::give_block(dom, order, 0).map_err(|_| Error::NoMemory(nr_pages))?;
-        for offset in 0..1u64 << order {
-            let mfn = Mfn::new(block.get() + offset);
+        let first = memory::give_block(dom, order, 0).map_err(|_| no_memory(nr_pages))?.get();
+        for mfn in (first..first + (1 << order)).map(Mfn::new) {
             frames::m2p_set(mfn, p2m.len() as u64);
             p2m.push(mfn);
         }
@@ -183,15 +160,14 @@ impl Builder {
     }
 
     /// Writes bytes at a pseudo-physical address, page by page.
-    fn write(&self, paddr: u64, bytes: &[u8]) {
+    fn write(&self, paddr: u64, mut bytes: &[u8]) {
         let mut at = paddr;
-        let mut rest = bytes;
-        while !rest.is_empty() {
+        while !bytes.is_empty() {
             let offset = (at % PAGE) as usize;
-            let (now, later) = rest.split_at(rest.len().min(PAGE_SIZE - offset));
+            let (now, later) = bytes.split_at(bytes.len().min(PAGE_SIZE - offset));
             directmap::write_bytes(self.mfn(Pfn::from_paddr(at)), offset, now);
             at += now.len() as u64;
-            rest = later;
+            bytes = later;
         }
     }
 
@@ -207,7 +183,10 @@ impl Builder {
             self.write(table.paddr, &table.head);
         }
         if let (Some(module), Some(region)) = (ramdisk, self.plan.ramdisk) {
-            self.copy_module(region.first, module);
+            for page in 0..module.len.div_ceil(PAGE) {
+                let from = Mfn::new(module.start_mfn.get() + page);
+                directmap::copy(self.mfn(Pfn::new(region.first.get() + page)), from);
+            }
         }
         if let Some(pfn) = self.plan.hypercall_page {
             if trap::hypercall_page::install(&self.dom, self.mfn(pfn)).is_err() {
@@ -217,13 +196,6 @@ impl Builder {
         self.write(self.plan.p2m.first.paddr(), self.p2m.as_bytes());
         self.write_start_info();
         directmap::zero(self.mfn(self.plan.boot_stack.first));
-    }
-
-    fn copy_module(&self, first: Pfn, module: &Module) {
-        for page in 0..module.len.div_ceil(PAGE) {
-            let from = Mfn::new(module.start_mfn.get() + page);
-            directmap::copy(self.mfn(Pfn::new(first.get() + page)), from);
-        }
     }
 
     fn write_start_info(&self) {
@@ -250,33 +222,15 @@ impl Builder {
         );
     }
 
-    /// Pins the root, sets the first vCPU up and lets it go.
-    fn start_running(&self) -> Result<(), Error> {
-        let root = self.mfn(self.plan.entry.root);
-        let tables = PageTables::new(&Host, self.dom.id, self.dom.id);
-        let mut mmu = self.dom.mmu.lock();
-        loop {
-            let mut budget = BUDGET;
-            match tables.pin(&mut mmu, root, Level::L4, &mut budget) {
-                Ok(()) => break,
-                Err(Stop::Preempted) => {}
-                Err(Stop::Refused(error)) => {
-                    return Err(Error::Refused("pinning its root table", error.into()));
-                }
-            }
-        }
-        drop(mmu);
-        let [vcpu, ..] = &*self.dom.vcpus else {
-            return Err(Error::Refused("finding its vCPU", Errno::ENOENT));
-        };
-        context::set(&self.dom, vcpu, &self.plan.vcpu_context(root))
-            .map_err(|errno| Error::Refused("setting its first vCPU up", errno))?;
-        lifecycle::controller_unpause(&self.dom)
-            .map_err(|errno| Error::Refused("letting it run", errno))
+    /// Pins the root, sets the first vCPU up and lets it go. A function of its own, because its context
+    /// would fill the stack for everything else that happens here.
+    #[inline(never)]
+    fn start_running(&self) -> Result<(), Failure> {
+        let (dom, root) = (&self.dom, self.mfn(self.plan.entry.root));
+        to_end(|budget| dom.tables().pin(&mut dom.mmu.lock(), root, Level::L4, budget))
+            .map_err(|error| refused("pinning its root table")(error.into()))?;
+        context::set(dom, &dom.vcpus[0], &self.plan.vcpu_context(root))
+            .map_err(refused("setting its first vCPU up"))?;
+        lifecycle::controller_unpause(dom).map_err(refused("letting it run"))
     }
-}
-
-/// Gives the frames of a module to the allocator; its bytes are not needed any more.
-fn free_module(module: &Module) {
-    frames::free_range(module.start_mfn, module.len.div_ceil(PAGE));
 }

@@ -5,12 +5,11 @@
 //! its vCPUs, reached through the direct map. Called with no event lock held unless said otherwise.
 
 use core::sync::atomic::Ordering;
-use hv_core::evtchn::{self, Delivery, EventWords, Send};
+use hv_core::evtchn::{self, Delivery, EventWords};
 use hv_machine::percpu::{self, CpuId};
 use hv_machine::sync::Mutex;
 use hv_machine::{directmap, irq};
-use hypercall_abi::errno::Errno;
-use hypercall_abi::ids::{DomId, EvtchnPort, VcpuId, Virq};
+use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq};
 
 use crate::domain::vcpu::NO_CPU;
 use crate::domain::{table, Domain, Ports};
@@ -84,7 +83,7 @@ pub fn set_pending(dom: &Domain, ports: &Ports, port: EvtchnPort, vcpu: VcpuId) 
     if let Delivery::Raised { kick: true } = delivery {
         notify(dom, vcpu);
     }
-    if delivery != Delivery::AlreadyPending && ports.pollers.any() {
+    if delivery != Delivery::AlreadyPending {
         for poller in ports.pollers.waiting_for(port) {
             if let Some(vcpu) = dom.vcpu(poller) {
                 sched::unblock(dom, vcpu);
@@ -110,11 +109,11 @@ fn notify(dom: &Domain, vcpu: VcpuId) {
 pub fn send(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
     let ports = dom.ports.lock();
     match ports.table.send(port)? {
-        Send::Dropped => {}
-        Send::Own { port, vcpu } => set_pending(dom, &ports, port, vcpu),
-        Send::Remote { dom: remote, port } => {
+        None => {}
+        Some((receiver, port)) if receiver == dom.id => arrive_at(dom, &ports, port),
+        Some((receiver, port)) => {
             drop(ports);
-            arrive(remote, port);
+            arrive(receiver, port);
         }
     }
     Ok(())
@@ -123,9 +122,12 @@ pub fn send(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
 /// An event for a port of another domain; dropped if the port is gone by now.
 pub fn arrive(id: DomId, port: EvtchnPort) {
     let Some(dom) = table::get(id) else { return };
-    let ports = dom.ports.lock();
+    arrive_at(&dom, &dom.ports.lock(), port);
+}
+
+fn arrive_at(dom: &Domain, ports: &Ports, port: EvtchnPort) {
     if let Some(vcpu) = ports.table.arrival(port) {
-        set_pending(&dom, &ports, port, vcpu);
+        set_pending(dom, ports, port, vcpu);
     }
 }
 
@@ -203,9 +205,9 @@ pub fn is_pending(dom: &Domain, port: EvtchnPort) -> bool {
 
 /// Whether the upcall byte of a vCPU is set.
 pub fn upcall_pending(dom: &Domain, vcpu: VcpuId) -> bool {
-    Words(dom).info(vcpu).is_some_and(|(mfn, offset)| {
-        directmap::bytes8(mfn)[offset].load(Ordering::SeqCst) != 0
-    })
+    Words(dom)
+        .info(vcpu)
+        .is_some_and(|(mfn, offset)| directmap::bytes8(mfn)[offset].load(Ordering::SeqCst) != 0)
 }
 
 /// Reads the upcall mask of a vCPU.

@@ -4,11 +4,12 @@
 //! The machine's exit path calls [`exit_work`] whenever a work bit is set or the guest has an event
 //! to take, and looks again afterwards, so nothing here has to loop.
 
-use hv_machine::cpuinfo;
-use hv_machine::GuestRegs;
-use hypercall_abi::ids::Virq;
+use hv_machine::irq::{VEC_SERIAL, VEC_TIMER};
+use hv_machine::{cpuinfo, GuestRegs};
+use hypercall_abi::Virq;
 
 use crate::domain::destroy;
+use crate::hypercall::physdev;
 use crate::{current, events, sched, upcall, wake};
 
 /// Kinds of work a CPU can be asked for.
@@ -26,7 +27,7 @@ pub mod work {
 }
 
 /// Does all work that is asked for and prepares the guest that is to run.
-pub fn exit_work(regs: &mut GuestRegs) {
+pub extern "C" fn exit_work(regs: &mut GuestRegs) {
     let asked = cpuinfo::take_work();
     background(asked);
     if asked & work::SCHEDULE != 0 || cpuinfo::work_pending(work::SCHEDULE) {
@@ -58,5 +59,15 @@ fn background(asked: u32) {
     }
     if asked & work::REAP != 0 {
         destroy::reap();
+    }
+}
+
+/// An interrupt with this vector arrived: it becomes a work bit or an event, nothing is done here. The
+/// CPU was in guest mode or idle, so no lock is held.
+pub extern "C" fn interrupt(vector: u8) {
+    match vector {
+        VEC_TIMER => cpuinfo::raise_work(work::TIMER),
+        VEC_SERIAL => cpuinfo::raise_work(work::CONSOLE),
+        _ => physdev::interrupt(vector),
     }
 }

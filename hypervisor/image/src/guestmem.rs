@@ -3,11 +3,11 @@
 //! Thin names over `hv_machine::guest`: every value is copied once, whole, and the copy is what is
 //! checked and used.
 
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use hv_core::page::{self, PageTables};
 use hv_machine::{directmap, guest};
-use hypercall_abi::addr::GuestVa;
-use hypercall_abi::errno::Errno;
+use hypercall_abi::{Errno, GuestVa};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::current::Here;
@@ -59,6 +59,49 @@ pub fn read_at<T: FromBytes>(base: u64, index: u64) -> Result<T, Errno> {
 #[inline]
 pub fn write_at<T: IntoBytes + Immutable>(base: u64, index: u64, value: &T) -> Result<(), Errno> {
     write(element::<T>(base, index)?, value)
+}
+
+/// Lets `change` work on a copy of a structure, and copies that back if it succeeds.
+///
+/// # Errors
+/// `EFAULT`, and what `change` says.
+#[inline]
+pub fn update<T: FromBytes + IntoBytes + Immutable>(
+    va: u64,
+    change: impl FnOnce(&mut T) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let mut value = read(va)?;
+    change(&mut value)?;
+    write(va, &value)
+}
+
+/// Copies an array in; the caller has bounded its length.
+///
+/// # Errors
+/// `EFAULT`, `ENOMEM`.
+pub fn read_array<T: FromBytes>(base: u64, count: u32) -> Result<Vec<T>, Errno> {
+    let mut array = Vec::new();
+    array.try_reserve_exact(count as usize).map_err(|_| Errno::ENOMEM)?;
+    for index in 0..u64::from(count) {
+        array.push(read_at(base, index)?);
+    }
+    Ok(array)
+}
+
+/// Copies values out as the elements of an array; answers how many.
+///
+/// # Errors
+/// `EFAULT`; the elements before the bad one have been written.
+pub fn write_array<T: IntoBytes + Immutable>(
+    base: u64,
+    values: impl IntoIterator<Item = T>,
+) -> Result<u32, Errno> {
+    let mut count = 0;
+    for value in values {
+        write_at(base, u64::from(count), &value)?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// Copies bytes in.

@@ -5,12 +5,12 @@
 //! frame and nothing else.
 
 use core::sync::atomic::Ordering;
-use hv_core::page::{FrameInfo, PageHost};
+use hv_core::page::{FrameInfo, PageError, PageHost, Stop};
 use hv_machine::{cpu, directmap, frames, hvslots, tlb};
-use hypercall_abi::addr::Mfn;
-use hypercall_abi::ids::DomId;
+use hypercall_abi::{DomId, Mfn};
 
 use crate::domain::{memory, table};
+use crate::hypercall::mmu::BUDGET;
 use crate::switch;
 
 /// The host of all page operations.
@@ -46,12 +46,7 @@ impl PageHost for Host {
     }
 
     fn flush_before_retype(&self, _owner: DomId, stamp: u32) {
-        // Foreign and granted mappings may have put a translation into any CPU that runs a guest,
-        // so not only the owner's CPUs count; the stamp spares those that flushed since.
-        let stale = tlb::filter(switch::guest_cpus(), stamp);
-        if stale != 0 {
-            tlb::flush_cpus(stale, tlb::Flush::All);
-        }
+        flush_since(stamp);
     }
 
     fn write_back_frame(&self, _mfn: Mfn) {
@@ -65,10 +60,6 @@ impl PageHost for Host {
 
     fn may_map_mmio(&self, dom: DomId, mfn: Mfn) -> bool {
         table::get(dom).is_some_and(|dom| dom.rights.lock().iomem.contains(mfn.get()))
-    }
-
-    fn is_mmio_read_only(&self, _mfn: Mfn) -> bool {
-        false
     }
 
     fn has_device_rights(&self, dom: DomId) -> bool {
@@ -85,5 +76,30 @@ impl PageHost for Host {
 
     fn nx_supported(&self) -> bool {
         cpu::features().nx
+    }
+}
+
+/// Flushes the CPUs that may have a translation from before `stamp`. Foreign and granted mappings may
+/// have put it into any CPU that runs a guest, so not only the owner's CPUs count; the stamp spares
+/// those that flushed since.
+pub fn flush_since(stamp: u32) {
+    let stale = tlb::filter(switch::guest_cpus(), stamp);
+    if stale != 0 {
+        tlb::flush_cpus(stale, tlb::Flush::All);
+    }
+}
+
+/// Does a page-table operation to its end, for callers that cannot be called again. The CPU answers
+/// to flushes meanwhile.
+///
+/// # Errors
+/// The operation's own.
+pub fn to_end<T>(mut operate: impl FnMut(&mut u32) -> Result<T, Stop>) -> Result<T, PageError> {
+    loop {
+        match operate(&mut { BUDGET }) {
+            Ok(done) => return Ok(done),
+            Err(Stop::Preempted) => tlb::service(),
+            Err(Stop::Refused(error)) => return Err(error),
+        }
     }
 }

@@ -22,7 +22,6 @@ pub mod fpu;
 pub mod guestmem;
 pub mod host;
 pub mod hypercall;
-pub mod irq;
 pub mod options;
 pub mod pvtime;
 pub mod sched;

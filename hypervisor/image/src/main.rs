@@ -1,5 +1,6 @@
 //! The hypervisor binary: nothing but the table of entry points.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+#![deny(unsafe_code)]
 
 #[cfg(target_os = "none")]
 hv_machine::entry_points! {
@@ -9,7 +10,7 @@ hv_machine::entry_points! {
     syscall: hypervisor::upcall::user_syscall,
     exception: hypervisor::trap::exception,
     iret_fault: hypervisor::trap::iret_fault,
-    interrupt: hypervisor::irq::interrupt,
+    interrupt: hypervisor::exit::interrupt,
     exit_work: hypervisor::exit::exit_work,
     epitaph: hypervisor::boot::epitaph,
 }

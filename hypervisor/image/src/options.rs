@@ -37,7 +37,7 @@ pub fn get() -> &'static Options {
 pub fn parse(cmdline: &str, mut unknown: impl FnMut(&str)) {
     let mut options = Options::DEFAULT;
     for word in cmdline.split_ascii_whitespace() {
-        if !apply(&mut options, word) {
+        if apply(&mut options, word).is_none() {
             unknown(word);
         }
     }
@@ -48,30 +48,20 @@ pub fn parse(cmdline: &str, mut unknown: impl FnMut(&str)) {
 const ACCEPTED: [&str; 8] =
     ["console=", "com1=", "dom0=", "loglvl=", "guest_loglvl=", "sync_console", "vga=", "smp="];
 
-/// Applies one word; false when it means nothing or has a bad value.
-fn apply(options: &mut Options, word: &str) -> bool {
+/// Applies one word; `None` when it means nothing or has a bad value.
+fn apply(options: &mut Options, word: &str) -> Option<()> {
     let (key, value) = word.split_once('=').unwrap_or((word, ""));
     match key {
-        "dom0_mem" => set(&mut options.dom0_mem, dom0_mem(value)),
-        "exit" if value == "debug" => set(&mut options.exit_debug, Some(true)),
-        "noreboot" => set(&mut options.noreboot, Some(true)),
+        "dom0_mem" => options.dom0_mem = dom0_mem(value)?,
+        "exit" if value == "debug" => options.exit_debug = true,
+        "noreboot" => options.noreboot = true,
         "sched_slice" => {
-            let slice = value.parse::<u64>().ok().filter(|us| (100..=1_000_000).contains(us));
-            set(&mut options.slice_ns, slice.map(|us| us * 1000))
+            let slice_us = value.parse::<u64>().ok().filter(|us| (100..=1_000_000).contains(us))?;
+            options.slice_ns = slice_us * 1000;
         }
-        _ => ACCEPTED.iter().any(|known| word.starts_with(known)),
+        _ => return ACCEPTED.iter().any(|known| word.starts_with(known)).then_some(()),
     }
-}
-
-/// Stores a value that could be read; says whether it could.
-fn set<T>(target: &mut T, value: Option<T>) -> bool {
-    match value {
-        Some(value) => {
-            *target = value;
-            true
-        }
-        None => false,
-    }
+    Some(())
 }
 
 /// Xen allows `dom0_mem=A`, and `dom0_mem=A,max:B`: the plain amount counts here.

@@ -4,12 +4,13 @@
 //! words lie in frames the guest can write too; nothing here is ever read back for a decision.
 
 use core::sync::atomic::{fence, AtomicU32, Ordering};
+use hv_machine::cpu::rdtsc;
 use hv_machine::{directmap, guest, time};
-use hypercall_abi::addr::{GuestVa, Mfn};
 use hypercall_abi::shared_info::VcpuTimeInfo;
 use hypercall_abi::vcpu::{VcpuRunstateInfo, RUNSTATE_UPDATE};
 use hypercall_abi::vm_assist;
-use zerocopy::IntoBytes;
+use hypercall_abi::{GuestVa, Mfn};
+use zerocopy::transmute;
 
 use crate::domain::{Domain, Vcpu};
 
@@ -22,7 +23,7 @@ const WC_NSEC: usize = 0xc08;
 const WC_SEC_HI: usize = 0xc0c;
 
 /// Run states in the numbers of the interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// On a CPU.
     Running = 0,
@@ -31,10 +32,12 @@ pub enum State {
     /// Waits for an event.
     Blocked = 2,
     /// Down or paused.
+    #[default]
     Offline = 3,
 }
 
-/// How long a vCPU was in each state.
+/// How long a vCPU was in each state; offline since the beginning.
+#[derive(Default)]
 pub struct Runstate {
     state: State,
     since_ns: u64,
@@ -44,11 +47,6 @@ pub struct Runstate {
 }
 
 impl Runstate {
-    /// Offline since the beginning.
-    pub const fn new() -> Self {
-        Self { state: State::Offline, since_ns: 0, time_ns: [0; 4], area: 0 }
-    }
-
     /// Enters a state; returns the ns spent in the one before.
     pub fn enter(&mut self, state: State, now_ns: u64) -> u64 {
         let spent = now_ns.saturating_sub(self.since_ns);
@@ -65,11 +63,7 @@ impl Runstate {
 
     /// ns spent running, the current stretch included.
     pub fn running_ns(&self, now_ns: u64) -> u64 {
-        let current = match self.state {
-            State::Running => now_ns.saturating_sub(self.since_ns),
-            _ => 0,
-        };
-        self.time_ns[State::Running as usize] + current
+        self.info(now_ns).time_ns[State::Running as usize]
     }
 
     /// The public form, with the current stretch added to its state.
@@ -80,11 +74,12 @@ impl Runstate {
     }
 
     fn raw(&self) -> VcpuRunstateInfo {
-        let mut info = VcpuRunstateInfo::default();
-        info.state = self.state as u32;
-        info.state_entry_time_ns = self.since_ns;
-        info.time_ns = self.time_ns;
-        info
+        VcpuRunstateInfo {
+            state: self.state as u32,
+            state_entry_time_ns: self.since_ns,
+            time_ns: self.time_ns,
+            ..VcpuRunstateInfo::default()
+        }
     }
 }
 
@@ -109,51 +104,49 @@ pub fn publish_runstate(dom: &Domain, vcpu: &Vcpu) {
         return;
     }
     fence(Ordering::SeqCst);
-    let mut copy = info;
-    copy.state_entry_time_ns = marked;
-    let _ = guest::copy_out(va, &copy);
+    let _ = guest::copy_out(va, &VcpuRunstateInfo { state_entry_time_ns: marked, ..info });
     fence(Ordering::SeqCst);
     let _ = guest::copy_out(entry_time, &info.state_entry_time_ns);
+}
+
+/// Changes words that a version guards.
+fn versioned(version: &AtomicU32, write: impl FnOnce(u32)) {
+    let odd = version.load(Ordering::Relaxed) | 1;
+    version.store(odd, Ordering::Relaxed);
+    fence(Ordering::SeqCst);
+    write(odd);
+    fence(Ordering::SeqCst);
+    version.store(odd.wrapping_add(1), Ordering::Release);
 }
 
 /// Refreshes the time information of a vCPU, and its secondary copy if it asked for one.
 pub fn update(vcpu: &Vcpu, kernel_mode: bool) {
     let scale = time::tsc_scale();
-    let tsc = hv_machine::cpu::rdtsc();
-    let system_time = time::ns_at_tsc(tsc);
+    let tsc = rdtsc();
+    let mut info = VcpuTimeInfo {
+        tsc_timestamp: tsc,
+        system_time_ns: time::ns_at_tsc(tsc),
+        tsc_to_system_mul: scale.mul,
+        tsc_shift: scale.shift,
+        ..VcpuTimeInfo::default()
+    };
     let (mfn, offset) = vcpu.info_place();
-    let words32 = directmap::words32(mfn);
-    let words64 = directmap::table(mfn);
-    let base = offset + TIME_OFFSET;
-    let version = &words32[base / 4];
-    let odd = version.load(Ordering::Relaxed) | 1;
-    version.store(odd, Ordering::Relaxed);
-    fence(Ordering::SeqCst);
-    words64[base / 8 + 1].store(tsc, Ordering::Relaxed);
-    words64[base / 8 + 2].store(system_time, Ordering::Relaxed);
-    words32[base / 4 + 6].store(scale.mul, Ordering::Relaxed);
-    words32[base / 4 + 7].store(u32::from(scale.shift as u8), Ordering::Relaxed);
-    fence(Ordering::SeqCst);
-    version.store(odd.wrapping_add(1), Ordering::Release);
+    let words = &directmap::words32(mfn)[(offset + TIME_OFFSET) / 4..];
+    versioned(&words[0], |odd| {
+        info.version = odd;
+        let values: [u32; 8] = transmute!(info);
+        let behind_version = words.iter().zip(values).skip(1);
+        behind_version.for_each(|(word, value)| word.store(value, Ordering::Relaxed));
+    });
     let area = vcpu.time_area.load(Ordering::Relaxed);
-    if area != 0 && kernel_mode {
-        publish_time(area, tsc, system_time, scale, odd);
-    }
-}
-
-/// Writes the secondary copy at a guest address; an unmapped one is skipped.
-fn publish_time(area: u64, tsc: u64, system_time: u64, scale: time::TscScale, odd: u32) {
-    let mut info = VcpuTimeInfo::default();
-    info.version = odd;
-    info.tsc_timestamp = tsc;
-    info.system_time_ns = system_time;
-    info.tsc_to_system_mul = scale.mul;
-    info.tsc_shift = scale.shift;
-    if guest::copy_out_bytes(GuestVa::new(area), info.as_bytes()).is_err() {
+    if area == 0 || !kernel_mode {
         return;
     }
-    fence(Ordering::SeqCst);
-    let _ = guest::copy_out(GuestVa::new(area), &odd.wrapping_add(1));
+    // A copy that is not mapped is skipped.
+    if guest::copy_out(GuestVa::new(area), &info).is_ok() {
+        fence(Ordering::SeqCst);
+        let _ = guest::copy_out(GuestVa::new(area), &info.version.wrapping_add(1));
+    }
 }
 
 /// Writes the wall clock of a domain: UTC at system time 0, moved by the domain's own offset.
@@ -161,15 +154,11 @@ pub fn update_wallclock(shared_info: Mfn, offset_seconds: i64) {
     let (seconds, nanoseconds) = time::wallclock_at_boot();
     let seconds = seconds.saturating_add_signed(offset_seconds);
     let words = directmap::words32(shared_info);
-    let version: &AtomicU32 = &words[WC_VERSION / 4];
-    let odd = version.load(Ordering::Relaxed) | 1;
-    version.store(odd, Ordering::Relaxed);
-    fence(Ordering::SeqCst);
-    words[WC_SEC / 4].store(seconds as u32, Ordering::Relaxed);
-    words[WC_NSEC / 4].store(nanoseconds, Ordering::Relaxed);
-    words[WC_SEC_HI / 4].store((seconds >> 32) as u32, Ordering::Relaxed);
-    fence(Ordering::SeqCst);
-    version.store(odd.wrapping_add(1), Ordering::Release);
+    versioned(&words[WC_VERSION / 4], |_| {
+        words[WC_SEC / 4].store(seconds as u32, Ordering::Relaxed);
+        words[WC_NSEC / 4].store(nanoseconds, Ordering::Relaxed);
+        words[WC_SEC_HI / 4].store((seconds >> 32) as u32, Ordering::Relaxed);
+    });
 }
 
 /// Total ns a domain's vCPUs ran.
@@ -177,4 +166,3 @@ pub fn domain_cpu_ns(dom: &Domain) -> u64 {
     let now = time::now_ns();
     dom.vcpus.iter().map(|vcpu| vcpu.runstate.lock().running_ns(now)).sum()
 }
-

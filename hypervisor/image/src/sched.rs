@@ -12,7 +12,7 @@ use hv_machine::cpuinfo;
 use hv_machine::percpu::{self, CpuId, PerCpu};
 use hv_machine::sync::Mutex;
 use hv_machine::{cpu, time, tlb, GuestRegs};
-use hypercall_abi::errno::Errno;
+use hypercall_abi::Errno;
 
 use crate::current::{self, Running};
 use crate::domain::vcpu::{flag, NO_CPU};
@@ -47,18 +47,10 @@ fn this_cpu() -> PolicyCpu {
 /// # Errors
 /// `ENOMEM`; none is known then.
 pub fn add_domain(dom: &Domain) -> Result<(), Errno> {
-    let mut policy = POLICY.lock();
     for vcpu in &dom.vcpus {
-        match policy.add(VcpuKey { dom: dom.id, vcpu: vcpu.id }, u64::MAX) {
-            Ok(id) => {
-                vcpu.sched.call_once(|| id);
-            }
-            Err(error) => {
-                drop(policy);
-                remove_domain(dom);
-                return Err(error.into());
-            }
-        }
+        let added = POLICY.lock().add(VcpuKey { dom: dom.id, vcpu: vcpu.id }, u64::MAX);
+        let id = added.inspect_err(|_| remove_domain(dom))?;
+        vcpu.sched.call_once(|| id);
     }
     Ok(())
 }
@@ -170,7 +162,7 @@ pub fn schedule(regs: &mut GuestRegs) {
         drop(policy);
         kick(decision.kick);
         SLICE_END.get().set(decision.slice_ns.map_or(0, |slice| now + slice));
-        switch::switch_to(regs, decision.next.and_then(|chosen| find(chosen.key)));
+        switch::switch_to(regs, decision.next.and_then(find));
         wake::rearm();
         match current::try_here() {
             Some(here) => return hypercall::sched::finish_poll(&here),
@@ -200,15 +192,10 @@ fn find(key: VcpuKey) -> Option<Running> {
 /// Waits with interrupts on until there is work for this CPU, and does all of it but scheduling.
 fn idle() {
     while !cpuinfo::work_pending(exit::work::SCHEDULE) {
-        if cpuinfo::any_work_pending() {
+        if cpuinfo::work_pending(u32::MAX) {
             exit::background_work();
         } else {
             cpu::idle_wait();
         }
     }
-}
-
-/// Makes this CPU's value.
-pub fn prepare_cpu() {
-    SLICE_END.get();
 }

@@ -25,12 +25,8 @@ pub fn guest_cpus() -> u64 {
 
 /// Makes `next` run here instead of the present vCPU.
 pub fn switch_to(regs: &mut GuestRegs, next: Option<Running>) {
-    let same = match (&next, current::try_here()) {
-        (Some(next), Some(now)) => now.dom().id == next.dom.id && now.running().index == next.index,
-        (None, None) => true,
-        _ => false,
-    };
-    if same {
+    let place = |running: &Running| (running.dom.id, running.index);
+    if next.as_ref().map(place) == current::try_here().map(|here| place(&here)) {
         return;
     }
     bump(&counters::here().switches);
@@ -39,15 +35,15 @@ pub fn switch_to(regs: &mut GuestRegs, next: Option<Running>) {
         save(previous.vcpu(), regs);
     }
     match next {
-        Some(next) => switch_in(regs, previous, next),
+        Some(next) => switch_in(regs, next),
         None => {
             cpuinfo::set_upcall_pair(None);
             cpu::load_idle_root();
             GUEST_CPUS.fetch_and(!percpu::cpu_id().mask(), Ordering::SeqCst);
-            if let Some(previous) = previous {
-                leave(&previous);
-            }
         }
+    }
+    if let Some(previous) = previous {
+        leave(&previous);
     }
 }
 
@@ -73,16 +69,13 @@ fn leave(previous: &Running) {
 }
 
 /// Loads the incoming vCPU.
-fn switch_in(regs: &mut GuestRegs, previous: Option<Running>, next: Running) {
+fn switch_in(regs: &mut GuestRegs, next: Running) {
     let this = percpu::cpu_id();
     let vcpu = next.vcpu();
     vcpu.cpu.store(this.0, Ordering::SeqCst);
     next.dom.dirty_cpus.fetch_or(this.mask(), Ordering::SeqCst);
     GUEST_CPUS.fetch_or(this.mask(), Ordering::SeqCst);
     let segments_ok = load(&next.dom, vcpu, regs);
-    if let Some(previous) = previous {
-        leave(&previous);
-    }
     vcpu.runstate.lock().enter(State::Running, time::now_ns());
     let (mfn, offset) = vcpu.info_place();
     cpuinfo::set_upcall_pair(Some((mfn, offset as u16)));

@@ -4,12 +4,12 @@
 //! registers at the handler. A guest whose stack or handler cannot be used is beyond repair and
 //! crashes. Modes of the guest (kernel, user) change here and nowhere else.
 
-use hv_core::trap::{bounce, iret as iret_core, Bounce, Exit, Handler, Interrupted, Kind, Mode};
-use hv_core::trap::{vector, Selectors, StackContext};
+use hv_core::trap::StackContext;
+use hv_core::trap::{iret as iret_core, vector, Bounce, Handler, Interrupted, Kind, Mode};
 use hv_machine::{cpu, cpuinfo, guest, GuestRegs, SyscallKind, VECTOR_SYSCALL_EXIT};
-use hypercall_abi::addr::GuestVa;
-use hypercall_abi::regs::{IretContext, FLAT_KERNEL_CS, FLAT_RING3_CS32};
+use hypercall_abi::regs::{IretContext, FLAT_RING3_CS32};
 use hypercall_abi::vm_assist;
+use hypercall_abi::GuestVa;
 use zerocopy::IntoBytes;
 
 use crate::counters::{self, bump};
@@ -48,6 +48,18 @@ fn interrupted(regs: &GuestRegs) -> Interrupted {
 #[inline]
 pub fn deliver(here: &Here, regs: &mut GuestRegs, kind: Kind, handler: Option<Handler>) {
     bump(&counters::here().bounces);
+    if let Err(why) = bounce(here, regs, kind, handler) {
+        die(here, regs, why);
+    }
+}
+
+#[inline]
+fn bounce(
+    here: &Here,
+    regs: &mut GuestRegs,
+    kind: Kind,
+    handler: Option<Handler>,
+) -> Result<(), &'static str> {
     let vcpu = here.vcpu();
     let mut state = vcpu.state.lock();
     let context = StackContext {
@@ -56,35 +68,27 @@ pub fn deliver(here: &Here, regs: &mut GuestRegs, kind: Kind, handler: Option<Ha
         upcall_mask: events::upcall_mask(vcpu),
         shown_iopl: shown_iopl(here, &state),
     };
-    let built = Bounce::new(kind, handler, &interrupted(regs), &context);
-    let Ok(bounce) = built else {
-        drop(state);
-        return die(here, regs, "has no handler, or no stack for it");
-    };
-    if bounce.enters_kernel && !enter_kernel(&mut state) {
-        drop(state);
-        return die(here, regs, "has no root table");
+    let bounce = Bounce::new(kind, handler, &interrupted(regs), &context)
+        .ok_or("has no handler, or no stack for it")?;
+    if bounce.enters_kernel {
+        enter(&mut state, Mode::Kernel).ok_or("has no root table")?;
     }
     drop(state);
-    if guest::copy_out_bytes(GuestVa::new(bounce.base), bounce.words().as_bytes()).is_err() {
-        return die(here, regs, "has no memory where its stack points");
-    }
-    apply(regs, &bounce);
+    guest::copy_out_bytes(GuestVa::new(bounce.base), bounce.words().as_bytes())
+        .map_err(|_| "has no memory where its stack points")?;
+    regs.rip = bounce.rip;
+    regs.cs = u64::from(Bounce::CS);
+    regs.rflags = bounce.rflags;
+    regs.rsp = bounce.base;
+    regs.ss = u64::from(Bounce::SS);
+    regs.vector = VECTOR_SYSCALL_EXIT;
     if bounce.sets_mask {
         events::set_upcall_mask(vcpu, true);
     }
+    Ok(())
 }
 
-#[inline]
-fn apply(regs: &mut GuestRegs, bounce: &Bounce) {
-    regs.rip = bounce.rip;
-    regs.cs = u64::from(bounce::Bounce::CS);
-    regs.rflags = bounce.rflags;
-    regs.rsp = bounce.base;
-    regs.ss = u64::from(bounce::Bounce::SS);
-    regs.vector = VECTOR_SYSCALL_EXIT;
-}
-
+#[cold]
 fn die(here: &Here, regs: &GuestRegs, why: &str) {
     trap::report(here, regs, why);
     lifecycle::crash(here.dom(), why);
@@ -99,35 +103,24 @@ fn shown_iopl(here: &Here, state: &VcpuState) -> u8 {
     }
 }
 
-/// Switches to guest-kernel mode; false without a root table for it.
-fn enter_kernel(state: &mut VcpuState) -> bool {
-    let Some(root) = state.root else { return false };
-    state.kernel_mode = true;
-    cpuinfo::set_kernel_mode(true);
+/// Switches to the other mode; `None` without a root table for it.
+#[inline]
+fn enter(state: &mut VcpuState, mode: Mode) -> Option<()> {
+    let is_kernel = mode == Mode::Kernel;
+    let root = if is_kernel { state.root } else { state.user_root }?;
+    state.kernel_mode = is_kernel;
+    cpuinfo::set_kernel_mode(is_kernel);
     cpu::load_guest_root(root);
     cpu::swapgs();
-    true
-}
-
-/// Switches to guest-user mode; false without a root table for it.
-fn enter_user(state: &mut VcpuState) -> bool {
-    let Some(root) = state.user_root else { return false };
-    state.kernel_mode = false;
-    cpuinfo::set_kernel_mode(false);
-    cpu::load_guest_root(root);
-    cpu::swapgs();
-    true
+    Some(())
 }
 
 /// Delivers an exception of this vector.
 #[inline]
 pub fn exception(here: &Here, regs: &mut GuestRegs, vector: u8, error_code: u32) {
     let handler = here.vcpu().state.lock().traps.handler(vector);
-    let kind = if vector::has_error_code(vector) {
-        Kind::WithErrorCode(error_code)
-    } else {
-        Kind::Plain
-    };
+    let kind =
+        if vector::has_error_code(vector) { Kind::WithErrorCode(error_code) } else { Kind::Plain };
     deliver(here, regs, kind, handler);
 }
 
@@ -167,14 +160,13 @@ pub fn failsafe(regs: &mut GuestRegs) {
     let (handler, selectors) = {
         let state = here.vcpu().state.lock();
         let s = &state.segments;
-        let selectors = Selectors { ds: s.ds, es: s.es, fs: s.fs, gs: s.gs };
-        (state.callbacks.failsafe, selectors)
+        (state.callbacks.failsafe, [s.ds, s.es, s.fs, s.gs])
     };
     deliver(&here, regs, Kind::Failsafe(selectors), handler);
 }
 
 /// A fast system call that is no hypercall.
-pub fn user_syscall(regs: &mut GuestRegs, kind: SyscallKind) {
+pub extern "C" fn user_syscall(regs: &mut GuestRegs, kind: SyscallKind) {
     let here = current::here();
     let callbacks = here.vcpu().state.lock().callbacks;
     match kind {
@@ -203,7 +195,7 @@ pub fn iret(here: &Here, regs: &mut GuestRegs) {
     let out = iret_core::decode(&frame);
     let vcpu = here.vcpu();
     let mut state = vcpu.state.lock();
-    if out.to_user && !enter_user(&mut state) {
+    if out.to_user && enter(&mut state, Mode::User).is_none() {
         drop(state);
         return die(here, regs, "returned to user mode without a user root table");
     }
@@ -212,17 +204,12 @@ pub fn iret(here: &Here, regs: &mut GuestRegs) {
     }
     state.nmi_masked = false;
     drop(state);
-    regs.rip = out.rip;
-    regs.rsp = out.rsp;
-    regs.cs = u64::from(out.cs);
-    regs.ss = u64::from(out.ss);
-    regs.rflags = out.rflags;
-    regs.rax = out.rax;
-    regs.rcx = out.rcx;
-    regs.r11 = out.r11;
-    let fast = out.exit == Exit::Sysret64 && out.cs == FLAT_KERNEL_CS;
-    regs.vector = if fast { VECTOR_SYSCALL_EXIT } else { EXIT_BY_IRET };
-    events::set_upcall_mask(vcpu, out.upcall_mask != 0);
+    let Interrupted { rcx, r11, rip, cs, rflags, rsp, ss } = out.regs;
+    (regs.rax, regs.rcx, regs.r11) = (out.rax, rcx, r11);
+    (regs.rip, regs.rsp, regs.rflags) = (rip, rsp, rflags);
+    (regs.cs, regs.ss) = (u64::from(cs), u64::from(ss));
+    regs.vector = if out.by_sysret { VECTOR_SYSCALL_EXIT } else { EXIT_BY_IRET };
+    events::set_upcall_mask(vcpu, out.masks_events);
     if vcpu.has(flag::NMI_PENDING) {
         cpuinfo::raise_work(exit::work::NMI);
     }

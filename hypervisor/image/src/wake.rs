@@ -5,12 +5,12 @@
 //! end of the running slice, the next refresh of the running vCPU's clock.
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use hv_core::timer::{TimerKey, TimerQueue};
+use hv_core::timer::TimerQueue;
 use hv_machine::percpu::{self, CpuId, PerCpu};
 use hv_machine::sync::Mutex;
 use hv_machine::time;
-use hypercall_abi::errno::Errno;
-use hypercall_abi::ids::{DomId, VcpuId, Virq};
+use hypercall_abi::sched::shutdown::WATCHDOG;
+use hypercall_abi::{DomId, Errno, VcpuId, Virq};
 
 use crate::domain::create::MAX_VCPUS;
 use crate::domain::{lifecycle, table, Domain, Vcpu};
@@ -25,57 +25,45 @@ pub enum Kind {
     Periodic,
     /// A poll with a timeout.
     Poll,
-    /// A watchdog, by slot.
-    Watchdog(u8),
+    /// The watchdog of slot 0.
+    FirstWatchdog,
+    /// The watchdog of slot 1.
+    SecondWatchdog,
 }
-
-/// Kinds of timers a vCPU has, as numbers below [`KINDS`].
-const KINDS: usize = 5;
-/// Slots for which every queue has room from the beginning.
-const INITIAL_SLOTS: usize = 64;
 
 impl Kind {
-    const fn number(self) -> usize {
-        match self {
-            Self::Singleshot => 0,
-            Self::Periodic => 1,
-            Self::Poll => 2,
-            Self::Watchdog(slot) => 3 + (slot & 1) as usize,
-        }
-    }
+    /// The watchdogs by slot.
+    pub const WATCHDOGS: [Self; 2] = [Self::FirstWatchdog, Self::SecondWatchdog];
+    const ALL: [Self; 5] =
+        [Self::Singleshot, Self::Periodic, Self::Poll, Self::FirstWatchdog, Self::SecondWatchdog];
 }
 
+/// Domains for whose timers every queue has room from the beginning.
+const INITIAL_DOMAINS: usize = 64;
+
 /// Whose timer.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    slot: u16,
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Key {
     dom: DomId,
     vcpu: VcpuId,
     kind: Kind,
 }
 
-impl TimerKey for Key {
-    fn index(self) -> usize {
-        let vcpu = self.slot as usize * MAX_VCPUS as usize + self.vcpu.get() as usize;
-        vcpu * KINDS + self.kind.number()
-    }
+fn key(dom: &Domain, vcpu: &Vcpu, kind: Kind) -> Key {
+    Key { dom: dom.id, vcpu: vcpu.id, kind }
 }
 
-fn key(dom: &Domain, vcpu: VcpuId, kind: Kind) -> Key {
-    Key { slot: dom.slot, dom: dom.id, vcpu, kind }
-}
+static QUEUES: PerCpu<Mutex<TimerQueue<Key>>> = PerCpu::new(|| Mutex::new(TimerQueue::default()));
 
-static QUEUES: PerCpu<Mutex<TimerQueue<Key>>> = PerCpu::new(|| Mutex::new(TimerQueue::new()));
-
-/// Makes room in every queue for the timers of a domain in `slot`.
+/// Makes room in every queue for the timers of all domains.
 ///
 /// # Errors
 /// `ENOMEM`.
-pub fn reserve(slot: u16) -> Result<(), Errno> {
-    let slots = (slot as usize + 1).max(INITIAL_SLOTS);
-    let keys = slots * MAX_VCPUS as usize * KINDS;
+pub fn reserve() -> Result<(), Errno> {
+    let domains = table::count().max(INITIAL_DOMAINS);
+    let room = domains * MAX_VCPUS as usize * Kind::ALL.len();
     for cpu in (0..percpu::nr_cpus()).map(CpuId) {
-        QUEUES.of(cpu).lock().reserve(keys).map_err(|_| Errno::ENOMEM)?;
+        QUEUES.of(cpu).lock().reserve(room).map_err(|_| Errno::ENOMEM)?;
     }
     Ok(())
 }
@@ -86,9 +74,13 @@ static REFRESH_NS: PerCpu<AtomicU64> = PerCpu::new(|| AtomicU64::new(0));
 /// Longest time a running guest sees the same `vcpu_time_info`.
 const REFRESH_PERIOD_NS: u64 = 1_000_000_000;
 
-/// Arms a timer of a vCPU on this CPU, replacing the one it had.
+/// Arms a timer of a vCPU on this CPU, replacing the one it had. Those of a dying domain were disarmed
+/// for good: what outlives a domain would take the room of others.
 pub fn arm(dom: &Domain, vcpu: &Vcpu, kind: Kind, deadline_ns: u64) {
-    let key = key(dom, vcpu.id, kind);
+    if dom.is_dying() {
+        return;
+    }
+    let key = key(dom, vcpu, kind);
     cancel_elsewhere(key);
     arm_here(key, deadline_ns);
     rearm();
@@ -96,7 +88,7 @@ pub fn arm(dom: &Domain, vcpu: &Vcpu, kind: Kind, deadline_ns: u64) {
 
 /// Disarms a timer of a vCPU.
 pub fn cancel(dom: &Domain, vcpu: &Vcpu, kind: Kind) {
-    let key = key(dom, vcpu.id, kind);
+    let key = key(dom, vcpu, kind);
     QUEUES.get().lock().cancel(key);
     cancel_elsewhere(key);
 }
@@ -117,10 +109,7 @@ fn cancel_elsewhere(key: Key) {
 /// Disarms all timers of a domain.
 pub fn cancel_domain(dom: &Domain) {
     for vcpu in &dom.vcpus {
-        for kind in [Kind::Singleshot, Kind::Periodic, Kind::Poll] {
-            cancel(dom, vcpu, kind);
-        }
-        (0..2).for_each(|slot| cancel(dom, vcpu, Kind::Watchdog(slot)));
+        Kind::ALL.into_iter().for_each(|kind| cancel(dom, vcpu, kind));
     }
 }
 
@@ -140,9 +129,8 @@ pub fn rearm() {
     let refresh = REFRESH_NS.get().load(Ordering::Relaxed);
     let queue = QUEUES.get().lock().next_deadline().unwrap_or(u64::MAX);
     let busy = current::try_here().is_some();
-    let nearest = queue
-        .min(if slice == 0 || !busy { u64::MAX } else { slice })
-        .min(if busy { refresh } else { u64::MAX });
+    let slice = if slice == 0 { u64::MAX } else { slice };
+    let nearest = if busy { queue.min(slice).min(refresh) } else { queue };
     if nearest == u64::MAX {
         time::disarm();
     } else {
@@ -153,13 +141,9 @@ pub fn rearm() {
 /// Fires what is due; true when the running slice is over.
 pub fn expire() -> bool {
     let now = time::now_ns();
-    loop {
-        let due = QUEUES.get().lock().pop_expired(now);
-        match due {
-            Some((key, _)) => fire(key, now),
-            None => break,
-        }
-    }
+    // The lock is free again when a timer fires.
+    let pop = || QUEUES.get().lock().pop_expired(now);
+    core::iter::from_fn(pop).for_each(|(key, _)| fire(key, now));
     refresh_clock(now);
     let slice = sched::slice_end();
     slice != 0 && now >= slice
@@ -184,13 +168,10 @@ fn fire(key: Key, now: u64) {
         return;
     }
     match key.kind {
-        Kind::Singleshot => {
-            vcpu.singleshot_ns.store(0, Ordering::Relaxed);
-            events::raise_virq(&dom, vcpu.id, Virq::TIMER);
-        }
+        Kind::Singleshot => events::raise_virq(&dom, vcpu.id, Virq::TIMER),
         Kind::Periodic => fire_periodic(&dom, vcpu, now),
         Kind::Poll => sched::unblock(&dom, vcpu),
-        Kind::Watchdog(_) => lifecycle::shutdown(&dom, hypercall_abi::sched::shutdown::WATCHDOG),
+        Kind::FirstWatchdog | Kind::SecondWatchdog => lifecycle::shutdown(&dom, WATCHDOG),
     }
 }
 
@@ -200,12 +181,6 @@ fn fire_periodic(dom: &Domain, vcpu: &Vcpu, now: u64) {
     if period == 0 {
         return;
     }
-    arm_here(key(dom, vcpu.id, Kind::Periodic), now.saturating_add(period));
+    arm_here(key(dom, vcpu, Kind::Periodic), now.saturating_add(period));
     events::raise_virq(dom, vcpu.id, Virq::TIMER);
-}
-
-/// Makes this CPU's values.
-pub fn prepare_cpu() {
-    QUEUES.get();
-    REFRESH_NS.get();
 }

@@ -3,10 +3,9 @@
 //! Called by the image when it switches vCPUs or modes and when it wants something done before the
 //! guest continues. Work bits are the image's, except [`WORK_SCHEDULE`], which is set at boot.
 
-use crate::percpu::{self, CpuId, MAX_CPUS};
-use crate::regs::CpuInfo;
+use crate::percpu::{self, CpuId};
 use crate::{irq, layout};
-use core::sync::atomic::{AtomicPtr, AtomicU16, Ordering};
+use core::sync::atomic::{AtomicU16, Ordering};
 use hypercall_abi::{Mfn, PAGE_SIZE};
 
 /// The work bit that is set when a CPU first reaches its exit loop.
@@ -15,62 +14,40 @@ pub const WORK_SCHEDULE: u32 = 1;
 /// What the exit path looks at when there is no upcall to look for.
 static NO_UPCALL: AtomicU16 = AtomicU16::new(0);
 
-static INFOS: [AtomicPtr<CpuInfo>; MAX_CPUS] =
-    [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS];
-
 /// Whether `syscall` on this CPU is a hypercall from now on.
-#[inline]
 pub fn set_kernel_mode(kernel: bool) {
     percpu::info().kernel_mode.store(u8::from(kernel), Ordering::Relaxed);
 }
 
 /// Whether `syscall` on this CPU is a hypercall.
-#[inline]
-#[must_use]
 pub fn kernel_mode() -> bool {
     percpu::info().kernel_mode.load(Ordering::Relaxed) != 0
 }
 
 /// Asks for work on this CPU before the guest continues.
-#[inline]
 pub fn raise_work(bits: u32) {
     percpu::info().work.fetch_or(bits, Ordering::SeqCst);
 }
 
 /// Takes all work asked for on this CPU.
-#[inline]
 pub fn take_work() -> u32 {
     percpu::info().work.swap(0, Ordering::SeqCst)
 }
 
 /// Withdraws requests for work on this CPU.
-#[inline]
 pub fn clear_work(bits: u32) {
     percpu::info().work.fetch_and(!bits, Ordering::SeqCst);
 }
 
 /// Whether any of these kinds of work is asked for on this CPU.
-#[inline]
-#[must_use]
 pub fn work_pending(bits: u32) -> bool {
     percpu::info().work.load(Ordering::SeqCst) & bits != 0
 }
 
-/// Whether any work is asked for on this CPU.
-#[inline]
-#[must_use]
-pub fn any_work_pending() -> bool {
-    percpu::info().work.load(Ordering::SeqCst) != 0
-}
-
 /// Asks for work on any CPU; a remote one is interrupted if the bits are new to it.
 pub fn raise_work_on(cpu: CpuId, bits: u32) {
-    let info = INFOS[cpu.0 as usize % MAX_CPUS].load(Ordering::Acquire);
-    if info.is_null() {
-        return;
-    }
-    // SAFETY: `register` stored the head of a stack, which is never freed; the field is atomic.
-    let before = unsafe { &(*info).work }.fetch_or(bits, Ordering::SeqCst);
+    let Some(info) = percpu::info_of(cpu) else { return };
+    let before = info.work.fetch_or(bits, Ordering::SeqCst);
     if cpu != percpu::cpu_id() && before & bits != bits {
         irq::kick(cpu);
     }
@@ -81,7 +58,6 @@ pub fn raise_work_on(cpu: CpuId, bits: u32) {
 ///
 /// # Panics
 /// When the two bytes do not lie in one RAM frame.
-#[inline]
 pub fn set_upcall_pair(place: Option<(Mfn, u16)>) {
     let address = match place {
         Some((mfn, offset)) => {
@@ -97,11 +73,10 @@ fn no_upcall() -> u64 {
     core::ptr::from_ref(&NO_UPCALL).addr() as u64
 }
 
-/// Prepares this CPU's block and makes it reachable for other CPUs.
-pub(crate) fn register(cpu: CpuId) {
+/// Prepares this CPU's block.
+pub(crate) fn prepare(cpu: CpuId) {
     let info = percpu::info();
     info.cpu_id.store(cpu.0, Ordering::Relaxed);
     info.upcall_pair.store(no_upcall(), Ordering::Relaxed);
     info.work.store(WORK_SCHEDULE, Ordering::Relaxed);
-    INFOS[cpu.0 as usize % MAX_CPUS].store(percpu::info_ptr(), Ordering::Release);
 }

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! slot 256  machine-to-physical table, read-only for guests
-//! slot 261  image, per-CPU windows, device registers and firmware tables
+//! slot 261  image, per-CPU windows, device registers and firmware tables, and the table of slot 256
+//!           once more, for writing
 //! slot 262  direct map of all RAM, up to slot 271
 //! ```
 
@@ -27,13 +28,14 @@ pub const PERCPU_BASE: u64 = IMAGE_BASE + HUGE_PAGE;
 pub const PERCPU_STRIDE: u64 = LARGE_PAGE;
 /// Device registers and firmware tables.
 pub const MMIO_BASE: u64 = PERCPU_BASE + HUGE_PAGE;
+/// Machine-to-physical table again, for writing.
+pub const M2P_WRITE_BASE: u64 = MMIO_BASE + HUGE_PAGE;
 /// Direct map of all RAM.
 pub const DIRECT_BASE: u64 = 0xffff_8300_0000_0000;
 /// First byte that is not direct map.
 pub const DIRECT_END: u64 = 0xffff_8800_0000_0000;
 
 /// Root slot of an address.
-#[must_use]
 pub const fn root_slot(va: u64) -> usize {
     (va >> 39) as usize & 511
 }
@@ -44,6 +46,10 @@ pub mod window {
     pub const GDT: usize = 0;
     /// Pages of a GDT a guest may fill.
     pub const GDT_GUEST_PAGES: usize = 14;
+    /// Page of the GDT with the hypervisor's own descriptors.
+    pub const GDT_RESERVED: usize = GDT + GDT_GUEST_PAGES;
+    /// Page of zeros, behind the GDT: what is shown for pages of it the guest has not set.
+    pub const GDT_ZERO: usize = GDT_RESERVED + 1;
     /// First of the pages the guest's LDT is seen through.
     pub const LDT: usize = 16;
     /// Pages of an LDT.
@@ -64,19 +70,18 @@ pub mod window {
 pub const STACK_SIZE: u64 = window::STACK_PAGES as u64 * PAGE;
 
 /// Address of a page in the window of CPU `cpu`.
-#[must_use]
 pub const fn percpu_page(cpu: u32, page: usize) -> u64 {
     PERCPU_BASE + cpu as u64 * PERCPU_STRIDE + page as u64 * PAGE
 }
 
 /// Address of a machine address in the direct map.
-#[must_use]
 pub const fn direct(maddr: u64) -> u64 {
     DIRECT_BASE + maddr
 }
 
 const _: () = assert!(root_slot(M2P_BASE) == 256);
 const _: () = assert!(root_slot(IMAGE_BASE) == 261 && root_slot(MMIO_BASE) == 261);
+const _: () = assert!(root_slot(M2P_WRITE_BASE + (DIRECT_END - DIRECT_BASE) / 512) == 261);
 const _: () = assert!(root_slot(DIRECT_BASE) == 262);
-const _: () = assert!(window::STACK as u64 * PAGE % STACK_SIZE == 0);
+const _: () = assert!((window::STACK as u64 * PAGE).is_multiple_of(STACK_SIZE));
 const _: () = assert!(MMIO_BASE - IMAGE_BASE <= 1 << 31);

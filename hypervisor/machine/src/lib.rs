@@ -1,7 +1,7 @@
 //! The machine: the only crate of the hypervisor with unsafe code.
 //!
 //! It brings processors, memory and devices into order and gives the image safe functions for them;
-//! it decides nothing about guests. Start reading at `boot::sequence` for the way up, at `entry` for
+//! it decides nothing about guests. Start reading at `boot` for the way up, at `entry` for
 //! the way in and out of guests. `SOUNDNESS.md` lists what the safe functions rely on.
 //!
 //! Invariants: interrupts are off in the hypervisor except in `cpu::idle_wait`; each CPU has one stack,
@@ -14,14 +14,14 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-pub mod acpi;
-pub mod boot;
 pub mod layout;
-pub mod mem;
-pub mod ring;
+pub mod pure;
 pub mod sync;
-pub mod time;
 
+#[cfg(target_os = "none")]
+mod acpi;
+#[cfg(target_os = "none")]
+pub mod boot;
 #[cfg(target_os = "none")]
 pub mod cpu;
 #[cfg(target_os = "none")]
@@ -29,21 +29,21 @@ pub mod cpuinfo;
 #[cfg(target_os = "none")]
 mod entry;
 #[cfg(target_os = "none")]
-mod hooks;
-#[cfg(target_os = "none")]
 pub mod irq;
 #[cfg(target_os = "none")]
 pub mod log;
 #[cfg(target_os = "none")]
-pub mod panic;
+pub mod mem;
+#[cfg(target_os = "none")]
+mod panic;
 #[cfg(target_os = "none")]
 pub mod percpu;
 #[cfg(target_os = "none")]
 pub mod power;
 #[cfg(target_os = "none")]
-mod regs;
-#[cfg(target_os = "none")]
 pub mod serial;
+#[cfg(target_os = "none")]
+pub mod time;
 #[cfg(target_os = "none")]
 pub mod tlb;
 
@@ -51,8 +51,8 @@ pub mod tlb;
 pub use {
     boot::{BootInfo, Module},
     cpu::{gdt as desc, segments},
-    hooks::{Hooks, SyscallKind},
+    entry::hooks::{Hooks, SyscallKind},
+    entry::regs::{GuestRegs, VECTOR_SYSCALL_EXIT},
     mem::{directmap, frames, guest, heap, hvslots},
     percpu::CpuId,
-    regs::{GuestRegs, VECTOR_SYSCALL_EXIT},
 };

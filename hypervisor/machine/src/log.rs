@@ -1,9 +1,10 @@
-//! Lines of the hypervisor: `info!`, `warn!`, `err!`; and the ring that keeps all output.
+//! Lines of the hypervisor: `info!`, `warn!`, `err!`; and the ring that keeps them.
 //!
 //! Everything that reaches the console passes here, under one lock. A line is `(zendo) ` and the
-//! text. In a panic the lock is ignored after a while: its holder may be the one that panicked.
+//! text. What the control domain prints is not kept: the ring is the hypervisor's own log, as in
+//! Xen. A panic opens the lock: its holder may be the one that panicked.
 
-use crate::ring::Ring;
+use crate::pure::ring::Ring;
 use crate::serial;
 use crate::sync::Mutex;
 use core::fmt::{self, Write};
@@ -24,7 +25,7 @@ pub enum Level {
 /// Lines up to this level are printed.
 static THRESHOLD: AtomicU8 = AtomicU8::new(Level::Info as u8);
 
-static RING: Mutex<Ring> = Mutex::new(Ring::new());
+static RING: Mutex<Ring> = Mutex::new(Ring::EMPTY);
 
 /// Sets what is printed, from the value of `loglvl=` on the command line: `none`, `error`,
 /// `warning`, `info` or `all`, possibly with a second part behind a slash, which is ignored.
@@ -38,74 +39,59 @@ pub fn set_level(name: &str) {
     THRESHOLD.store(threshold, Ordering::Relaxed);
 }
 
-/// Output under the lock.
-struct Console<'a>(&'a mut Ring);
+/// Output that is printed and kept.
+struct Kept<'a>(&'a mut Ring);
 
-impl Console<'_> {
-    fn bytes(&mut self, bytes: &[u8]) {
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            match line {
-                [text @ .., b'\n'] => {
-                    serial::send(text);
-                    serial::send(b"\r\n");
-                }
-                text => serial::send(text),
-            }
-        }
-        bytes.iter().for_each(|byte| self.0.push(*byte));
-    }
-}
-
-impl Write for Console<'_> {
+impl Write for Kept<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.bytes(text.as_bytes());
+        print(text.as_bytes());
+        text.bytes().for_each(|byte| self.0.push(byte));
         Ok(())
     }
 }
 
-fn with_console(act: impl FnOnce(&mut Console<'_>)) {
-    let mut tries = 0_u32;
-    let mut ring = loop {
-        if let Some(ring) = RING.try_lock() {
-            break ring;
+/// Prints bytes, a carriage return before each line feed. The caller holds the lock.
+fn print(bytes: &[u8]) {
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let text = line.strip_suffix(b"\n");
+        serial::send(text.unwrap_or(line));
+        if text.is_some() {
+            serial::send(b"\r\n");
         }
-        core::hint::spin_loop();
-        crate::tlb::service();
-        tries += 1;
-        if crate::panic::is_under_way() && tries > LOCK_TRIES_IN_PANIC {
-            // SAFETY: all other CPUs have been stopped, so no holder can come back.
-            unsafe { RING.force_unlock() };
-        }
-    };
-    act(&mut Console(&mut ring));
+    }
 }
 
-/// Looks at the lock before a panic takes it by force.
-const LOCK_TRIES_IN_PANIC: u32 = 1_000_000;
+/// Opens the lock for a panic.
+///
+/// # Safety
+/// No other CPU may run any more, and what this one did before must not go on.
+pub(crate) unsafe fn break_lock() {
+    // SAFETY: as required of the caller: no holder can come back.
+    unsafe { RING.force_unlock() };
+}
 
 /// Prints a line; use the macros.
 pub fn line(level: Level, text: fmt::Arguments<'_>) {
     if level as u8 > THRESHOLD.load(Ordering::Relaxed) {
         return;
     }
-    with_console(|console| {
-        // Writing to the console cannot fail.
-        let _ = console.write_fmt(format_args!("(zendo) {text}\n"));
-    });
+    // Writing to the console cannot fail.
+    let _ = Kept(&mut RING.lock()).write_fmt(format_args!("(zendo) {text}\n"));
 }
 
-/// Prints bytes as they are.
-pub(crate) fn write_raw(bytes: &[u8]) {
-    with_console(|console| console.bytes(bytes));
+/// Prints bytes without keeping them; a line feed gets its carriage return.
+pub fn write_bytes(bytes: &[u8]) {
+    let _lines_stay_whole = RING.lock();
+    print(bytes);
 }
 
-/// Copies output that was kept, from byte number `from` on. Returns how many bytes were copied and
+/// Copies lines that were kept, from byte number `from` on. Returns how many bytes were copied and
 /// the number behind them.
 pub fn ring_read(from: u64, to: &mut [u8]) -> (usize, u64) {
     RING.lock().read(from, to)
 }
 
-/// Forgets the output kept so far.
+/// Forgets the lines kept so far.
 pub fn ring_clear() {
     RING.lock().clear();
 }

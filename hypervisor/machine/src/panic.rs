@@ -2,21 +2,22 @@
 //!
 //! All other CPUs are stopped by NMI first. A panic inside the report only stops.
 
-use crate::{cpu, err, irq, percpu, power};
+use crate::entry::hooks::hooks;
+use crate::irq::apic;
+use crate::{cpu, err, log, percpu, power};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Looked at by the NMI path of `trap.S`.
 #[no_mangle]
 static HV_PANICKING: AtomicU32 = AtomicU32::new(0);
-/// NMIs seen that were no stop requests.
-#[no_mangle]
-static HV_NMI_COUNT: AtomicU32 = AtomicU32::new(0);
 /// Whether a panic ends the emulator instead of halting.
 static EXIT_EMULATOR: AtomicBool = AtomicBool::new(false);
 
 /// Exit code of a panic, where the emulator is told one.
 const PANIC_EXIT: u8 = 0x20;
+/// Looks at nothing while the other CPUs stop.
+const STOP_LOOKS: u32 = 100_000;
 /// Words of the stack that are looked at.
 const STACK_WORDS: usize = 512;
 /// Code addresses that are printed.
@@ -25,17 +26,6 @@ const TRACE_LINES: usize = 16;
 extern "C" {
     static hv_image_text_start: u8;
     static hv_image_text_end: u8;
-}
-
-/// NMIs seen on all CPUs.
-#[must_use]
-pub fn nmi_count() -> u32 {
-    HV_NMI_COUNT.load(Ordering::Relaxed)
-}
-
-/// Whether a panic is being reported.
-pub(crate) fn is_under_way() -> bool {
-    HV_PANICKING.load(Ordering::Relaxed) != 0
 }
 
 /// Makes a panic end the emulator.
@@ -48,10 +38,14 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     if HV_PANICKING.swap(1, Ordering::SeqCst) != 0 {
         power::halt();
     }
-    irq::apic::nmi_all_others();
+    apic::send_all_others(apic::NMI);
+    // Time for the others to stop.
+    cpu::spin_until(STOP_LOOKS, || false);
+    // SAFETY: they have; and this CPU does not return from here.
+    unsafe { log::break_lock() };
     err!("PANIC on CPU {}: {}", percpu::cpu_id().0, info);
     print_stack();
-    (crate::hooks::hooks().epitaph)();
+    (hooks().epitaph)();
     if EXIT_EMULATOR.load(Ordering::Relaxed) {
         power::debug_exit(PANIC_EXIT);
     }
@@ -65,14 +59,12 @@ fn print_stack() {
     let start = (&raw const here).addr();
     let top = percpu::info_ptr().addr();
     let code = (&raw const hv_image_text_start).addr()..(&raw const hv_image_text_end).addr();
-    let mut printed = 0;
-    for address in (start..top).step_by(8).take(STACK_WORDS) {
+    let words = (start..top).step_by(8).take(STACK_WORDS).map(|address| {
         let word = core::ptr::with_exposed_provenance::<usize>(address);
         // SAFETY: between a local variable and the head of the same stack, which is mapped.
-        let word = unsafe { word.read_volatile() };
-        if code.contains(&word) && printed < TRACE_LINES {
-            err!(" [{address:x}] {word:x}");
-            printed += 1;
-        }
+        (address, unsafe { word.read_volatile() })
+    });
+    for (address, word) in words.filter(|(_, word)| code.contains(word)).take(TRACE_LINES) {
+        err!(" [{address:x}] {word:x}");
     }
 }

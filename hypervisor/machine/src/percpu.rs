@@ -5,10 +5,12 @@
 //! only one thread of execution uses; an interrupt in `idle_wait` is a call on that same thread.
 //! NMI handlers are assembly and touch no such data.
 
+use crate::entry::regs::{CpuInfo, CPUINFO_SIZE};
+use crate::entry::stack_head;
 use crate::layout::STACK_SIZE;
-use crate::regs::{CpuInfo, CPUINFO_SIZE};
 use alloc::boxed::Box;
 use core::arch::asm;
+use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Number of a CPU, counted from 0 for the boot processor.
@@ -18,7 +20,6 @@ pub struct CpuId(pub u32);
 
 impl CpuId {
     /// The bit that stands for this CPU in masks.
-    #[must_use]
     pub const fn mask(self) -> u64 {
         1 << (self.0 % 64)
     }
@@ -48,25 +49,38 @@ pub(crate) fn info() -> &'static CpuInfo {
     unsafe { &*info_ptr() }
 }
 
+/// The block of any CPU that runs.
+pub(crate) fn info_of(cpu: CpuId) -> Option<&'static CpuInfo> {
+    let head = core::ptr::with_exposed_provenance::<CpuInfo>(stack_head(cpu.0) as usize);
+    // SAFETY: a CPU that is counted runs on a stack at this address; see `info`.
+    (cpu.0 < nr_cpus()).then(|| unsafe { &*head })
+}
+
 /// The CPU this runs on.
 #[inline(always)]
-#[must_use]
 pub fn cpu_id() -> CpuId {
     CpuId(info().cpu_id.load(Ordering::Relaxed))
 }
 
 /// Bit per CPU that runs.
 #[inline]
-#[must_use]
 pub fn online_mask() -> u64 {
     ONLINE.load(Ordering::Relaxed)
 }
 
 /// How many CPUs run; their numbers are below this.
 #[inline]
-#[must_use]
 pub fn nr_cpus() -> u32 {
     COUNT.load(Ordering::Relaxed)
+}
+
+/// The numbers of the bits that are set.
+pub(crate) fn bits(mut mask: u64) -> impl Iterator<Item = u32> {
+    core::iter::from_fn(move || {
+        let lowest = mask.trailing_zeros();
+        mask &= mask.wrapping_sub(1);
+        (lowest < 64).then_some(lowest)
+    })
 }
 
 pub(crate) fn mark_online(cpu: CpuId) {
@@ -91,9 +105,8 @@ unsafe impl<T: Send> Sync for PerCpu<T> {}
 
 impl<T: Send> PerCpu<T> {
     /// An empty container.
-    #[must_use]
     pub const fn new(init: fn() -> T) -> Self {
-        Self { slots: [const { AtomicPtr::new(core::ptr::null_mut()) }; MAX_CPUS], init }
+        Self { slots: [const { AtomicPtr::new(null_mut()) }; MAX_CPUS], init }
     }
 
     /// This CPU's value.
@@ -125,18 +138,12 @@ impl<T: Send> PerCpu<T> {
     #[cold]
     fn make(&self, slot: &AtomicPtr<T>) -> *mut T {
         let mine = Box::into_raw(Box::new((self.init)()));
-        match slot.compare_exchange(
-            core::ptr::null_mut(),
-            mine,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        ) {
-            Ok(_) => mine,
-            Err(theirs) => {
-                // SAFETY: `mine` was not published, so this is its only pointer.
-                drop(unsafe { Box::from_raw(mine) });
-                theirs
-            }
-        }
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        let Err(theirs) = slot.compare_exchange(null_mut(), mine, success, failure) else {
+            return mine;
+        };
+        // SAFETY: not published, so this is its only pointer.
+        drop(unsafe { Box::from_raw(mine) });
+        theirs
     }
 }

@@ -1,7 +1,8 @@
 //! Ways to end: power off, reset, exit of the emulator, halt.
 
 use crate::acpi;
-use crate::cpu::{asm, inb, inw, outb, outl, outw};
+use crate::cpu::{asm, inb, inw, outb, outl, outw, spin_until};
+use crate::pure::acpi::Fadt;
 
 const SLEEP_ENABLE: u16 = 1 << 13;
 const ACPI_MODE: u16 = 1;
@@ -18,13 +19,13 @@ const TRIES: u32 = 100_000;
 
 /// Switches the machine off.
 pub fn poweroff() -> ! {
-    if let (Some(fadt), Some([type_a, type_b])) = (acpi::fadt(), acpi::off_state()) {
-        enter_acpi_mode(fadt);
-        for (port, sleep_type) in fadt.pm1_control.into_iter().zip([type_a, type_b]) {
-            if port != 0 {
-                let rest = inw(port) & !(7 << 10);
-                outw(port, rest | u16::from(sleep_type & 7) << 10 | SLEEP_ENABLE);
-            }
+    let acpi = acpi::firmware().and_then(|firmware| firmware.fadt.zip(firmware.off_state));
+    if let Some((fadt, sleep_types)) = acpi {
+        enter_acpi_mode(&fadt);
+        let controls = fadt.pm1_control.into_iter().zip(sleep_types);
+        for (port, sleep_type) in controls.filter(|(port, _)| *port != 0) {
+            let rest = inw(port) & !(7 << 10);
+            outw(port, rest | u16::from(sleep_type & 7) << 10 | SLEEP_ENABLE);
         }
         pause();
     }
@@ -33,35 +34,30 @@ pub fn poweroff() -> ! {
     halt()
 }
 
-fn enter_acpi_mode(fadt: &acpi::parse::Fadt) {
+fn enter_acpi_mode(fadt: &Fadt) {
     let (port, value) = fadt.smi_command;
-    if port == 0 || value == 0 || inw(fadt.pm1_control[0]) & ACPI_MODE != 0 {
-        return;
+    let is_on = || inw(fadt.pm1_control[0]) & ACPI_MODE != 0;
+    if port != 0 && value != 0 && !is_on() {
+        outb(port, value);
+        spin_until(TRIES, is_on);
     }
-    outb(port, value);
-    for _ in 0..TRIES {
-        if inw(fadt.pm1_control[0]) & ACPI_MODE != 0 {
-            return;
-        }
-        core::hint::spin_loop();
-    }
+}
+
+/// Time for the machine to react.
+fn pause() {
+    spin_until(TRIES, || false);
 }
 
 /// Resets the machine.
 pub fn reboot() -> ! {
-    if let Some((port, value)) = acpi::fadt().and_then(|fadt| fadt.reset) {
+    if let Some((port, value)) = acpi::firmware().and_then(|firmware| firmware.fadt?.reset) {
         outb(port, value);
         pause();
     }
     outb(RESET_CONTROL, 2);
     outb(RESET_CONTROL, 6);
     pause();
-    for _ in 0..TRIES {
-        if inb(KEYBOARD_COMMAND) & 2 == 0 {
-            break;
-        }
-        core::hint::spin_loop();
-    }
+    spin_until(TRIES, || inb(KEYBOARD_COMMAND) & 2 == 0);
     outb(KEYBOARD_COMMAND, KEYBOARD_RESET);
     pause();
     halt()
@@ -76,12 +72,5 @@ pub fn debug_exit(code: u8) {
 pub fn halt() -> ! {
     loop {
         asm::cli_hlt();
-    }
-}
-
-/// Time for the machine to react.
-fn pause() {
-    for _ in 0..TRIES {
-        core::hint::spin_loop();
     }
 }

@@ -3,8 +3,9 @@
 //! Output is polled and bounded: a port that does not take a byte in time is given up. Input raises
 //! `irq::VEC_SERIAL`; the image reads what is there.
 
-use crate::cpu::{inb, outb};
+use crate::cpu::{inb, outb, spin_until};
 use crate::irq;
+pub use crate::log::write_bytes;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 const PORT: u16 = 0x3f8;
@@ -43,13 +44,16 @@ pub(crate) fn init() {
     if inb(SCRATCH) != 0x5a {
         return;
     }
-    outb(INTERRUPT_ENABLE, 0);
-    outb(LINE_CONTROL, DIVISOR_ACCESS);
-    outb(DATA, DIVISOR as u8);
-    outb(INTERRUPT_ENABLE, (DIVISOR >> 8) as u8);
-    outb(LINE_CONTROL, EIGHT_BITS_NO_PARITY);
-    outb(FIFO_CONTROL, FIFO_ON);
-    outb(MODEM_CONTROL, MODEM_READY);
+    let setup = [
+        (INTERRUPT_ENABLE, 0),
+        (LINE_CONTROL, DIVISOR_ACCESS),
+        (DATA, DIVISOR as u8),
+        (INTERRUPT_ENABLE, (DIVISOR >> 8) as u8),
+        (LINE_CONTROL, EIGHT_BITS_NO_PARITY),
+        (FIFO_CONTROL, FIFO_ON),
+        (MODEM_CONTROL, MODEM_READY),
+    ];
+    setup.into_iter().for_each(|(register, value)| outb(register, value));
     STATE.store(PRESENT, Ordering::Relaxed);
 }
 
@@ -67,36 +71,16 @@ pub(crate) fn send(bytes: &[u8]) {
         if STATE.load(Ordering::Relaxed) != PRESENT {
             return;
         }
-        if !wait_empty() {
+        if !spin_until(TRIES, || inb(LINE_STATUS) & TRANSMITTER_EMPTY != 0) {
             STATE.store(STUCK, Ordering::Relaxed);
             return;
         }
-        for &byte in chunk {
-            outb(DATA, byte);
-        }
+        chunk.iter().for_each(|byte| outb(DATA, *byte));
     }
-}
-
-fn wait_empty() -> bool {
-    for _ in 0..TRIES {
-        if inb(LINE_STATUS) & TRANSMITTER_EMPTY != 0 {
-            return true;
-        }
-        core::hint::spin_loop();
-    }
-    false
-}
-
-/// Writes bytes to the port and to the console ring; a line feed gets its carriage return.
-pub fn write_bytes(bytes: &[u8]) {
-    crate::log::write_raw(bytes);
 }
 
 /// A received byte, if there is one.
-#[must_use]
 pub fn read_byte() -> Option<u8> {
-    if STATE.load(Ordering::Relaxed) == ABSENT || inb(LINE_STATUS) & RECEIVED == 0 {
-        return None;
-    }
-    Some(inb(DATA))
+    let is_there = STATE.load(Ordering::Relaxed) != ABSENT && inb(LINE_STATUS) & RECEIVED != 0;
+    is_there.then(|| inb(DATA))
 }

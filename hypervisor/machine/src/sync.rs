@@ -10,20 +10,12 @@
 /// What a CPU does between two looks at a lock.
 pub struct Relax;
 
-#[cfg(target_os = "none")]
 impl spin::relax::RelaxStrategy for Relax {
     #[inline]
     fn relax() {
         core::hint::spin_loop();
+        #[cfg(target_os = "none")]
         crate::tlb::service();
-    }
-}
-
-#[cfg(not(target_os = "none"))]
-impl spin::relax::RelaxStrategy for Relax {
-    #[inline]
-    fn relax() {
-        core::hint::spin_loop();
     }
 }
 
@@ -31,7 +23,5 @@ impl spin::relax::RelaxStrategy for Relax {
 pub type Mutex<T> = spin::mutex::SpinMutex<T, Relax>;
 /// Guard of a [`Mutex`].
 pub type MutexGuard<'a, T> = spin::mutex::SpinMutexGuard<'a, T>;
-/// Many readers or one writer.
-pub type RwLock<T> = spin::rwlock::RwLock<T, Relax>;
 /// A value that is made once.
 pub type Once<T> = spin::once::Once<T, Relax>;

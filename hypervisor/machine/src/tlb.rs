@@ -13,7 +13,7 @@
 
 use crate::cpu::asm;
 use crate::irq::{self, VEC_TLB};
-use crate::percpu::{self, CpuId, MAX_CPUS};
+use crate::percpu::{self, bits, CpuId, MAX_CPUS};
 use crate::sync::Mutex;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -43,7 +43,6 @@ static RENEW: AtomicU64 = AtomicU64::new(0);
 
 /// The clock: what to record when the last mapping of a frame goes away.
 #[inline]
-#[must_use]
 pub fn stamp_now() -> u32 {
     // 0 means "never" to those who record it; 1 in its place asks for a flush too many at worst.
     CLOCK.load(Ordering::SeqCst).max(1)
@@ -51,45 +50,34 @@ pub fn stamp_now() -> u32 {
 
 /// The CPUs in `mask` that have not flushed since `stamp`.
 #[inline]
-#[must_use]
 pub fn filter(mask: u64, stamp: u32) -> u64 {
-    let mut stale = 0;
-    let mut rest = mask;
-    while rest != 0 {
-        let cpu = rest.trailing_zeros();
-        rest &= rest - 1;
-        let flushed = STAMPS[cpu as usize % MAX_CPUS].load(Ordering::SeqCst);
-        if flushed.wrapping_sub(stamp) as i32 <= 0 {
-            stale |= 1 << cpu;
-        }
-    }
-    stale
+    let is_stale = |cpu: &u32| {
+        let flushed = STAMPS[*cpu as usize % MAX_CPUS].load(Ordering::SeqCst);
+        flushed.wrapping_sub(stamp) as i32 <= 0
+    };
+    bits(mask).filter(is_stale).fold(0, |stale, cpu| stale | 1 << cpu)
 }
 
-/// To be called before a full flush of this CPU; the result goes to [`note_full_flush`] after it.
+/// Loads a root table, which flushes everything on this CPU, and records that.
+///
+/// # Safety
+/// As for `asm::write_cr3`.
 #[inline]
-#[must_use]
-pub(crate) fn before_full_flush() -> u32 {
+pub(crate) unsafe fn load_root(cr3: u64) {
     let stamp = CLOCK.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
-    if stamp % RENEWAL == 0 {
+    if stamp.is_multiple_of(RENEWAL) {
         RENEW.store(percpu::online_mask(), Ordering::SeqCst);
     }
-    stamp
-}
-
-/// Records a full flush of this CPU that began at `stamp`.
-#[inline]
-pub(crate) fn note_full_flush(stamp: u32) {
+    // SAFETY: as required of the caller.
+    unsafe { asm::write_cr3(cr3) };
     STAMPS[percpu::cpu_id().0 as usize % MAX_CPUS].store(stamp, Ordering::SeqCst);
 }
 
 /// Flushes everything on this CPU.
 #[inline]
 pub fn flush_local_all() {
-    let stamp = before_full_flush();
-    // SAFETY: reloads the table that is loaded.
-    unsafe { asm::write_cr3(asm::read_cr3()) };
-    note_full_flush(stamp);
+    // SAFETY: the table that is loaded.
+    unsafe { load_root(asm::read_cr3()) };
 }
 
 /// Flushes on all CPUs in `mask` and waits until it is done. Offline CPUs are left out.
@@ -106,23 +94,18 @@ pub fn flush_cpus(mask: u64, what: Flush) {
     let page = if let Flush::Page(va) = what { va & !0xfff } else { EVERYTHING };
     PAGE.store(page, Ordering::SeqCst);
     UNANSWERED.store(others, Ordering::SeqCst);
-    each(others, |cpu| irq::send(cpu, VEC_TLB));
+    bits(others).for_each(|cpu| irq::send(CpuId(cpu), VEC_TLB));
     while UNANSWERED.load(Ordering::SeqCst) != 0 {
         core::hint::spin_loop();
     }
 }
 
-fn flush_local(what: Flush) {
+/// Flushes on this CPU.
+#[inline]
+pub fn flush_local(what: Flush) {
     match what {
         Flush::All => flush_local_all(),
         Flush::Page(va) => asm::invlpg(va),
-    }
-}
-
-fn each(mut mask: u64, mut act: impl FnMut(CpuId)) {
-    while mask != 0 {
-        act(CpuId(mask.trailing_zeros()));
-        mask &= mask - 1;
     }
 }
 

@@ -3,14 +3,15 @@
 //! `Policy::new` runs at boot, `Policy::query` on every emulated CPUID.
 //!
 //! Invariants: a feature is shown only if the processor has it, it stands in a list of `features`,
-//! and the states it needs are offered; leaves that are not listed in `reduce_*` are zero.
+//! and the states it needs are offered; leaves that are not listed in `reduce` are zero.
 
-use super::features::{self as f, mask};
+use super::features as f;
 use super::xen_leaves::{self, TimeInfo, XenInfo};
 use super::xstate::Xstate;
 use super::Leaf;
-use crate::emul::cr::{Cr4Policy, XCR0_AVX, XCR0_AVX512};
+use crate::emul::cr::{CR4_DE, CR4_FSGSBASE, CR4_OSXSAVE, CR4_TSD};
 use crate::trap::Mode;
+use core::array;
 
 /// Number of basic leaves a guest can be shown.
 const NR_BASIC: usize = 0xe;
@@ -90,9 +91,8 @@ pub struct QueryContext<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     vendor: Vendor,
-    is_hardware_domain: bool,
-    host_has_monitor: bool,
-    monitor_leaf: Leaf,
+    /// What a control domain can learn about MONITOR, if the processor has it.
+    monitor: Option<Leaf>,
     basic: [Leaf; NR_BASIC],
     cache: [Leaf; NR_CACHE],
     feature: [Leaf; NR_FEATURE],
@@ -105,123 +105,95 @@ impl Policy {
     #[must_use]
     pub fn new(host: impl Fn(u32, u32) -> Leaf, options: &PolicyOptions) -> Self {
         let vendor = Vendor::from_leaf_0(host(0, 0));
-        let xstate_features = host(0xd, 1)[0] & mask(f::XSTATE_1_EAX);
         let [_, _, host_ecx, _] = host(1, 0);
         let switched = if host_ecx & f::XSAVE != 0 { options.switched_xstates } else { 0 };
+        let has_monitor = options.is_hardware_domain && host_ecx & f::MONITOR != 0;
         let mut policy = Self {
             vendor,
-            is_hardware_domain: options.is_hardware_domain,
-            host_has_monitor: host_ecx & f::MONITOR != 0,
-            monitor_leaf: host(5, 0),
+            monitor: has_monitor.then(|| host(5, 0)),
             basic: [[0; 4]; NR_BASIC],
             cache: [[0; 4]; NR_CACHE],
             feature: [[0; 4]; NR_FEATURE],
             extended: [[0; 4]; NR_EXTENDED],
-            xstate: Xstate::new(&host, switched, xstate_features),
+            xstate: Xstate::new(&host, switched, host(0xd, 1)[0] & f::XSTATE_1_EAX.shown(0)),
         };
-        policy.reduce_basic(&host);
-        policy.reduce_features(&host);
-        policy.reduce_extended(&host, options.shows_invariant_tsc);
-        policy.hide_dependents();
+        let reduce = |policy: &Self, leaf, subleaf| {
+            policy.reduce(leaf, subleaf, host(leaf, subleaf), options)
+        };
+        let max = host(0, 0)[0].min(NR_BASIC as u32 - 1);
+        policy.basic = table(max, |leaf| reduce(&policy, leaf, 0));
+        policy.basic[0][0] = max;
+        if max >= 4 && vendor == Vendor::Intel {
+            policy.cache = table(NR_CACHE as u32, |subleaf| reduce(&policy, 4, subleaf));
+        }
+        if max >= 7 {
+            let max = host(7, 0)[0].min(NR_FEATURE as u32 - 1);
+            policy.feature = table(max, |subleaf| reduce(&policy, 7, subleaf));
+            policy.feature[0][0] = max;
+        }
+        let host_max = host(EXTENDED, 0)[0];
+        if host_max & 0xffff_0000 == EXTENDED {
+            let limit = if vendor == Vendor::Amd { NR_EXTENDED as u32 - 1 } else { 8 };
+            let max = (host_max - EXTENDED).min(limit);
+            policy.extended = table(max, |number| reduce(&policy, EXTENDED + number, 0));
+            policy.extended[0][0] = EXTENDED + max;
+        }
         policy
     }
 
-    fn reduce_basic(&mut self, host: &impl Fn(u32, u32) -> Leaf) {
-        let [max, ebx, ecx, edx] = host(0, 0);
-        let max = max.min(NR_BASIC as u32 - 1);
-        let [signature, misc, host_ecx, host_edx] = host(1, 0);
-        let mut features_ecx = host_ecx & mask(f::LEAF_1_ECX) | f::HYPERVISOR;
-        let mut features_edx = host_edx & mask(f::LEAF_1_EDX);
-        if self.is_hardware_domain {
-            features_ecx |= host_ecx & f::EIST;
-            features_edx |= host_edx & f::MTRR;
-        }
-        // The number of the local APIC belongs to the machine.
-        let leaf_1 = [signature, misc & 0x00ff_ffff, features_ecx, features_edx];
-        let is_intel = self.vendor == Vendor::Intel;
-        let leaf_2 = if is_intel { host(2, 0) } else { [0; 4] };
-        for (slot, leaf) in self.basic.iter_mut().zip([[max, ebx, ecx, edx], leaf_1, leaf_2]) {
-            *slot = leaf;
-        }
-        if is_intel && max >= 4 {
-            for (subleaf, slot) in (0..).zip(&mut self.cache) {
-                // Who shares a cache depends on vCPU placement, so nobody is said to.
-                let [eax, ebx, ecx, edx] = host(4, subleaf);
-                *slot = if eax & 31 == 0 { [0; 4] } else { [eax & 0x3ff, ebx, ecx, edx & 7] };
-            }
-        }
-    }
-
-    fn reduce_features(&mut self, host: &impl Fn(u32, u32) -> Leaf) {
-        if self.max_basic() < 7 {
-            return;
-        }
-        let [max, ebx, ecx, edx] = host(7, 0);
-        let max = max.min(NR_FEATURE as u32 - 1);
-        let subleaf = |number| if number <= max { host(7, number) } else { [0; 4] };
-        let eax_1 = subleaf(1)[0] & mask(f::LEAF_7_1_EAX);
-        let edx_2 = subleaf(2)[3] & mask(f::LEAF_7_2_EDX);
-        self.feature = [
-            [max, ebx & mask(f::LEAF_7_EBX), ecx & mask(f::LEAF_7_ECX), edx & mask(f::LEAF_7_EDX)],
-            [eax_1, 0, 0, 0],
-            [0, 0, 0, edx_2],
-        ];
-    }
-
-    fn reduce_extended(&mut self, host: &impl Fn(u32, u32) -> Leaf, shows_invariant_tsc: bool) {
-        let host_max = host(EXTENDED, 0)[0];
-        if host_max & 0xffff_0000 != EXTENDED {
-            return;
-        }
+    /// What a guest is shown of one of the processor's leaves. The largest leaf and subleaf numbers
+    /// are set by the caller.
+    fn reduce(
+        &self,
+        leaf: u32,
+        subleaf: u32,
+        [eax, ebx, ecx, edx]: Leaf,
+        options: &PolicyOptions,
+    ) -> Leaf {
+        let xcr0 = self.offered_xcr0();
         let is_amd = self.vendor == Vendor::Amd;
-        let limit = if is_amd { NR_EXTENDED as u32 - 1 } else { 8 };
-        let max = (host_max - EXTENDED).min(limit);
-        let leaf_1_edx = self.basic[1][3];
-        for (number, slot) in (0..=max).zip(&mut self.extended) {
-            let [eax, ebx, ecx, edx] = host(EXTENDED + number, 0);
-            *slot = match number {
-                0 => [EXTENDED + max, ebx, ecx, edx],
-                1 => {
-                    let repeated = if is_amd { leaf_1_edx & f::COMMON_EDX } else { 0 };
-                    let edx = edx & mask(f::EXTENDED_1_EDX) | repeated;
-                    [if is_amd { eax } else { 0 }, 0, ecx & mask(f::EXTENDED_1_ECX), edx]
-                }
-                2..=4 => [eax, ebx, ecx, edx],
-                5 if is_amd => [eax, ebx, ecx, edx],
-                6 if is_amd => [eax, ebx, ecx, edx],
-                6 => [0, 0, ecx, 0],
-                7 if shows_invariant_tsc => [0, 0, 0, edx & mask(f::EXTENDED_7_EDX)],
-                8 => [eax & 0xffff, ebx & mask(f::EXTENDED_8_EBX), ecx & 0x0003_f0ff, 0],
-                0x19 | 0x1a => [eax, ebx, ecx, edx],
-                0x21 => [eax & mask(f::EXTENDED_21_EAX), 0, ecx & mask(f::EXTENDED_21_ECX), 0],
-                _ => [0; 4],
-            };
-        }
-    }
-
-    /// Takes features away whose state is not offered.
-    fn hide_dependents(&mut self) {
-        let offered = self.xstate.offered();
-        let [_, leaf_1, ..] = &mut self.basic;
-        let [_, extended_1, ..] = &mut self.extended;
-        let [feature_0, feature_1, _] = &mut self.feature;
-        if offered == 0 {
-            leaf_1[2] &= !f::XSAVE;
-        }
-        if offered & XCR0_AVX == 0 {
-            leaf_1[2] &= !f::AVX_LEAF_1_ECX;
-            extended_1[2] &= !f::AVX_EXTENDED_1_ECX;
-            let (ebx, ecx, eax_1) = f::AVX_LEAF_7;
-            feature_0[1] &= !ebx;
-            feature_0[2] &= !ecx;
-            feature_1[0] &= !eax_1;
-        }
-        if offered & XCR0_AVX512 != XCR0_AVX512 {
-            let (ebx, ecx, edx, eax_1) = f::AVX512_LEAF_7;
-            feature_0[1] &= !ebx;
-            feature_0[2] &= !ecx;
-            feature_0[3] &= !edx;
-            feature_1[0] &= !eax_1;
+        let for_control_domain = |bits| if options.is_hardware_domain { bits } else { 0 };
+        match (leaf, subleaf) {
+            (0, _) => [eax, ebx, ecx, edx],
+            (1, _) => {
+                let without_xsave = if xcr0 == 0 { !f::XSAVE } else { !0 };
+                let shown_ecx = f::LEAF_1_ECX.shown(xcr0) & without_xsave;
+                let shown_edx = f::LEAF_1_EDX.shown(xcr0) | for_control_domain(f::MTRR);
+                let ecx = ecx & (shown_ecx | for_control_domain(f::EIST)) | f::HYPERVISOR;
+                // The number of the local APIC belongs to the machine.
+                [eax, ebx & 0x00ff_ffff, ecx, edx & shown_edx]
+            }
+            (2, _) if self.vendor == Vendor::Intel => [eax, ebx, ecx, edx],
+            // Who shares a cache depends on vCPU placement, so nobody is said to.
+            (4, _) if eax & 31 != 0 => [eax & 0x3ff, ebx, ecx, edx & 7],
+            (7, 0) => [
+                eax,
+                ebx & f::LEAF_7_EBX.shown(xcr0),
+                ecx & f::LEAF_7_ECX.shown(xcr0),
+                edx & f::LEAF_7_EDX.shown(xcr0),
+            ],
+            (7, 1) => [eax & f::LEAF_7_1_EAX.shown(xcr0), 0, 0, 0],
+            (7, 2) => [0, 0, 0, edx & f::LEAF_7_2_EDX.shown(xcr0)],
+            (0x8000_0001, _) => {
+                let repeated = if is_amd { self.basic[1][3] & f::COMMON_EDX } else { 0 };
+                let edx = edx & f::EXTENDED_1_EDX.shown(xcr0) | repeated;
+                [if is_amd { eax } else { 0 }, 0, ecx & f::EXTENDED_1_ECX.shown(xcr0), edx]
+            }
+            (0x8000_0000 | 0x8000_0002..=0x8000_0004, _) => [eax, ebx, ecx, edx],
+            (0x8000_0005 | 0x8000_0006, _) if is_amd => [eax, ebx, ecx, edx],
+            (0x8000_0006, _) => [0, 0, ecx, 0],
+            (0x8000_0007, _) if options.shows_invariant_tsc => {
+                [0, 0, 0, edx & f::EXTENDED_7_EDX.shown(xcr0)]
+            }
+            (0x8000_0008, _) => {
+                [eax & 0xffff, ebx & f::EXTENDED_8_EBX.shown(xcr0), ecx & 0x0003_f0ff, 0]
+            }
+            (0x8000_0019 | 0x8000_001a, _) => [eax, ebx, ecx, edx],
+            (0x8000_0021, _) => {
+                let (eax_shown, ecx_shown) = (f::EXTENDED_21_EAX, f::EXTENDED_21_ECX);
+                [eax & eax_shown.shown(xcr0), 0, ecx & ecx_shown.shown(xcr0), 0]
+            }
+            _ => [0; 4],
         }
     }
 
@@ -231,16 +203,12 @@ impl Policy {
         if leaf & 0xffff_ff00 == XEN {
             return xen_leaves::query(leaf, subleaf, context.xen, context.time);
         }
-        if let Some(number) = leaf.checked_sub(EXTENDED) {
-            return sub(&self.extended, number);
-        }
-        if leaf > self.max_basic() {
-            return [0; 4];
-        }
         match leaf {
+            EXTENDED.. => sub(&self.extended, leaf - EXTENDED),
+            _ if leaf > self.basic[0][0] => [0; 4],
             1 => self.leaf_1(context),
             4 => sub(&self.cache, subleaf),
-            5 if self.shows_monitor(context) => self.monitor_leaf,
+            5 => self.monitor_for(context).unwrap_or_default(),
             7 => sub(&self.feature, subleaf),
             0xd => self.xstate.leaf(subleaf, context.xcr0),
             _ => sub(&self.basic, leaf),
@@ -257,22 +225,16 @@ impl Policy {
         if self.has_xsave() && (context.guest_osxsave || leaks) {
             ecx |= f::OSXSAVE;
         }
-        if self.shows_monitor(context) {
+        if self.monitor_for(context).is_some() {
             ecx |= f::MONITOR;
         }
         [eax, ebx, ecx, edx]
     }
 
     /// A control domain that asks with a faulting CPUID wants to know about idle states.
-    fn shows_monitor(&self, context: &QueryContext<'_>) -> bool {
-        self.is_hardware_domain
-            && self.host_has_monitor
-            && context.mode == Mode::Kernel
-            && context.via == Via::Fault
-    }
-
-    fn max_basic(&self) -> u32 {
-        self.basic[0][0]
+    fn monitor_for(&self, context: &QueryContext<'_>) -> Option<Leaf> {
+        let is_asked_for = context.mode == Mode::Kernel && context.via == Via::Fault;
+        self.monitor.filter(|_| is_asked_for)
     }
 
     /// Who made the processor.
@@ -291,16 +253,8 @@ impl Policy {
         }
     }
 
-    /// Whether XSAVE is offered.
-    #[must_use]
-    pub fn has_xsave(&self) -> bool {
+    fn has_xsave(&self) -> bool {
         self.basic[1][2] & f::XSAVE != 0
-    }
-
-    /// Whether pages can be made not executable.
-    #[must_use]
-    pub fn has_nx(&self) -> bool {
-        self.extended[1][3] & f::NX != 0
     }
 
     /// Whether the processor number can be read with the counter.
@@ -317,14 +271,23 @@ impl Policy {
 
     /// The bits of CR4 the features allow a guest to own.
     #[must_use]
-    pub fn cr4(&self) -> Cr4Policy {
+    pub fn offered_cr4(&self) -> u64 {
         let edx = self.basic[1][3];
-        let has_fsgsbase = self.feature[0][1] & f::FSGSBASE != 0;
-        Cr4Policy::new(edx & f::TSC != 0, edx & f::DE != 0, has_fsgsbase, self.has_xsave())
+        let offered = [
+            (CR4_TSD, edx & f::TSC != 0),
+            (CR4_DE, edx & f::DE != 0),
+            (CR4_FSGSBASE, self.feature[0][1] & f::FSGSBASE != 0),
+            (CR4_OSXSAVE, self.has_xsave()),
+        ];
+        offered.iter().filter(|(_, is_offered)| *is_offered).map(|(bit, _)| bit).sum()
     }
 }
 
+/// A table of the leaves 0 to `max`; the others are zero.
+fn table<const N: usize>(max: u32, leaf: impl Fn(u32) -> Leaf) -> [Leaf; N] {
+    array::from_fn(|number| if number as u32 <= max { leaf(number as u32) } else { [0; 4] })
+}
+
 fn sub(leaves: &[Leaf], number: u32) -> Leaf {
-    let number = usize::try_from(number).unwrap_or(usize::MAX);
-    leaves.get(number).copied().unwrap_or([0; 4])
+    leaves.get(number as usize).copied().unwrap_or_default()
 }

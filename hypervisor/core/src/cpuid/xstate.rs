@@ -5,6 +5,7 @@
 //!
 //! Invariant: only components are shown that the hypervisor switches with the vCPU.
 
+use super::features::XSAVEC;
 use super::Leaf;
 use crate::emul::cr::{XCR0_AVX, XCR0_AVX512, XCR0_SSE, XCR0_X87};
 
@@ -17,20 +18,13 @@ const LEGACY_AND_HEADER: u32 = 576;
 /// Bit of a component's ecx: aligned to 64 bytes in the compact format.
 const ALIGNED: u32 = 1 << 1;
 
-/// Size, offset and flags of one component as leaf 0xd gives them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Component {
-    size: u32,
-    offset: u32,
-    flags: u32,
-}
-
 /// The offered states and their layout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Xstate {
     offered: u64,
     features: u32,
-    components: [Component; COMPONENTS],
+    /// Size, offset and flags of each component, as leaf 0xd gives them.
+    components: [Leaf; COMPONENTS],
 }
 
 impl Xstate {
@@ -46,14 +40,13 @@ impl Xstate {
         if offered & XCR0_AVX == 0 || offered & XCR0_AVX512 != XCR0_AVX512 {
             offered &= !XCR0_AVX512;
         }
-        let mut xstate = Self { offered, features, components: Default::default() };
-        for (number, component) in (0..).zip(&mut xstate.components) {
-            if number >= 2 && offered >> number & 1 != 0 {
-                let [size, offset, flags, _] = host(0xd, number);
-                *component = Component { size, offset, flags };
+        let component = |number: usize| match host(0xd, number as u32) {
+            [size, offset, flags, _] if number >= 2 && offered >> number & 1 != 0 => {
+                [size, offset, flags, 0]
             }
-        }
-        xstate
+            _ => [0; 4],
+        };
+        Self { offered, features, components: core::array::from_fn(component) }
     }
 
     /// The offered components, which are also the bits a guest may set in XCR0.
@@ -62,25 +55,22 @@ impl Xstate {
         self.offered
     }
 
-    fn enabled(&self, xcr0: u64) -> impl Iterator<Item = &Component> {
+    fn enabled(&self, xcr0: u64) -> impl Iterator<Item = &Leaf> {
         let enabled = (0_u32..).zip(&self.components).filter(move |(n, _)| xcr0 >> n & 1 != 0);
         enabled.map(|(_, component)| component)
     }
 
     /// Bytes of the standard format for a set of components.
     fn standard_size(&self, xcr0: u64) -> u32 {
-        let ends = self.enabled(xcr0).map(|c| c.offset.saturating_add(c.size));
+        let ends = self.enabled(xcr0).map(|[size, offset, ..]| offset.saturating_add(*size));
         ends.fold(LEGACY_AND_HEADER, u32::max)
     }
 
     /// Bytes of the compact format for a set of components.
     fn compact_size(&self, xcr0: u64) -> u32 {
-        self.enabled(xcr0).fold(LEGACY_AND_HEADER, |end, c| {
-            let start = match c.flags & ALIGNED {
-                0 => end,
-                _ => end.checked_next_multiple_of(64).unwrap_or(end),
-            };
-            start.saturating_add(c.size)
+        self.enabled(xcr0).fold(LEGACY_AND_HEADER, |end, [size, _, flags, _]| {
+            let alignment = if flags & ALIGNED == 0 { 1 } else { 64 };
+            end.checked_next_multiple_of(alignment).unwrap_or(end).saturating_add(*size)
         })
     }
 
@@ -88,20 +78,13 @@ impl Xstate {
     #[must_use]
     pub fn leaf(&self, subleaf: u32, xcr0: u64) -> Leaf {
         match subleaf {
-            _ if self.offered == 0 => [0; 4],
-            0 => {
+            0 if self.offered != 0 => {
                 let (now, most) = (self.standard_size(xcr0), self.standard_size(self.offered));
                 [self.offered as u32, now, most, (self.offered >> 32) as u32]
             }
-            1 => {
-                let has_compact = self.features & super::features::XSAVEC != 0;
-                let size = if has_compact { self.compact_size(xcr0) } else { 0 };
-                [self.features, size, 0, 0]
-            }
-            _ => match self.components.get(usize::try_from(subleaf).unwrap_or(usize::MAX)) {
-                Some(c) => [c.size, c.offset, c.flags, 0],
-                None => [0; 4],
-            },
+            1 if self.features & XSAVEC != 0 => [self.features, self.compact_size(xcr0), 0, 0],
+            1 => [self.features, 0, 0, 0],
+            _ => self.components.get(subleaf as usize).copied().unwrap_or_default(),
         }
     }
 }

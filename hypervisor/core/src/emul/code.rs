@@ -6,10 +6,19 @@
 //!
 //! Invariant: bytes that were not fetched never decide anything.
 
+use hypercall_abi::cpuid::EMULATE_PREFIX;
+
 /// Longest instruction the processor accepts.
 pub const MAX_LEN: usize = 15;
 /// Bytes of the buffer.
 pub const BUFFER_LEN: usize = 16;
+
+/// CPUID behind the forced-emulation prefix (`UD2` and the letters `xen`). No other instruction is
+/// accepted behind the prefix: with anything else the guest gets its invalid opcode fault.
+pub const FORCED_CPUID: [u8; 7] = {
+    let [a, b, c, d, e] = EMULATE_PREFIX;
+    [a, b, c, d, e, 0x0f, 0xa2]
+};
 
 /// Instruction bytes and how many of them were fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +31,8 @@ impl Code {
     /// The first `len` bytes of a buffer.
     #[inline]
     #[must_use]
-    pub const fn from_buffer(bytes: [u8; BUFFER_LEN], len: usize) -> Self {
-        let len = if len < MAX_LEN { len } else { MAX_LEN };
-        Self { bytes, len }
-    }
-
-    /// A copy of the beginning of a slice.
-    #[must_use]
-    pub fn new(slice: &[u8]) -> Self {
-        let mut bytes = [0; BUFFER_LEN];
-        bytes.iter_mut().zip(slice).take(MAX_LEN).for_each(|(to, from)| *to = *from);
-        Self { bytes, len: slice.len().min(MAX_LEN) }
+    pub fn from_buffer(bytes: [u8; BUFFER_LEN], len: usize) -> Self {
+        Self { bytes, len: len.min(MAX_LEN) }
     }
 
     /// How many bytes were fetched, at most [`MAX_LEN`].
@@ -46,16 +46,32 @@ impl Code {
     #[inline]
     #[must_use]
     pub fn at(&self, position: usize) -> u8 {
-        let [.., last] = self.bytes;
-        // The position is always below the length, so there is no branch.
-        self.bytes.get(position % BUFFER_LEN).copied().unwrap_or(last)
+        self.bytes[position % BUFFER_LEN]
     }
 
-    /// The first eight bytes as a number.
+    /// Whether [`FORCED_CPUID`] stands here, all of it fetched.
     #[inline]
     #[must_use]
-    pub fn first_word(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.bytes;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    pub fn is_forced_cpuid(&self) -> bool {
+        self.len >= FORCED_CPUID.len() && self.bytes.starts_with(&FORCED_CPUID)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_sequence_is_forced_cpuid() {
+        let mut whole = [0; BUFFER_LEN];
+        whole[..8].copy_from_slice(&[0x0f, 0x0b, b'x', b'e', b'n', 0x0f, 0xa2, 0xcc]);
+        for len in 0..=BUFFER_LEN {
+            assert_eq!(Code::from_buffer(whole, len).is_forced_cpuid(), len >= 7, "{len}");
+        }
+        for i in 0..7 {
+            let mut wrong = whole;
+            wrong[i] ^= 1;
+            assert!(!Code::from_buffer(wrong, MAX_LEN).is_forced_cpuid(), "{i}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! from the fetched bytes, or an error.
 
 use super::code::{Code, MAX_LEN};
-use super::operand::{Base, Memory, ModRm, Operand, Segment};
+use super::regs::{GuestRegs, RegPart, Segment};
 
 /// Bit of a REX prefix: 64-bit operand.
 const REX_W: u8 = 8;
@@ -18,24 +18,19 @@ const REX_X: u8 = 2;
 /// Bit of a REX prefix: high bit of the base field.
 const REX_B: u8 = 1;
 
-/// Why bytes could not be decoded.
+/// Why an instruction is not emulated; the guest gets the fault it took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
-    /// The instruction continues behind the given bytes.
+    /// It continues behind the given bytes, or is longer than the processor allows.
     Truncated,
-    /// The instruction is longer than the processor allows.
-    TooLong,
     /// Not an instruction that is emulated.
     Unknown,
-}
-
-/// A repeat prefix; the last one of several counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// `F3`.
-    Rep,
-    /// `F2`.
-    Repne,
+    /// A store to another place than the one that faulted.
+    OtherAddress,
+    /// A store to an address that is not a multiple of its width.
+    Misaligned,
+    /// A store whose source in memory cannot be read.
+    NoSource,
 }
 
 /// The prefixes of an instruction.
@@ -48,7 +43,7 @@ pub struct Prefixes {
     /// `F0`.
     pub has_lock: bool,
     /// `F2` or `F3`.
-    pub repeat: Option<Repeat>,
+    pub has_repeat: bool,
     /// A segment with a base.
     pub segment: Option<Segment>,
     /// The REX prefix, if it stood right before the opcode.
@@ -56,6 +51,30 @@ pub struct Prefixes {
 }
 
 impl Prefixes {
+    /// Takes note of a byte if it is a prefix, and returns whether it is.
+    #[inline]
+    fn take(&mut self, byte: u8) -> bool {
+        match byte {
+            0x40..=0x4f => {
+                self.rex = Some(byte);
+                return true;
+            }
+            0x66 => self.has_operand_size = true,
+            0x67 => self.has_address_size = true,
+            0xf0 => self.has_lock = true,
+            0xf2 | 0xf3 => self.has_repeat = true,
+            // Segments without a base in 64-bit mode change nothing, not even an earlier prefix
+            // of fs or gs.
+            0x26 | 0x2e | 0x36 | 0x3e => {}
+            0x64 => self.segment = Some(Segment::Fs),
+            0x65 => self.segment = Some(Segment::Gs),
+            _ => return false,
+        }
+        // REX counts only right before the opcode.
+        self.rex = None;
+        true
+    }
+
     fn has_rex(&self, bit: u8) -> bool {
         self.rex.is_some_and(|rex| rex & bit != 0)
     }
@@ -76,97 +95,81 @@ impl Prefixes {
         }
     }
 
+    /// The bits of an address, and of the count of a string instruction.
+    #[must_use]
+    pub fn address_mask(&self) -> u64 {
+        u64::MAX >> if self.has_address_size { 32 } else { 0 }
+    }
+
+    /// A register number: a field of three bits, with the bit of REX that belongs to it.
     fn extend(&self, field: u8, rex_bit: u8) -> u8 {
-        field & 7 | if self.has_rex(rex_bit) { 8 } else { 0 }
+        field & 7 | u8::from(self.has_rex(rex_bit)) << 3
+    }
+
+    /// The part of a register that a number means. Without REX the byte registers 4 to 7 are the
+    /// second bytes of registers 0 to 3.
+    #[must_use]
+    pub fn part(&self, number: u8, width: u8) -> RegPart {
+        if width == 1 && self.rex.is_none() && (4..8).contains(&number) {
+            return RegPart { number: number - 4, shift: 8, width };
+        }
+        RegPart::low(number, width)
     }
 }
 
-/// The opcode: its last byte, and whether `0F` stood before it.
+/// A memory operand in a ModRM byte, and what else the byte says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opcode {
-    /// One byte.
-    One(u8),
-    /// `0F` and one byte.
-    Two(u8),
+pub struct ModRm {
+    /// The register field with its REX bit.
+    pub reg: u8,
+    /// The register field without it, where it extends the opcode.
+    pub extension: u8,
+    /// Sum of base, index and displacement.
+    pub offset: u64,
+    /// Whether the address of the next instruction has to be added.
+    pub is_rip_relative: bool,
 }
 
 /// A partly decoded instruction.
 #[derive(Clone, Copy, Debug)]
-pub struct Instruction<'a> {
+pub struct Instruction<'a, R> {
     code: &'a Code,
     position: usize,
+    /// The registers of the guest.
+    pub regs: &'a R,
     /// Its prefixes.
     pub prefixes: Prefixes,
-    /// Its opcode.
-    pub opcode: Opcode,
+    /// Its opcode: one byte, or 0x0f00 and the byte behind `0F`.
+    pub opcode: u16,
 }
 
-impl<'a> Instruction<'a> {
+impl<'a, R: GuestRegs> Instruction<'a, R> {
     /// Reads prefixes and opcode.
     #[inline]
     #[must_use]
-    pub fn start(code: &'a Code) -> Self {
+    pub fn start(code: &'a Code, regs: &'a R) -> Self {
         let prefixes = Prefixes::default();
-        let mut instruction = Self { code, position: 0, prefixes, opcode: Opcode::One(0) };
-        instruction.read_opcode();
-        instruction
-    }
-
-    #[inline]
-    fn read_opcode(&mut self) {
-        while self.position < MAX_LEN {
-            let byte = self.byte();
-            if self.take_prefix(byte) {
-                continue;
+        let mut instruction = Self { code, position: 0, regs, prefixes, opcode: 0 };
+        // An instruction of prefixes only ends here, too: it is as good as truncated.
+        while instruction.position <= MAX_LEN {
+            let byte = instruction.byte();
+            if !instruction.prefixes.take(byte) {
+                instruction.opcode = match byte {
+                    0x0f => 0x0f00 | u16::from(instruction.byte()),
+                    opcode => u16::from(opcode),
+                };
+                break;
             }
-            self.opcode = match byte {
-                0x0f => Opcode::Two(self.byte()),
-                opcode => Opcode::One(opcode),
-            };
-            return;
         }
-        // Prefixes up to the longest length: one more byte makes the instruction too long.
-        self.position += 1;
-    }
-
-    /// Whether a byte is a prefix, which is then noted.
-    #[inline]
-    fn take_prefix(&mut self, byte: u8) -> bool {
-        let prefixes = &mut self.prefixes;
-        if byte & 0xf0 == 0x40 {
-            prefixes.rex = Some(byte);
-            return true;
-        }
-        match byte {
-            0x66 => prefixes.has_operand_size = true,
-            0x67 => prefixes.has_address_size = true,
-            0xf0 => prefixes.has_lock = true,
-            0xf2 => prefixes.repeat = Some(Repeat::Repne),
-            0xf3 => prefixes.repeat = Some(Repeat::Rep),
-            // Segments without a base in 64-bit mode change nothing, not even an earlier prefix
-            // of fs or gs.
-            0x26 | 0x2e | 0x36 | 0x3e => {}
-            0x64 => prefixes.segment = Some(Segment::Fs),
-            0x65 => prefixes.segment = Some(Segment::Gs),
-            _ => return false,
-        }
-        // REX counts only right before the opcode.
-        prefixes.rex = None;
-        true
+        instruction
     }
 
     /// Bytes read so far.
     #[inline]
     #[must_use]
-    pub fn len(&self) -> u8 {
+    pub fn position(&self) -> u8 {
         // An instruction with all its parts is shorter than 64 bytes.
         self.position as u8
-    }
-
-    /// Whether nothing was read.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.position == 0
     }
 
     /// The final check: whether all bytes that were read had been fetched. Every result of a
@@ -174,16 +177,13 @@ impl<'a> Instruction<'a> {
     /// not exist.
     ///
     /// # Errors
-    /// `Truncated` or `TooLong` instead of the result.
+    /// `Truncated` instead of the result.
     #[inline]
-    pub fn finish<T, E: From<DecodeError>>(&self, result: Result<T, E>) -> Result<T, E> {
-        if self.position <= self.code.fetched() {
-            return result;
+    pub fn finish<T>(&self, result: Result<T, DecodeError>) -> Result<T, DecodeError> {
+        match self.position <= self.code.fetched() {
+            true => result,
+            false => Err(DecodeError::Truncated),
         }
-        Err(match self.position > MAX_LEN && self.code.fetched() == MAX_LEN {
-            true => DecodeError::TooLong.into(),
-            false => DecodeError::Truncated.into(),
-        })
     }
 
     /// Reads one byte.
@@ -225,46 +225,50 @@ impl<'a> Instruction<'a> {
         (self.prefixes.extend(byte >> 3, REX_R), self.prefixes.extend(byte, REX_B))
     }
 
-    /// Reads a ModRM byte and what it implies.
+    /// Reads a ModRM byte with a memory operand, the SIB byte and the displacement.
+    ///
+    /// # Errors
+    /// `Unknown` if the operand is a register.
     #[inline]
-    pub fn modrm(&mut self) -> ModRm {
+    pub fn modrm(&mut self) -> Result<ModRm, DecodeError> {
         let byte = self.byte();
-        let (mode, field) = (byte >> 6, byte & 7);
-        let reg = self.prefixes.extend(byte >> 3, REX_R);
-        let extension = byte >> 3 & 7;
+        let (mode, mut base) = (byte >> 6, byte & 7);
         if mode == 3 {
-            let number = self.prefixes.extend(field, REX_B);
-            return ModRm { reg, extension, rm: Operand::Register(number) };
+            return Err(DecodeError::Unknown);
         }
-        let (base, index) = match field {
-            4 => self.sib(mode),
-            5 if mode == 0 => (Base::NextRip, None),
-            _ => (Base::Register(self.prefixes.extend(field, REX_B)), None),
+        let mut offset = 0_u64;
+        let has_sib = base == 4;
+        if has_sib {
+            let sib = self.byte();
+            let index = self.prefixes.extend(sib >> 3, REX_X);
+            // Number 4 (rsp) means no index.
+            if index != 4 {
+                offset = self.regs.gpr(index) << (sib >> 6);
+            }
+            base = sib & 7;
+        }
+        // In mode 0, number 5 means a displacement instead of a base.
+        let has_base = mode != 0 || base != 5;
+        if has_base {
+            offset = offset.wrapping_add(self.regs.gpr(self.prefixes.extend(base, REX_B)));
+        }
+        let displacement = match mode {
+            1 => self.immediate(1),
+            0 if has_base => 0,
+            _ => self.immediate(4),
         };
-        let has_long_displacement = mode == 2 || mode == 0 && !matches!(base, Base::Register(_));
-        let displacement = match (mode, has_long_displacement) {
-            (_, true) => self.immediate(4),
-            (1, false) => self.immediate(1),
-            _ => 0,
-        };
-        let memory = Memory {
-            base,
-            index,
-            displacement,
-            segment: self.prefixes.segment,
-            is_32_bit: self.prefixes.has_address_size,
-        };
-        ModRm { reg, extension, rm: Operand::Memory(memory) }
+        Ok(ModRm {
+            reg: self.prefixes.extend(byte >> 3, REX_R),
+            extension: byte >> 3 & 7,
+            offset: offset.wrapping_add(displacement),
+            is_rip_relative: !has_base && !has_sib,
+        })
     }
 
-    /// Base, and index with its shift, of a SIB byte.
-    fn sib(&mut self, mode: u8) -> (Base, Option<(u8, u8)>) {
-        let byte = self.byte();
-        let index = self.prefixes.extend(byte >> 3, REX_X);
-        let base = match byte & 7 {
-            5 if mode == 0 => Base::None,
-            field => Base::Register(self.prefixes.extend(field, REX_B)),
-        };
-        (base, (index != 4).then_some((index, byte >> 6)))
+    /// The linear address of an offset in a segment.
+    #[must_use]
+    pub fn linear(&self, segment: Option<Segment>, offset: u64) -> u64 {
+        let base = Segment::base_of(segment, self.regs);
+        base.wrapping_add(offset & self.prefixes.address_mask())
     }
 }

@@ -22,42 +22,24 @@ pub const fn has_privilege(mode: Mode, iopl: u8, has_architectural_iopl: bool) -
     }
 }
 
-/// The two bytes of a guest's port bitmap that hold the bits of an access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BitmapBytes {
-    /// Offset of the first byte in the bitmap; the second follows it.
-    pub offset: u16,
-    /// Bit of the first port in the two bytes.
-    shift: u16,
-    mask: u16,
-}
-
-impl BitmapBytes {
-    /// The bytes for `width` ports from `port`; `None` if the bitmap of `nr_ports` bits does not
-    /// reach that far, which denies the access.
-    #[must_use]
-    pub fn new(port: u16, width: u8, nr_ports: u32) -> Option<Self> {
-        let end = u32::from(port) + u32::from(width);
-        let is_covered = end <= nr_ports.min(NR_PORTS);
-        let mask = 1_u16.checked_shl(u32::from(width))?.wrapping_sub(1);
-        is_covered.then_some(Self { offset: port / 8, shift: port % 8, mask })
+/// Whether a guest's port bitmap of `nr_ports` bits allows its user programs an access: all bits of
+/// the access must be there and clear. `byte` reads a byte of the bitmap, each at most once; an
+/// unreadable one denies the access. A bitmap that ends right behind the access is no obstacle.
+pub fn bitmap_allows(
+    port: u16,
+    width: u8,
+    nr_ports: u32,
+    mut byte: impl FnMut(u16) -> Option<u8>,
+) -> bool {
+    let last = u32::from(port) + u32::from(width) - 1;
+    if last >= nr_ports.min(NR_PORTS) {
+        return false;
     }
-
-    /// Whether the second byte is needed, so that a bitmap that ends before it is no obstacle.
-    #[must_use]
-    pub fn needs_second(&self) -> bool {
-        self.mask << self.shift > 0xff
-    }
-
-    /// Whether all bits of the access are clear; unreadable bytes deny it.
-    #[must_use]
-    pub fn allows(&self, first: Option<u8>, second: Option<u8>) -> bool {
-        let second = if self.needs_second() { second } else { Some(0) };
-        let (Some(first), Some(second)) = (first, second) else {
-            return false;
-        };
-        (u16::from_le_bytes([first, second]) >> self.shift) & self.mask == 0
-    }
+    let (first_byte, last_byte) = (port / 8, (last / 8) as u16);
+    let second = if last_byte == first_byte { Some(0) } else { byte(last_byte) };
+    let (Some(first), Some(second)) = (byte(first_byte), second) else { return false };
+    let mask = (1_u16 << width) - 1;
+    u16::from_le_bytes([first, second]) >> (port % 8) & mask == 0
 }
 
 /// Ports the hypervisor plays itself.
@@ -71,11 +53,8 @@ pub enum VirtualPort {
     RtcData,
     /// Address register of PCI configuration space.
     PciAddress,
-    /// Data register of PCI configuration space, with the byte in it.
-    PciData {
-        /// First byte.
-        offset: u8,
-    },
+    /// Data register of PCI configuration space, from this byte on.
+    PciData(u8),
 }
 
 /// How an access is carried out.
@@ -85,50 +64,33 @@ pub enum PortAccess {
     Direct,
     /// By a virtual device; the whole access belongs to it.
     Virtual(VirtualPort),
-    /// Byte by byte: real where the bit is set, else all ones and no effect.
-    Bytes {
-        /// Bit *n*: the domain has a right to the *n*th port.
-        allowed: u8,
-    },
+    /// Byte by byte: real where the bit *n* is set, because the domain has a right to the *n*th
+    /// port, else all ones and no effect.
+    Bytes(u8),
 }
 
 /// Decides about an access of 1, 2 or 4 bytes. `has_right` tells whether the domain has a right to
 /// a port.
 #[must_use]
 pub fn classify(port: u16, width: u8, mut has_right: impl FnMut(u16) -> bool) -> PortAccess {
-    if let Some(device) = never_direct(port, width) {
-        return PortAccess::Virtual(device);
-    }
-    let mut allowed = 0;
-    for byte in 0..width.min(4) {
-        // Ports beyond the last one do not exist, nobody has a right to them.
-        let port = port.checked_add(u16::from(byte));
-        if port.is_some_and(|port| may_be_direct(port) && has_right(port)) {
-            allowed |= 1 << byte;
+    match (port, width) {
+        (0x70, 1) => return PortAccess::Virtual(VirtualPort::RtcIndex),
+        (0x71, 1) => return PortAccess::Virtual(VirtualPort::RtcData),
+        (0xcf8, 4) => return PortAccess::Virtual(VirtualPort::PciAddress),
+        (0xcfc..=0xcff, _) if (port & 3) + u16::from(width) <= 4 => {
+            return PortAccess::Virtual(VirtualPort::PciData((port & 3) as u8));
         }
+        _ => {}
     }
-    let all = (1_u8 << width.min(4)) - 1;
-    match (allowed == all, port, width) {
+    // The clock and PCI configuration data are not even part of a wider direct access, and nobody
+    // has a right to ports beyond the last one.
+    let mut may_access = |port| !matches!(port, 0x70 | 0x71 | 0xcfc..=0xcff) && has_right(port);
+    let bit = |byte| u8::from(port.checked_add(byte).is_some_and(&mut may_access)) << byte;
+    let allowed = (0..u16::from(width)).map(bit).sum::<u8>();
+    match (allowed.count_ones() == u32::from(width), port, width) {
         (true, ..) => PortAccess::Direct,
         (false, 0x42 | 0x43 | 0x61, 1) => PortAccess::Virtual(VirtualPort::Pit),
-        _ => PortAccess::Bytes { allowed },
-    }
-}
-
-/// The clock and PCI configuration data are not even part of a wider direct access.
-const fn may_be_direct(port: u16) -> bool {
-    !matches!(port, 0x70 | 0x71 | 0xcfc..=0xcff)
-}
-
-fn never_direct(port: u16, width: u8) -> Option<VirtualPort> {
-    match (port, width) {
-        (0x70, 1) => Some(VirtualPort::RtcIndex),
-        (0x71, 1) => Some(VirtualPort::RtcData),
-        (0xcf8, 4) => Some(VirtualPort::PciAddress),
-        (0xcfc..=0xcff, _) if (port & 3) + u16::from(width) <= 4 => {
-            Some(VirtualPort::PciData { offset: (port & 3) as u8 })
-        }
-        _ => None,
+        _ => PortAccess::Bytes(allowed),
     }
 }
 
@@ -150,18 +112,18 @@ mod tests {
     fn rights_virtual_ports_and_the_rest_are_told_apart() {
         let none = |_| false;
         assert_eq!(classify(0x3f8, 1, |_| true), PortAccess::Direct);
-        assert_eq!(classify(0x3f8, 1, none), PortAccess::Bytes { allowed: 0 });
-        assert_eq!(classify(0x60, 4, |port| port == 0x62), PortAccess::Bytes { allowed: 4 });
+        assert_eq!(classify(0x3f8, 1, none), PortAccess::Bytes(0));
+        assert_eq!(classify(0x60, 4, |port| port == 0x62), PortAccess::Bytes(4));
         assert_eq!(classify(0x61, 1, none), PortAccess::Virtual(VirtualPort::Pit));
         assert_eq!(classify(0x61, 1, |_| true), PortAccess::Direct);
         assert_eq!(classify(0x71, 1, |_| true), PortAccess::Virtual(VirtualPort::RtcData));
         assert_eq!(classify(0xcf8, 4, |_| true), PortAccess::Virtual(VirtualPort::PciAddress));
-        assert_eq!(classify(0xcf8, 1, none), PortAccess::Bytes { allowed: 0 });
-        let data = PortAccess::Virtual(VirtualPort::PciData { offset: 2 });
+        assert_eq!(classify(0xcf8, 1, none), PortAccess::Bytes(0));
+        let data = PortAccess::Virtual(VirtualPort::PciData(2));
         assert_eq!(classify(0xcfe, 2, |_| true), data);
-        assert_eq!(classify(0xcff, 2, |_| true), PortAccess::Bytes { allowed: 2 });
-        assert_eq!(classify(0x6f, 4, |_| true), PortAccess::Bytes { allowed: 9 });
-        assert_eq!(classify(0xffff, 4, |_| true), PortAccess::Bytes { allowed: 1 });
+        assert_eq!(classify(0xcff, 2, |_| true), PortAccess::Bytes(2));
+        assert_eq!(classify(0x6f, 4, |_| true), PortAccess::Bytes(9));
+        assert_eq!(classify(0xffff, 4, |_| true), PortAccess::Bytes(1));
     }
 
     proptest! {
@@ -176,19 +138,24 @@ mod tests {
                 let bit = u32::from(port) + i;
                 bit < nr_ports && bitmap[bit as usize / 8] >> (bit % 8) & 1 == 0
             });
-            let got = BitmapBytes::new(port, width, nr_ports).is_some_and(|bytes| {
-                let at = usize::from(bytes.offset);
-                bytes.allows(bitmap.get(at).copied(), bitmap.get(at + 1).copied())
+            let mut reads = Vec::new();
+            let got = bitmap_allows(port, width, nr_ports, |at| {
+                reads.push(at);
+                bitmap.get(usize::from(at)).copied()
             });
+            reads.dedup();
+            prop_assert!(reads.len() <= 2, "every byte is read once");
             prop_assert_eq!(got, expected);
         }
     }
 
     #[test]
     fn unreadable_bytes_deny_but_only_if_they_are_needed() {
-        let inner = BitmapBytes::new(8, 4, NR_PORTS).unwrap();
-        assert!(inner.allows(Some(0), None) && !inner.allows(None, Some(0)));
-        let crossing = BitmapBytes::new(14, 4, NR_PORTS).unwrap();
-        assert!(crossing.allows(Some(0), Some(0)) && !crossing.allows(Some(0), None));
+        let allows = |port, readable: u16| {
+            bitmap_allows(port, 4, NR_PORTS, |at| (at == readable).then_some(0))
+        };
+        assert!(allows(8, 1) && !allows(8, 2), "ports 8 to 11 are in byte 1");
+        assert!(!allows(14, 1) && !allows(14, 2), "ports 14 to 17 are in bytes 1 and 2");
+        assert!(bitmap_allows(14, 4, NR_PORTS, |_| Some(0)));
     }
 }

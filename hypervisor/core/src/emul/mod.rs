@@ -9,19 +9,17 @@
 //! outcome and advances rip; everything that is not recognised goes to the guest as the fault it
 //! was. Only 64-bit code is decoded.
 //!
-//! Invariants: decoding never reads the guest again, never panics and never accepts a form whose
-//! length or operands the processor would see differently (`tests/emul_iced.rs` compares both with
-//! an independent decoder). Whether a decoded instruction is permitted is decided by `cr`, `io` and
-//! the other policies, not by the decoders.
+//! Invariants: decoding never reads the guest's code again, never panics and never accepts a form
+//! whose length or operands the processor would see differently (`tests/emul_iced.rs` compares both
+//! with an independent decoder). Whether a decoded instruction is permitted is decided by `cr`,
+//! `io` and the other policies, not by the decoders.
 
 pub mod alu;
 pub mod apply;
 pub mod code;
 pub mod cr;
 pub mod decode;
-pub mod forced;
 pub mod io;
-pub mod operand;
 pub mod privop;
 pub mod regs;
 pub mod store;
@@ -29,6 +27,6 @@ pub mod store;
 pub use apply::{apply, Outcome};
 pub use code::Code;
 pub use decode::DecodeError;
-pub use privop::{DecodedPrivOp, PrivOp};
-pub use regs::{GuestRegs, Snapshot};
-pub use store::{decode_store, DecodedStore, NotStore, Store};
+pub use privop::PrivOp;
+pub use regs::{GuestRegs, Segment};
+pub use store::{decode_store, Store};

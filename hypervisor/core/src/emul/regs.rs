@@ -1,9 +1,12 @@
-//! The registers an emulated instruction can read.
+//! The registers an emulated instruction can read, and parts of them.
 //!
-//! The image implements [`GuestRegs`] for its saved frame, so no copy is needed; tests use
-//! [`Snapshot`]. Registers are numbered as instructions encode them.
+//! The image implements [`GuestRegs`] for its saved frame, so no copy is needed. Registers are
+//! numbered as instructions encode them. Register parts follow the rules of the processor: a
+//! 4-byte result clears the upper half, smaller ones leave the rest alone.
 //!
 //! Invariant: emulation only reads through this trait; what an instruction changes is returned.
+
+use super::alu::width_mask;
 
 /// Number of rax.
 pub const RAX: u8 = 0;
@@ -32,39 +35,59 @@ pub trait GuestRegs {
     fn gs_base(&self) -> u64;
 }
 
-/// A plain copy of the registers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot {
-    /// General registers in the order of their numbers.
-    pub gprs: [u64; 16],
-    /// Instruction pointer.
-    pub rip: u64,
-    /// Flags.
-    pub rflags: u64,
-    /// Base of fs.
-    pub fs_base: u64,
-    /// Base of gs.
-    pub gs_base: u64,
+/// A segment that has a base in 64-bit mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// Segment fs.
+    Fs,
+    /// Segment gs.
+    Gs,
 }
 
-impl GuestRegs for Snapshot {
-    fn gpr(&self, number: u8) -> u64 {
-        self.gprs.get(usize::from(number)).copied().unwrap_or(0)
+impl Segment {
+    /// The base of a segment, 0 for none.
+    #[must_use]
+    pub fn base_of(segment: Option<Self>, regs: &impl GuestRegs) -> u64 {
+        match segment {
+            None => 0,
+            Some(Self::Fs) => regs.fs_base(),
+            Some(Self::Gs) => regs.gs_base(),
+        }
+    }
+}
+
+/// A general register or a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegPart {
+    /// Number of the whole register.
+    pub number: u8,
+    /// First bit of the part: 0, or 8 for a second byte.
+    pub shift: u8,
+    /// Bytes of the part.
+    pub width: u8,
+}
+
+impl RegPart {
+    /// The low `width` bytes of a register.
+    #[must_use]
+    pub const fn low(number: u8, width: u8) -> Self {
+        Self { number, shift: 0, width }
     }
 
-    fn rip(&self) -> u64 {
-        self.rip
+    /// The value of the part.
+    #[must_use]
+    pub fn read(&self, regs: &impl GuestRegs) -> u64 {
+        regs.gpr(self.number) >> self.shift & width_mask(self.width)
     }
 
-    fn rflags(&self) -> u64 {
-        self.rflags
-    }
-
-    fn fs_base(&self) -> u64 {
-        self.fs_base
-    }
-
-    fn gs_base(&self) -> u64 {
-        self.gs_base
+    /// Number and value of the whole register after the part became `value`.
+    #[must_use]
+    pub fn merged(&self, regs: &impl GuestRegs, value: u64) -> (u8, u64) {
+        let mask = width_mask(self.width);
+        let whole = match self.width {
+            4 | 8 => value & mask,
+            _ => regs.gpr(self.number) & !(mask << self.shift) | (value & mask) << self.shift,
+        };
+        (self.number, whole)
     }
 }

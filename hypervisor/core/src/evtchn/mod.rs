@@ -25,11 +25,11 @@ mod table;
 
 use hypercall_abi::Errno;
 
-pub use channel::{Channel, PortStatus};
+pub use channel::{Channel, Port};
 pub use deliver::{set_pending, unmask, Delivery, EventWords};
-pub use pair::{bind_interdomain, bind_loopback, close, CloseOutcome, Closed};
-pub use poll::{PollError, Pollers, MAX_POLL_PORTS};
-pub use table::{PortTable, Send};
+pub use pair::{bind_interdomain, close, CloseOutcome};
+pub use poll::{Pollers, MAX_POLL_PORTS};
+pub use table::PortTable;
 
 /// Ports of a domain under the 2-level ABI.
 pub const PORTS_2L: u32 = 4096;
@@ -49,6 +49,8 @@ pub enum EvtchnError {
     NoVcpu,
     /// The virtual or physical interrupt already has a port.
     AlreadyBound,
+    /// A poll names more than [`MAX_POLL_PORTS`].
+    TooManyPorts,
     /// All ports the domain may have are in use.
     NoPorts,
     /// The hypervisor is out of memory.
@@ -61,7 +63,8 @@ impl From<EvtchnError> for Errno {
             EvtchnError::BadPort
             | EvtchnError::WrongState
             | EvtchnError::BadVirq
-            | EvtchnError::GlobalVirqNeedsVcpu0 => Errno::EINVAL,
+            | EvtchnError::GlobalVirqNeedsVcpu0
+            | EvtchnError::TooManyPorts => Errno::EINVAL,
             EvtchnError::NoVcpu => Errno::ENOENT,
             EvtchnError::AlreadyBound => Errno::EEXIST,
             EvtchnError::NoPorts => Errno::ENOSPC,

@@ -1,8 +1,8 @@
 //! Operations with two ends: binding to a remote port and closing.
 //!
-//! The image calls these under the event locks of all tables it passes. The invariant kept here is
-//! that both ends of an interdomain channel name each other: both tables change in one call or
-//! neither does.
+//! The image calls these under the event locks of all tables it passes; `peer` is the table of
+//! another domain and left out when both ends are in `local`. The invariant kept here is that both
+//! ends of an interdomain channel name each other: both tables change in one call or neither does.
 
 use hypercall_abi::{DomId, EvtchnPort, VcpuId};
 
@@ -10,7 +10,7 @@ use super::channel::Channel;
 use super::table::PortTable;
 use super::EvtchnError;
 
-/// `EVTCHNOP_bind_interdomain` to a port of another domain.
+/// `EVTCHNOP_bind_interdomain` to a port of `peer`, or of `local` itself.
 ///
 /// Returns the new local port. The caller then sets it pending once, on its vCPU 0, because a
 /// notification may have been lost before the channel existed.
@@ -20,63 +20,31 @@ use super::EvtchnError;
 /// this domain.
 pub fn bind_interdomain(
     local: &mut PortTable,
-    remote: &mut PortTable,
+    peer: Option<&mut PortTable>,
     remote_port: EvtchnPort,
 ) -> Result<EvtchnPort, EvtchnError> {
-    let (local_dom, remote_dom) = (local.dom(), remote.dom());
     // The order of the checks is visible in the errno: a full table is reported first.
-    local.store.lowest_free()?;
-    check_waiting(remote, remote_port, local_dom)?;
-    let channel = Channel::Interdomain { remote: remote_dom, remote_port };
-    let local_port = local.open(channel, VcpuId::new(0))?;
-    remote.reconnect(
-        remote_port,
-        Channel::Interdomain { remote: local_dom, remote_port: local_port },
-    );
-    Ok(local_port)
-}
-
-/// `EVTCHNOP_bind_interdomain` where both ends are in the same domain.
-///
-/// # Errors
-/// As [`bind_interdomain`].
-pub fn bind_loopback(
-    table: &mut PortTable,
-    remote_port: EvtchnPort,
-) -> Result<EvtchnPort, EvtchnError> {
-    let dom = table.dom();
-    table.store.lowest_free()?;
-    check_waiting(table, remote_port, dom)?;
-    let channel = Channel::Interdomain { remote: dom, remote_port };
-    let local_port = table.open(channel, VcpuId::new(0))?;
-    table.reconnect(remote_port, Channel::Interdomain { remote: dom, remote_port: local_port });
-    Ok(local_port)
-}
-
-fn check_waiting(table: &PortTable, port: EvtchnPort, binder: DomId) -> Result<(), EvtchnError> {
-    match table.store.get(port).ok_or(EvtchnError::BadPort)?.channel {
-        Channel::Unbound { remote } if remote == binder => Ok(()),
-        _ => Err(EvtchnError::WrongState),
+    let local_port = local.store.lowest_free()?;
+    let remote = peer.as_deref().unwrap_or(local);
+    if remote.store.get(remote_port)?.channel != (Channel::Unbound { remote: local.dom }) {
+        return Err(EvtchnError::WrongState);
     }
+    let there = Channel::Interdomain { remote: remote.dom, remote_port };
+    let here = Channel::Interdomain { remote: local.dom, remote_port: local_port };
+    local.store.open(there, VcpuId::new(0))?;
+    peer.unwrap_or(local).store.get_mut(remote_port)?.channel = here;
+    Ok(local_port)
 }
 
 /// What [`close`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseOutcome {
-    /// The port is free now.
-    Closed(Closed),
+    /// The port is free now. It was this, for instance a physical interrupt to let go of; its
+    /// pending bit must be cleared before the port can be used again.
+    Closed(Channel),
     /// Nothing changed: the other end is in this domain, whose table is needed too. The caller
     /// locks both tables in order and calls again; the answer may have changed in between.
     NeedsPeer(DomId),
-}
-
-/// What the caller has to do after a port was closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// The port, whose pending bit must be cleared before it can be used again.
-    pub port: EvtchnPort,
-    /// What the port was, for instance a physical interrupt to let go of.
-    pub was: Channel,
 }
 
 /// `EVTCHNOP_close`. The other end of an interdomain channel becomes unbound and waits for the
@@ -89,21 +57,19 @@ pub fn close(
     port: EvtchnPort,
     peer: Option<&mut PortTable>,
 ) -> Result<CloseOutcome, EvtchnError> {
-    let was = local.store.get(port).ok_or(EvtchnError::BadPort)?.channel;
-    if !was.is_usable() {
+    let was = local.store.get(port)?.channel;
+    if !was.is_open() {
         return Err(EvtchnError::WrongState);
     }
     if let Channel::Interdomain { remote, remote_port } = was {
-        let waiting = Channel::Unbound { remote: local.dom() };
-        if remote == local.dom() {
-            local.reconnect(remote_port, waiting);
-        } else {
-            match peer {
-                Some(table) if table.dom() == remote => table.reconnect(remote_port, waiting),
-                _ => return Ok(CloseOutcome::NeedsPeer(remote)),
-            }
-        }
+        let waiting = Channel::Unbound { remote: local.dom };
+        let far = match peer {
+            _ if remote == local.dom => &mut *local,
+            Some(table) if table.dom == remote => table,
+            _ => return Ok(CloseOutcome::NeedsPeer(remote)),
+        };
+        far.store.get_mut(remote_port)?.channel = waiting;
     }
-    local.free(port);
-    Ok(CloseOutcome::Closed(Closed { port, was }))
+    local.free(port)?;
+    Ok(CloseOutcome::Closed(was))
 }

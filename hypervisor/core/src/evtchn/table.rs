@@ -1,48 +1,26 @@
 //! The port table of one domain: every operation that concerns only that domain.
 //!
 //! Called by the image under the domain's event lock. Channels to other domains are made and
-//! broken in [`super::pair`]. Invariants: `virqs[vcpu][n]` names a port exactly when that port is
-//! `Virq { n }` and belongs to that vCPU (vCPU 0 for global ones); the same for `pirqs`.
+//! broken in [`super::pair`]. Invariants: a slot of `virqs` names a port exactly when that port is
+//! `Virq` for the slot's interrupt, bound for the slot's vCPU (vCPU 0 for global ones); the same for
+//! `pirqs`.
 
 use alloc::vec::Vec;
 
 use hypercall_abi::{DomId, EvtchnPort, VcpuId, Virq};
 
-use super::channel::{Channel, Entry, PortStatus};
+use super::channel::{Channel, Port};
 use super::storage::PortStore;
 use super::EvtchnError;
-
-/// Whom an event that was sent on a port reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Send {
-    /// Nobody is connected: the event is dropped and the call succeeds.
-    Dropped,
-    /// A port of the sending domain itself (inter-processor interrupts, loopback channels).
-    Own {
-        /// The port to set pending.
-        port: EvtchnPort,
-        /// The vCPU to notify.
-        vcpu: VcpuId,
-    },
-    /// A port of another domain; its table names the vCPU ([`PortTable::arrival`]).
-    Remote {
-        /// The receiving domain.
-        dom: DomId,
-        /// Its port to set pending.
-        port: EvtchnPort,
-    },
-}
-
-/// Ports bound to the virtual interrupts of one vCPU; 0 is "none".
-type VirqPorts = [u16; Virq::COUNT as usize];
 
 /// All event channels of one domain.
 #[derive(Debug)]
 pub struct PortTable {
-    dom: DomId,
+    pub(super) dom: DomId,
     vcpus: u32,
     pub(super) store: PortStore,
-    virqs: Vec<VirqPorts>,
+    /// Ports bound to virtual interrupts: [`Virq::COUNT`] slots per vCPU.
+    virqs: Vec<Option<EvtchnPort>>,
     pirqs: Vec<(u32, EvtchnPort)>,
 }
 
@@ -52,46 +30,37 @@ impl PortTable {
     /// # Errors
     /// `NoMemory`.
     pub fn new(dom: DomId, max_port: u32, vcpus: u32) -> Result<Self, EvtchnError> {
-        let store = PortStore::new(max_port)?;
-        Ok(Self { dom, vcpus, store, virqs: Vec::new(), pirqs: Vec::new() })
-    }
-
-    /// The domain the table belongs to.
-    #[inline]
-    #[must_use]
-    pub fn dom(&self) -> DomId {
-        self.dom
+        let slots = vcpus as usize * Virq::COUNT as usize;
+        let mut virqs = Vec::new();
+        virqs.try_reserve_exact(slots).map_err(|_| EvtchnError::NoMemory)?;
+        virqs.resize(slots, None);
+        Ok(Self { dom, vcpus, store: PortStore::new(max_port)?, virqs, pirqs: Vec::new() })
     }
 
     /// The highest port the domain may have.
     #[must_use]
     pub fn max_port(&self) -> u32 {
-        self.store.max_port()
+        self.store.max_port
     }
 
-    /// Number of ports in use; zero after everything was closed.
+    /// Number of ports in use; zero after everything was closed. It counts them.
     #[must_use]
-    pub fn live(&self) -> u32 {
+    pub fn live(&self) -> usize {
         self.store.live()
     }
 
-    /// Where an event sent on `port` goes. This is the hot path of `EVTCHNOP_send`.
+    /// Which port of which domain an event sent on `port` reaches; `None` when nobody is connected:
+    /// then the event is dropped and the call succeeds. The receiver's table names the vCPU
+    /// ([`Self::arrival`]). This is the hot path of `EVTCHNOP_send`.
     ///
     /// # Errors
     /// `BadPort`, or `WrongState` for ports that only the hypervisor raises.
     #[inline]
-    pub fn send(&self, port: EvtchnPort) -> Result<Send, EvtchnError> {
-        let entry = self.store.get(port).ok_or(EvtchnError::BadPort)?;
-        match entry.channel {
-            Channel::Interdomain { remote, remote_port } if remote == self.dom => {
-                let vcpu = self.arrival(remote_port).ok_or(EvtchnError::WrongState)?;
-                Ok(Send::Own { port: remote_port, vcpu })
-            }
-            Channel::Interdomain { remote, remote_port } => {
-                Ok(Send::Remote { dom: remote, port: remote_port })
-            }
-            Channel::Ipi => Ok(Send::Own { port, vcpu: entry.notify }),
-            Channel::Unbound { .. } => Ok(Send::Dropped),
+    pub fn send(&self, port: EvtchnPort) -> Result<Option<(DomId, EvtchnPort)>, EvtchnError> {
+        match self.store.get(port)?.channel {
+            Channel::Interdomain { remote, remote_port } => Ok(Some((remote, remote_port))),
+            Channel::Ipi => Ok(Some((self.dom, port))),
+            Channel::Unbound { .. } => Ok(None),
             _ => Err(EvtchnError::WrongState),
         }
     }
@@ -101,7 +70,8 @@ impl PortTable {
     #[inline]
     #[must_use]
     pub fn arrival(&self, port: EvtchnPort) -> Option<VcpuId> {
-        self.store.get(port).filter(|entry| entry.channel.is_usable()).map(|entry| entry.notify)
+        let found = self.store.get(port).ok()?;
+        found.channel.is_open().then_some(found.vcpu)
     }
 
     /// `EVTCHNOP_alloc_unbound`: a port that `remote` may bind to.
@@ -109,7 +79,7 @@ impl PortTable {
     /// # Errors
     /// `NoPorts`, `NoMemory`.
     pub fn alloc_unbound(&mut self, remote: DomId) -> Result<EvtchnPort, EvtchnError> {
-        self.open(Channel::Unbound { remote }, VcpuId::new(0))
+        self.store.open(Channel::Unbound { remote }, VcpuId::new(0))
     }
 
     /// `EVTCHNOP_bind_virq`.
@@ -123,13 +93,12 @@ impl PortTable {
         if !virq.is_per_vcpu() && vcpu.get() != 0 {
             return Err(EvtchnError::GlobalVirqNeedsVcpu0);
         }
-        self.check_vcpu(vcpu)?;
-        if self.virq_port(vcpu, virq).is_some() {
+        let slot = self.virqs.get_mut(virq_slot(vcpu, virq)).ok_or(EvtchnError::NoVcpu)?;
+        if slot.is_some() {
             return Err(EvtchnError::AlreadyBound);
         }
-        self.reserve_virqs(vcpu)?;
-        let port = self.open(Channel::Virq { virq }, vcpu)?;
-        self.set_virq_port(vcpu, virq, port);
+        let port = self.store.open(Channel::Virq { virq }, vcpu)?;
+        *slot = Some(port);
         Ok(port)
     }
 
@@ -139,7 +108,7 @@ impl PortTable {
     /// `NoVcpu`, `NoPorts`, `NoMemory`.
     pub fn bind_ipi(&mut self, vcpu: VcpuId) -> Result<EvtchnPort, EvtchnError> {
         self.check_vcpu(vcpu)?;
-        self.open(Channel::Ipi, vcpu)
+        self.store.open(Channel::Ipi, vcpu)
     }
 
     /// `EVTCHNOP_bind_pirq`; whether the domain may have the interrupt was checked by the caller.
@@ -147,10 +116,12 @@ impl PortTable {
     /// # Errors
     /// `AlreadyBound`, `NoPorts`, `NoMemory`.
     pub fn bind_pirq(&mut self, pirq: u32) -> Result<EvtchnPort, EvtchnError> {
-        let Err(at) = self.find_pirq(pirq) else { return Err(EvtchnError::AlreadyBound) };
+        if self.pirq_target(pirq).is_some() {
+            return Err(EvtchnError::AlreadyBound);
+        }
         self.pirqs.try_reserve(1).map_err(|_| EvtchnError::NoMemory)?;
-        let port = self.open(Channel::Pirq { pirq }, VcpuId::new(0))?;
-        self.pirqs.insert(at, (pirq, port));
+        let port = self.store.open(Channel::Pirq { pirq }, VcpuId::new(0))?;
+        self.pirqs.push((pirq, port));
         Ok(port)
     }
 
@@ -158,13 +129,8 @@ impl PortTable {
     ///
     /// # Errors
     /// `BadPort`.
-    pub fn status(&self, port: EvtchnPort) -> Result<PortStatus, EvtchnError> {
-        let entry = self.store.get(port).ok_or(EvtchnError::BadPort)?;
-        let channel = match entry.channel {
-            Channel::Reserved => Channel::Free,
-            other => other,
-        };
-        Ok(PortStatus { channel, vcpu: entry.notify })
+    pub fn status(&self, port: EvtchnPort) -> Result<Port, EvtchnError> {
+        self.store.get(port)
     }
 
     /// `EVTCHNOP_bind_vcpu`.
@@ -173,11 +139,11 @@ impl PortTable {
     /// `NoVcpu`, `BadPort`, or `WrongState` for ports whose vCPU is fixed.
     pub fn bind_vcpu(&mut self, port: EvtchnPort, vcpu: VcpuId) -> Result<(), EvtchnError> {
         self.check_vcpu(vcpu)?;
-        let entry = self.store.get_mut(port).ok_or(EvtchnError::BadPort)?;
-        if !entry.channel.can_change_vcpu() {
+        let found = self.store.get_mut(port)?;
+        if !found.channel.can_change_vcpu() {
             return Err(EvtchnError::WrongState);
         }
-        entry.notify = vcpu;
+        found.vcpu = vcpu;
         Ok(())
     }
 
@@ -187,118 +153,49 @@ impl PortTable {
     /// # Errors
     /// `BadPort`.
     pub fn unmask_vcpu(&self, port: EvtchnPort) -> Result<Option<VcpuId>, EvtchnError> {
-        self.store.get(port).ok_or(EvtchnError::BadPort)?;
-        Ok(self.arrival(port))
+        self.store.get(port).map(|_| self.arrival(port))
     }
 
     /// The first port in use at or after `from`: the step of `EVTCHNOP_reset` and of teardown,
     /// which close one port at a time so that the caller can stop in between.
     #[must_use]
     pub fn next_open(&self, from: EvtchnPort) -> Option<EvtchnPort> {
-        (from.get()..self.store.len())
-            .map(EvtchnPort::new)
-            .find(|port| self.arrival(*port).is_some())
-    }
-
-    /// The port bound to a virtual interrupt of a vCPU; global ones have the same port for all.
-    #[inline]
-    #[must_use]
-    pub fn virq_port(&self, vcpu: VcpuId, virq: Virq) -> Option<EvtchnPort> {
-        let owner = if virq.is_per_vcpu() { vcpu.get() as usize } else { 0 };
-        let port = *self.virqs.get(owner)?.get(virq.get() as usize)?;
-        (port != 0).then(|| EvtchnPort::new(u32::from(port)))
+        let mut ports = (from.get()..self.store.len()).map(EvtchnPort::new);
+        ports.find(|port| self.arrival(*port).is_some())
     }
 
     /// The port and the vCPU to notify for a virtual interrupt; `None` drops the interrupt.
+    /// Global ones have the same port for all vCPUs.
     #[inline]
     #[must_use]
     pub fn virq_target(&self, vcpu: VcpuId, virq: Virq) -> Option<(EvtchnPort, VcpuId)> {
-        let port = self.virq_port(vcpu, virq)?;
+        let port = (*self.virqs.get(virq_slot(vcpu, virq))?)?;
         Some((port, self.arrival(port)?))
-    }
-
-    /// The port bound to a physical interrupt.
-    #[must_use]
-    pub fn pirq_port(&self, pirq: u32) -> Option<EvtchnPort> {
-        let at = self.find_pirq(pirq).ok()?;
-        self.pirqs.get(at).map(|(_, port)| *port)
     }
 
     /// The port and the vCPU to notify for a physical interrupt.
     #[must_use]
     pub fn pirq_target(&self, pirq: u32) -> Option<(EvtchnPort, VcpuId)> {
-        let port = self.pirq_port(pirq)?;
+        let (_, port) = *self.pirqs.iter().find(|(bound, _)| *bound == pirq)?;
         Some((port, self.arrival(port)?))
     }
 
-    pub(super) fn open(
-        &mut self,
-        channel: Channel,
-        notify: VcpuId,
-    ) -> Result<EvtchnPort, EvtchnError> {
-        let port = self.store.lowest_free()?;
-        self.store.put(port, Entry { channel, notify });
-        Ok(port)
-    }
-
-    /// Changes what a port is connected to and leaves its vCPU alone.
-    pub(super) fn reconnect(&mut self, port: EvtchnPort, channel: Channel) {
-        let Some(entry) = self.store.get(port).copied() else { return };
-        self.store.put(port, Entry { channel, ..entry });
-    }
-
     /// Frees a port and forgets its interrupt binding.
-    pub(super) fn free(&mut self, port: EvtchnPort) {
-        let Some(entry) = self.store.get(port).copied() else { return };
-        match entry.channel {
-            Channel::Virq { virq } => self.clear_virq(virq, port),
-            Channel::Pirq { pirq } => {
-                if let Ok(at) = self.find_pirq(pirq) {
-                    self.pirqs.remove(at);
-                }
-            }
-            _ => {}
-        }
-        self.store.put(port, Entry::FREE);
+    pub(super) fn free(&mut self, port: EvtchnPort) -> Result<(), EvtchnError> {
+        // The notified vCPU of a global interrupt may have moved away from its slot's owner, so the
+        // slot is found by its content.
+        self.virqs.iter_mut().filter(|slot| **slot == Some(port)).for_each(|slot| *slot = None);
+        self.pirqs.retain(|(_, bound)| *bound != port);
+        self.store.close(port)
     }
 
     fn check_vcpu(&self, vcpu: VcpuId) -> Result<(), EvtchnError> {
-        if vcpu.get() < self.vcpus {
-            Ok(())
-        } else {
-            Err(EvtchnError::NoVcpu)
-        }
+        (vcpu.get() < self.vcpus).then_some(()).ok_or(EvtchnError::NoVcpu)
     }
+}
 
-    fn find_pirq(&self, pirq: u32) -> Result<usize, usize> {
-        self.pirqs.binary_search_by_key(&pirq, |(bound, _)| *bound)
-    }
-
-    fn reserve_virqs(&mut self, vcpu: VcpuId) -> Result<(), EvtchnError> {
-        let wanted = vcpu.get() as usize + 1;
-        if let Some(missing) = wanted.checked_sub(self.virqs.len()) {
-            self.virqs.try_reserve(missing).map_err(|_| EvtchnError::NoMemory)?;
-            self.virqs.resize(wanted, [0; Virq::COUNT as usize]);
-        }
-        Ok(())
-    }
-
-    fn set_virq_port(&mut self, vcpu: VcpuId, virq: Virq, port: EvtchnPort) {
-        let owner = self.virqs.get_mut(vcpu.get() as usize);
-        if let Some(slot) = owner.and_then(|ports| ports.get_mut(virq.get() as usize)) {
-            *slot = port.get() as u16;
-        }
-    }
-
-    fn clear_virq(&mut self, virq: Virq, port: EvtchnPort) {
-        // The notified vCPU of a global interrupt may have moved away from its slot's owner, so the
-        // slot is found by its content.
-        for ports in &mut self.virqs {
-            if let Some(slot) = ports.get_mut(virq.get() as usize) {
-                if u32::from(*slot) == port.get() {
-                    *slot = 0;
-                }
-            }
-        }
-    }
+/// Where the port of a valid virtual interrupt is found.
+fn virq_slot(vcpu: VcpuId, virq: Virq) -> usize {
+    let owner = if virq.is_per_vcpu() { vcpu.get() as usize } else { 0 };
+    owner * Virq::COUNT as usize + virq.get() as usize
 }

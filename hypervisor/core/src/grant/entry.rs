@@ -9,7 +9,7 @@
 use hypercall_abi::grant::gtf;
 use hypercall_abi::{DomId, Mfn};
 
-use super::map::{Access, Usage};
+use super::map::{Access, UseKinds};
 use super::GrantError;
 
 /// Attempts before a granter that keeps changing an entry is given up on.
@@ -50,11 +50,11 @@ pub(super) fn mark_in_use<E: SharedEntries>(
     at: EntryPlace,
     mapper: DomId,
     access: Access,
-    usage: Usage,
+    kinds: UseKinds,
 ) -> Result<(), GrantError> {
     let mut header = entries.load(at);
     for _ in 0..ATTEMPTS {
-        let marked = judge(header, mapper, access, usage)?;
+        let marked = judge(header, mapper, access, kinds)?;
         match entries.compare_exchange(at, header, marked) {
             Ok(()) => return Ok(()),
             Err(now) => header = now,
@@ -64,13 +64,13 @@ pub(super) fn mark_in_use<E: SharedEntries>(
 }
 
 /// The header with the in-use bits for a permitted use.
-fn judge(header: u32, mapper: DomId, access: Access, usage: Usage) -> Result<u32, GrantError> {
+fn judge(header: u32, mapper: DomId, access: Access, kinds: UseKinds) -> Result<u32, GrantError> {
     let flags = header as u16;
     let domid = (header >> 16) as u16;
-    let relevant = match usage {
-        // Parts of a page exist in version 2 only; a mapping of one could not be confined.
-        Usage::Map(_) => gtf::TYPE_MASK | gtf::SUB_PAGE,
-        Usage::Copy => gtf::TYPE_MASK,
+    // Parts of a page exist in version 2 only; a mapping of one could not be confined.
+    let relevant = match kinds {
+        UseKinds::COPY => gtf::TYPE_MASK,
+        _ => gtf::TYPE_MASK | gtf::SUB_PAGE,
     };
     if flags & relevant != gtf::PERMIT_ACCESS || domid != mapper.get() {
         return Err(GrantError::NotPermitted);

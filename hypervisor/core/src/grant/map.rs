@@ -17,33 +17,22 @@ pub enum Access {
 }
 
 bitflags::bitflags! {
-    /// For whom a frame is mapped; each kind holds pins and references of its own.
+    /// What an entry is used for; each kind holds page references of its own.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct MapKinds: u8 {
-        /// For the CPU, through a page-table entry.
+    pub struct UseKinds: u8 {
+        /// A mapping for the CPU, through a page-table entry.
         const HOST = 1;
-        /// For devices, by machine address.
+        /// A mapping for devices, by machine address.
         const DEVICE = 2;
+        /// One copy, released right after.
+        const COPY = 4;
     }
 }
 
-/// What an entry is acquired for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Usage {
-    /// Mappings that stay until they are unmapped.
-    Map(MapKinds),
-    /// One copy, released right after; counts as a host use.
-    Copy,
-}
-
-impl Usage {
-    /// The kinds of pins the usage holds.
-    #[must_use]
-    pub const fn kinds(self) -> MapKinds {
-        match self {
-            Self::Map(kinds) => kinds,
-            Self::Copy => MapKinds::HOST,
-        }
+impl UseKinds {
+    /// How many kinds these are.
+    pub(super) const fn count(self) -> u16 {
+        self.bits().count_ones() as u16
     }
 }
 
@@ -51,7 +40,7 @@ impl Usage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapRequest {
     /// For whom to map.
-    pub kinds: MapKinds,
+    pub kinds: UseKinds,
     /// Read only or not.
     pub access: Access,
     /// For user mode of the guest instead of its kernel.
@@ -74,9 +63,9 @@ impl MapRequest {
     /// # Errors
     /// `NothingToMap`.
     pub fn decode(flags: u32) -> Result<Self, GrantError> {
-        let mut kinds = MapKinds::empty();
-        kinds.set(MapKinds::HOST, flags & gntmap::HOST_MAP != 0);
-        kinds.set(MapKinds::DEVICE, flags & gntmap::DEVICE_MAP != 0);
+        let mut kinds = UseKinds::empty();
+        kinds.set(UseKinds::HOST, flags & gntmap::HOST_MAP != 0);
+        kinds.set(UseKinds::DEVICE, flags & gntmap::DEVICE_MAP != 0);
         if kinds.is_empty() {
             return Err(GrantError::NothingToMap);
         }
@@ -109,7 +98,7 @@ pub struct Mapping {
     /// The address of an unmap is that of the page-table entry, as it was when mapping.
     pub contains_pte: bool,
     /// Kinds that are still mapped.
-    pub kinds: MapKinds,
+    pub kinds: UseKinds,
 }
 
 impl Mapping {
@@ -118,13 +107,13 @@ impl Mapping {
     ///
     /// # Errors
     /// `WrongAddress` if the device address is not the frame's.
-    pub fn plan_unmap(&self, host_addr: u64, dev_bus_addr: u64) -> Result<MapKinds, GrantError> {
+    pub fn plan_unmap(&self, host_addr: u64, dev_bus_addr: u64) -> Result<UseKinds, GrantError> {
         if dev_bus_addr != 0 && dev_bus_addr != self.frame.maddr() {
             return Err(GrantError::WrongAddress);
         }
-        let mut named = MapKinds::empty();
-        named.set(MapKinds::HOST, host_addr != 0);
-        named.set(MapKinds::DEVICE, dev_bus_addr != 0);
+        let mut named = UseKinds::empty();
+        named.set(UseKinds::HOST, host_addr != 0);
+        named.set(UseKinds::DEVICE, dev_bus_addr != 0);
         Ok(named & self.kinds)
     }
 }

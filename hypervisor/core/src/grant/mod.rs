@@ -8,8 +8,8 @@
 //!
 //! The image drives it: to map, [`MapRequest::decode`], [`Maptrack::reserve`],
 //! [`GrantTable::acquire`], then page references and the page-table entry, then
-//! [`Maptrack::commit`]; any failure undoes the steps before with [`GrantTable::release`] and
-//! [`Maptrack::cancel`]. To unmap, [`Maptrack::lookup`], [`Mapping::plan_unmap`], the page-table
+//! [`FreeHandle::commit`]; any failure undoes the steps before with [`GrantTable::release`] and
+//! leaves the handle free. To unmap, [`Maptrack::lookup`], [`Mapping::plan_unmap`], the page-table
 //! entry and references, [`Maptrack::remove`], then [`GrantTable::release`]. It holds the mapper's
 //! maptrack lock over a whole map or unmap, and the granter's table lock around each call on it.
 //!
@@ -24,17 +24,15 @@ mod copy;
 mod entry;
 mod map;
 mod maptrack;
-mod pins;
 mod table;
 
 use hypercall_abi::grant::gntst;
-use hypercall_abi::Errno;
 
 pub use copy::{CopyPlan, CopySide};
 pub use entry::{EntryPlace, SharedEntries};
-pub use map::{Access, MapKinds, MapRequest, Mapping, Usage};
-pub use maptrack::{BudgetSpent, Maptrack, Removed, HANDLES_PER_FRAME};
-pub use table::{check_version, GrantTable, Released};
+pub use map::{Access, MapRequest, Mapping, UseKinds};
+pub use maptrack::{BudgetSpent, FreeHandle, Maptrack};
+pub use table::{check_version, GrantTable};
 
 /// Why a grant operation failed; each becomes one status of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,22 +102,4 @@ impl GrantError {
 #[must_use]
 pub fn status_of<T>(result: &Result<T, GrantError>) -> i16 {
     result.as_ref().map_or_else(|error| error.status(), |_| gntst::OKAY)
-}
-
-/// Why another version of the interface was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VersionError {
-    /// There is no such version.
-    Unknown,
-    /// The version exists and is not offered.
-    NotOffered,
-}
-
-impl From<VersionError> for Errno {
-    fn from(error: VersionError) -> Self {
-        match error {
-            VersionError::Unknown => Errno::EINVAL,
-            VersionError::NotOffered => Errno::ENOSYS,
-        }
-    }
 }

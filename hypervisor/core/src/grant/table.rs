@@ -3,44 +3,64 @@
 //! Called by the image under the granter's grant lock. The order inside [`GrantTable::acquire`] is
 //! what makes it safe against a granter that writes at the same time: everything that can fail is
 //! checked before the in-use bits are set, and after that nothing fails.
+//!
+//! Invariants: there is an [`Active`] for every entry of every shared frame; `pinned` counts those
+//! with a use. A domain cannot make the records grow beyond what its shared frames allow.
 
 use alloc::vec::Vec;
 
 use hypercall_abi::grant::{gtf, V1_ENTRIES_PER_PAGE};
-use hypercall_abi::{DomId, GrantRef, Mfn};
+use hypercall_abi::{DomId, Errno, GrantRef, Mfn};
 
 use super::entry::{mark_in_use, EntryPlace, SharedEntries};
-use super::map::{Access, MapKinds, Usage};
-use super::pins::ActiveEntries;
-use super::{GrantError, VersionError};
+use super::map::{Access, UseKinds};
+use super::GrantError;
+use crate::chunks::Chunks;
+
+/// The hypervisor's own record of an entry in use.
+#[derive(Clone, Copy, Debug, Default)]
+struct Active {
+    /// The frame that was granted when the first use began.
+    frame: u32,
+    /// The only domain that uses the entry.
+    mapper: DomId,
+    /// Uses that only read; each kind of a mapping counts as one.
+    readers: u16,
+    /// Uses that may write.
+    writers: u16,
+}
+
+impl Active {
+    fn is_pinned(&self) -> bool {
+        self.readers != 0 || self.writers != 0
+    }
+
+    fn count(&mut self, access: Access) -> &mut u16 {
+        match access {
+            Access::ReadOnly => &mut self.readers,
+            Access::ReadWrite => &mut self.writers,
+        }
+    }
+}
 
 /// The grant table of one domain.
 #[derive(Debug)]
 pub struct GrantTable {
     frames: Vec<Mfn>,
     max_frames: u32,
-    active: ActiveEntries,
+    active: Chunks<Active>,
     pinned: u32,
-}
-
-/// What a release led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Released {
-    /// The entry is still in use.
-    InUse,
-    /// This was the last use.
-    Idle,
 }
 
 /// Checks the argument of `GNTTABOP_set_version`: only version 1 is offered.
 ///
 /// # Errors
-/// `NotOffered` for version 2, `Unknown` for all others.
-pub fn check_version(version: u32) -> Result<(), VersionError> {
+/// `ENOSYS` for version 2, `EINVAL` for those that do not exist.
+pub fn check_version(version: u32) -> Result<(), Errno> {
     match version {
         1 => Ok(()),
-        2 => Err(VersionError::NotOffered),
-        _ => Err(VersionError::Unknown),
+        2 => Err(Errno::ENOSYS),
+        _ => Err(Errno::EINVAL),
     }
 }
 
@@ -50,8 +70,7 @@ impl GrantTable {
     /// # Errors
     /// `TableLimit` if not even one is allowed, `NoMemory`.
     pub fn new(first: Mfn, max_frames: u32) -> Result<Self, GrantError> {
-        let mut table =
-            Self { frames: Vec::new(), max_frames, active: ActiveEntries::new(), pinned: 0 };
+        let mut table = Self { frames: Vec::new(), max_frames, active: Chunks::new(), pinned: 0 };
         table.add_frame(first)?;
         Ok(table)
     }
@@ -68,24 +87,21 @@ impl GrantTable {
         self.max_frames
     }
 
-    /// Number of references that exist at present.
-    #[must_use]
-    pub fn entries(&self) -> u32 {
-        (self.frames.len() as u32).saturating_mul(V1_ENTRIES_PER_PAGE)
-    }
-
     /// Number of entries in use; while it is not zero a dead domain's grants live on.
     #[must_use]
     pub const fn pinned(&self) -> u32 {
         self.pinned
     }
 
-    /// Where an entry lies, if the table has it.
+    /// Where an entry lies.
+    ///
+    /// # Errors
+    /// `BadRef` if the table does not have it.
     #[inline]
-    #[must_use]
-    pub fn locate(&self, gref: GrantRef) -> Option<EntryPlace> {
-        let frame = *self.frames.get((gref.get() / V1_ENTRIES_PER_PAGE) as usize)?;
-        Some(EntryPlace { frame, index: (gref.get() % V1_ENTRIES_PER_PAGE) as usize })
+    pub fn locate(&self, gref: GrantRef) -> Result<EntryPlace, GrantError> {
+        let frame = self.frames.get((gref.get() / V1_ENTRIES_PER_PAGE) as usize);
+        let frame = *frame.ok_or(GrantError::BadRef)?;
+        Ok(EntryPlace { frame, index: (gref.get() % V1_ENTRIES_PER_PAGE) as usize })
     }
 
     /// How many frames must be added before the table has `wanted` ones.
@@ -104,10 +120,14 @@ impl GrantTable {
     /// # Errors
     /// `TableLimit`, `NoMemory`; the frame is then still the caller's.
     pub fn add_frame(&mut self, frame: Mfn) -> Result<(), GrantError> {
-        if self.frames.len() >= self.max_frames as usize {
+        let frames = self.frames.len() as u32;
+        if frames >= self.max_frames {
             return Err(GrantError::TableLimit);
         }
         self.frames.try_reserve(1).map_err(|_| GrantError::NoMemory)?;
+        while self.active.len() < (frames + 1) * V1_ENTRIES_PER_PAGE {
+            self.active.grow(|_| Active::default()).map_err(|_| GrantError::NoMemory)?;
+        }
         self.frames.push(frame);
         Ok(())
     }
@@ -120,78 +140,69 @@ impl GrantTable {
         core::mem::take(&mut self.frames)
     }
 
-    /// Begins a use of an entry by `mapper` and returns the frame it stands for. Whether the
-    /// granter owns that frame is for the caller to check, while the use holds it.
+    /// Begins uses of an entry by `mapper`, one of each kind, and returns the frame it stands for.
+    /// Whether the granter owns that frame is for the caller to check, while the use holds it.
     ///
     /// # Errors
-    /// `BadRef`, `InUseByOther`, `TooManyUses`, `NotPermitted`, `Unstable`, `NoMemory`; nothing
-    /// has changed then.
+    /// `BadRef`, `InUseByOther`, `TooManyUses`, `NotPermitted`, `Unstable`; nothing has changed
+    /// then.
     pub fn acquire<E: SharedEntries>(
         &mut self,
         entries: &E,
         gref: GrantRef,
         mapper: DomId,
         access: Access,
-        usage: Usage,
+        kinds: UseKinds,
     ) -> Result<Mfn, GrantError> {
-        let at = self.locate(gref).ok_or(GrantError::BadRef)?;
-        let active = self.active.get_or_create(gref)?;
-        let was_pinned = active.is_pinned();
-        if was_pinned && active.mapper != mapper {
+        let at = self.locate(gref)?;
+        let slot = self.active.get_mut(gref.get()).ok_or(GrantError::BadRef)?;
+        let (before, mut active) = (*slot, *slot);
+        if before.is_pinned() && before.mapper != mapper {
             return Err(GrantError::InUseByOther);
         }
-        let mut pinned = *active;
-        pinned.pin(access, usage.kinds())?;
+        let count = active.count(access);
+        *count = count.checked_add(kinds.count()).ok_or(GrantError::TooManyUses)?;
         // The shared word is asked again only when the use adds a right that no use has yet.
-        let is_first_writer = access == Access::ReadWrite && !active.has_writer();
-        if !was_pinned || is_first_writer {
-            mark_in_use(entries, at, mapper, access, usage)?;
+        let is_first_writer = access == Access::ReadWrite && before.writers == 0;
+        if !before.is_pinned() || is_first_writer {
+            mark_in_use(entries, at, mapper, access, kinds)?;
         }
-        if !was_pinned {
-            pinned.frame = entries.frame(at);
-            pinned.mapper = mapper;
+        if !before.is_pinned() {
+            active.frame = entries.frame(at);
+            active.mapper = mapper;
             self.pinned += 1;
         }
-        *active = pinned;
-        Ok(Mfn::new(u64::from(pinned.frame)))
+        *slot = active;
+        Ok(Mfn::new(u64::from(active.frame)))
     }
 
-    /// Ends a use that [`Self::acquire`] began with the same access, for the given kinds. The page
-    /// references of the use were dropped and flushed before: from here on the granter may reuse
-    /// the frame. A use that never began changes nothing.
+    /// Ends uses that [`Self::acquire`] began with the same access, for the given kinds. The page
+    /// references of the uses were dropped and flushed before: from here on the granter may reuse
+    /// the frame. Uses that never began change nothing.
     pub fn release<E: SharedEntries>(
         &mut self,
         entries: &E,
         gref: GrantRef,
         access: Access,
-        kinds: MapKinds,
-    ) -> Released {
+        kinds: UseKinds,
+    ) {
         let place = self.locate(gref);
-        let Some(active) = self.active.get_mut(gref).filter(|active| active.is_pinned()) else {
-            debug_assert!(false, "release of an entry that is not in use");
-            return Released::Idle;
-        };
-        let had_writer = active.has_writer();
-        if active.unpin(access, kinds).is_none() {
-            debug_assert!(false, "release of a use that never began");
-            return Released::InUse;
-        }
+        let Some(active) = self.active.get_mut(gref.get()) else { return };
+        let had_writer = active.writers != 0;
+        let left = active.count(access).checked_sub(kinds.count());
+        debug_assert!(left.is_some() && !kinds.is_empty(), "release of a use that never began");
+        let Some(left) = left.filter(|_| !kinds.is_empty()) else { return };
+        *active.count(access) = left;
         let mut ended = 0;
-        if had_writer && !active.has_writer() {
+        if had_writer && active.writers == 0 {
             ended |= gtf::WRITING;
         }
-        let is_idle = !active.is_pinned();
-        if is_idle {
+        if !active.is_pinned() {
             ended |= gtf::READING;
             self.pinned -= 1;
         }
-        if let Some(at) = place.filter(|_| ended != 0) {
+        if let Some(at) = place.ok().filter(|_| ended != 0) {
             entries.clear_flags(at, ended);
-        }
-        if is_idle {
-            Released::Idle
-        } else {
-            Released::InUse
         }
     }
 
@@ -205,18 +216,18 @@ impl GrantTable {
         a: GrantRef,
         b: GrantRef,
     ) -> Result<(), GrantError> {
-        let at_a = self.locate(a).ok_or(GrantError::BadRef)?;
-        let at_b = self.locate(b).ok_or(GrantError::BadRef)?;
+        let places = [self.locate(a)?, self.locate(b)?];
         if a == b {
             return Ok(());
         }
-        if self.active.get(a).is_pinned() || self.active.get(b).is_pinned() {
+        let is_busy = |gref: &GrantRef| self.active.get(gref.get()).is_some_and(Active::is_pinned);
+        if [a, b].iter().any(is_busy) {
             return Err(GrantError::Busy);
         }
-        let (header_a, frame_a) = (entries.load(at_a), entries.frame(at_a));
-        let (header_b, frame_b) = (entries.load(at_b), entries.frame(at_b));
-        entries.store(at_a, header_b, frame_b);
-        entries.store(at_b, header_a, frame_a);
+        let [(header_a, frame_a), (header_b, frame_b)] =
+            places.map(|at| (entries.load(at), entries.frame(at)));
+        entries.store(places[0], header_b, frame_b);
+        entries.store(places[1], header_a, frame_a);
         Ok(())
     }
 }

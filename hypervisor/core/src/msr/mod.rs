@@ -1,22 +1,48 @@
 //! Model-specific registers as guests see them.
 //!
-//! Called when RDMSR or WRMSR of a guest kernel is emulated. A few registers are virtual state
-//! ([`MsrState`]), some have constant values, some stand for state the image holds (segment bases,
-//! the counter); all others give the guest a general protection fault.
+//! Called when RDMSR or WRMSR of a guest kernel is emulated; user mode never gets here, it faults. A
+//! few registers are virtual state ([`MsrState`]), some stand for state the image holds (segment
+//! bases, the counter), some are explained by the tables in [`rules`]; all others give the guest a
+//! general protection fault.
 //!
 //! Invariants: nothing a guest does reaches a real register except through [`Read::Hardware`], for
 //! registers of a fixed list, and the image performs those reads with fault recovery; no write of
 //! a guest ever reaches one. A register nobody has thought about is refused.
 
-pub mod index;
-mod read;
-mod write;
-
-pub use read::read;
-pub use write::write;
+mod rules;
 
 use crate::cpuid::{Policy, Vendor};
-use hypercall_abi::addr::Mfn;
+use hypercall_abi::addr::{is_canonical, Mfn, PAGE_OFFSET_MASK};
+
+/// Time-stamp counter.
+pub const TSC: u32 = 0x10;
+/// Base of the local APIC.
+pub const APIC_BASE: u32 = 0x1b;
+/// Level of the microcode.
+pub const MICROCODE_LEVEL: u32 = 0x8b;
+/// Enables miscellaneous features.
+pub const MISC_FEATURES_ENABLES: u32 = 0x140;
+/// Machine check: status.
+pub const MCG_STATUS: u32 = 0x17a;
+/// Installs hypercall stubs.
+pub const HYPERCALL_PAGE: u32 = hypercall_abi::cpuid::HYPERCALL_MSR_BASE;
+/// Extended features: SYSCALL, long mode, NX.
+pub const EFER: u32 = 0xc000_0080;
+/// Base of fs.
+pub const FS_BASE: u32 = 0xc000_0100;
+/// Base of gs.
+pub const GS_BASE: u32 = 0xc000_0101;
+/// Base of gs that SWAPGS exchanges.
+pub const KERNEL_GS_BASE: u32 = 0xc000_0102;
+/// What RDTSCP gives besides the counter.
+pub const TSC_AUX: u32 = 0xc000_0103;
+
+/// EFER bits a guest sees: SCE, LME, LMA, NX, LMSLE, FFXSR.
+const EFER_VISIBLE: u64 = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 13 | 1 << 14;
+/// Base of the local APIC, enabled.
+const APIC_BASE_VALUE: u64 = 0xfee0_0800;
+/// Bit of the APIC base: this is the boot processor.
+const APIC_BASE_BSP: u64 = 0x100;
 
 /// The registers that are state of a vCPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,17 +82,9 @@ impl MsrPolicy {
         }
     }
 
-    fn is_intel(&self) -> bool {
-        self.vendor == Vendor::Intel
-    }
-
-    fn is_amd(&self) -> bool {
-        self.vendor == Vendor::Amd
-    }
-
     /// EFER as the guest reads it: the architectural bits, without virtualization.
     fn guest_efer(&self) -> u64 {
-        self.host_efer & index::EFER_VISIBLE
+        self.host_efer & EFER_VISIBLE
     }
 }
 
@@ -126,4 +144,56 @@ pub enum Write {
     IgnoredIfPresent,
     /// A general protection fault.
     Fault,
+}
+
+/// Decides what a guest kernel reads from a register.
+#[inline]
+#[must_use]
+pub fn read(msr: u32, policy: &MsrPolicy, state: &MsrState, context: &MsrContext) -> Read {
+    match msr {
+        FS_BASE => Read::FsBase,
+        GS_BASE => Read::GsBase,
+        KERNEL_GS_BASE => Read::UserGsBase,
+        EFER => Read::Value(policy.guest_efer()),
+        TSC => Read::Tsc,
+        TSC_AUX if policy.has_tsc_aux => Read::Value(u64::from(state.tsc_aux)),
+        APIC_BASE if context.vcpu == 0 => Read::Value(APIC_BASE_VALUE | APIC_BASE_BSP),
+        APIC_BASE => Read::Value(APIC_BASE_VALUE),
+        _ => match rules::find(msr, policy) {
+            Some((_, Some(read), _)) => *read,
+            // A kernel without a fault handler would die of a fault; one that asked for relaxed
+            // registers prefers zeroes.
+            _ if policy.is_relaxed || !context.can_take_fault => Read::ZeroIfPresent,
+            _ => Read::Fault,
+        },
+    }
+}
+
+/// Decides what a guest kernel's write to a register does.
+#[inline]
+#[must_use]
+pub fn write(msr: u32, value: u64, policy: &MsrPolicy, state: &mut MsrState) -> Write {
+    match msr {
+        FS_BASE | GS_BASE | KERNEL_GS_BASE if !is_canonical(value) => Write::Fault,
+        FS_BASE => Write::FsBase(value),
+        GS_BASE => Write::GsBase(value),
+        KERNEL_GS_BASE => Write::UserGsBase(value),
+        // A kernel may write what it read, for example to turn on NX that is on already.
+        EFER if value == policy.guest_efer() => Write::Done,
+        TSC_AUX if policy.has_tsc_aux && value >> 32 == 0 => {
+            state.tsc_aux = value as u32;
+            Write::TscAux(state.tsc_aux)
+        }
+        HYPERCALL_PAGE if value & PAGE_OFFSET_MASK == 0 => {
+            Write::HypercallPage(Mfn::from_maddr(value))
+        }
+        MISC_FEATURES_ENABLES | MCG_STATUS if value == 0 => Write::Done,
+        MICROCODE_LEVEL if value == 0 && policy.vendor == Vendor::Intel => Write::Done,
+        EFER | TSC_AUX | TSC | APIC_BASE => Write::Fault,
+        _ => match rules::find(msr, policy) {
+            Some((_, _, Some(write))) => *write,
+            _ if policy.is_relaxed => Write::IgnoredIfPresent,
+            _ => Write::Fault,
+        },
+    }
 }

@@ -11,9 +11,9 @@
 use hypercall_abi::Mfn;
 
 use super::error::{PageError, Progress};
-use super::host::{lookup_ram, PageHost};
+use super::host::PageHost;
 use super::refs;
-use super::state::Taken;
+use super::state::State;
 use super::tables::PageTables;
 use super::types::{PageType, ENTRIES};
 use super::walk::MmuState;
@@ -36,22 +36,12 @@ const FLAT_KERNEL_CS: u64 = 0xe033;
 /// Set in a selector of the LDT.
 const SELECTOR_LDT: u64 = 4;
 
-/// A descriptor that cannot be made harmless.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadDescriptor;
-
-impl From<BadDescriptor> for PageError {
-    fn from(_: BadDescriptor) -> Self {
-        Self::BadDescriptor
-    }
-}
-
 /// Checks one 8-byte descriptor and returns what is stored in its place. Checking the result
 /// again changes nothing.
 ///
 /// # Errors
 /// A system descriptor other than an acceptable call gate.
-pub const fn check(descriptor: u64) -> Result<u64, BadDescriptor> {
+const fn check(descriptor: u64) -> Result<u64, PageError> {
     if descriptor & PRESENT == 0 {
         return Ok(descriptor);
     }
@@ -66,7 +56,7 @@ pub const fn check(descriptor: u64) -> Result<u64, BadDescriptor> {
             // use from ring 3 trap, so that it can be emulated.
             Ok((raised & !DPL_MASK) | GATE_RPL_MASK)
         }
-        _ => Err(BadDescriptor),
+        _ => Err(PageError::BadDescriptor),
     }
 }
 
@@ -90,36 +80,27 @@ impl<H: PageHost> PageTables<'_, H> {
         mfn: Mfn,
         budget: &mut u32,
     ) -> Progress<()> {
-        self.operate(mmu, budget, |_, _| {
-            match refs::take_typed(self.host, mfn, self.owner, PageType::SegDesc)? {
-                Taken::Ready | Taken::FlushThenReady => Ok(()),
-                Taken::Validate { .. } => Ok(self.validate_descriptors(mfn)?),
-            }
-        })
+        self.operate(mmu, budget, |_, _| Ok(self.acquire_checked(mfn, PageType::SegDesc)?))
     }
 
     /// Drops a reference taken by [`Self::get_descriptor_page`].
     pub fn put_descriptor_page(&self, mfn: Mfn) {
-        if let Some(frame) = lookup_ram(self.host, mfn) {
-            refs::drop_typed(self.host, frame, mfn);
-        }
+        refs::release(self.host, mfn, PageType::SegDesc);
     }
 
-    fn validate_descriptors(&self, mfn: Mfn) -> Result<(), PageError> {
+    /// Takes a reference of type `want`; a new page of descriptors is checked.
+    fn acquire_checked(&self, mfn: Mfn, want: PageType) -> Result<(), PageError> {
+        if !refs::acquire(self.host, mfn, self.owner, want)?.validate {
+            return Ok(());
+        }
         for index in 0..ENTRIES {
             let descriptor = self.host.read_entry(mfn, index);
-            match check(descriptor) {
-                Ok(fixed) if fixed == descriptor => {}
-                Ok(fixed) => self.host.write_entry(mfn, index, fixed),
-                Err(bad) => {
-                    self.put_descriptor_page(mfn);
-                    return Err(bad.into());
-                }
+            let fixed = check(descriptor).inspect_err(|_| self.put_descriptor_page(mfn))?;
+            if fixed != descriptor {
+                self.host.write_entry(mfn, index, fixed);
             }
         }
-        if let Some(frame) = lookup_ram(self.host, mfn) {
-            frame.mark_validated();
-        }
+        self.host.frame(mfn)?.change(State::validated);
         Ok(())
     }
 
@@ -136,21 +117,16 @@ impl<H: PageHost> PageTables<'_, H> {
         budget: &mut u32,
     ) -> Progress<()> {
         self.operate(mmu, budget, |_, _| {
-            let fixed = check(descriptor).map_err(PageError::from)?;
+            let fixed = check(descriptor)?;
             if index >= ENTRIES {
                 return Err(PageError::BadFrame.into());
             }
-            let frame = lookup_ram(self.host, mfn).ok_or(PageError::BadFrame)?;
-            let state = frame.state();
-            let is_descriptors = state.page_type() == PageType::SegDesc && state.is_validated();
+            let is_descriptors = self.host.frame(mfn)?.state().is_valid_table(PageType::SegDesc);
             let want = if is_descriptors { PageType::SegDesc } else { PageType::Writable };
-            match refs::take_typed(self.host, mfn, self.owner, want)? {
-                // It stopped being a page of descriptors a moment ago.
-                Taken::Validate { .. } => self.validate_descriptors(mfn)?,
-                Taken::Ready | Taken::FlushThenReady => {}
-            }
+            // It may have stopped being a page of descriptors a moment ago: then it is checked.
+            self.acquire_checked(mfn, want)?;
             self.host.write_entry(mfn, index, fixed);
-            refs::drop_typed(self.host, frame, mfn);
+            refs::release(self.host, mfn, want);
             Ok(())
         })
     }
@@ -183,7 +159,7 @@ mod tests {
     #[test]
     fn system_descriptors_other_than_gates_are_refused() {
         for system_type in (1..16).filter(|system_type| *system_type != SYSTEM_CALL_GATE) {
-            assert_eq!(check(PRESENT | (system_type << TYPE_SHIFT)), Err(BadDescriptor));
+            assert_eq!(check(PRESENT | (system_type << TYPE_SHIFT)), Err(PageError::BadDescriptor));
         }
         assert!(check(PRESENT).is_ok());
     }
@@ -196,9 +172,13 @@ mod tests {
             assert_eq!((fixed >> GATE_SELECTOR_SHIFT) & 3, 3);
         }
         for selector in [0xe000, 0xe008, 0xe030, 0xe03b, 0xfff8] {
-            assert_eq!(check(gate(selector)), Err(BadDescriptor), "selector {selector:#x}");
+            assert_eq!(
+                check(gate(selector)),
+                Err(PageError::BadDescriptor),
+                "selector {selector:#x}"
+            );
         }
-        assert_eq!(check(gate(8) | (1 << 32)), Err(BadDescriptor));
+        assert_eq!(check(gate(8) | (1 << 32)), Err(PageError::BadDescriptor));
     }
 
     proptest! {

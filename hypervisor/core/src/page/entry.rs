@@ -6,7 +6,7 @@
 use hypercall_abi::mmu::pte;
 use hypercall_abi::Mfn;
 
-use super::types::Level;
+use super::types::{Level, PageType};
 
 /// One 8-byte page-table entry.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -14,166 +14,98 @@ use super::types::Level;
 pub struct Entry(u64);
 
 impl Entry {
-    /// The entry refers to a frame.
-    pub const PRESENT: u64 = pte::PRESENT;
-    /// Writes are allowed.
-    pub const WRITABLE: u64 = pte::RW;
-    /// Ring 3 may use it: always set, because guests run in ring 3.
-    pub const USER: u64 = pte::USER;
-    /// Set by the CPU when it used the entry.
-    pub const ACCESSED: u64 = pte::ACCESSED;
-    /// Set by the CPU when it wrote through the entry.
-    pub const DIRTY: u64 = pte::DIRTY;
-    /// The translation survives a change of root.
-    pub const GLOBAL: u64 = pte::GLOBAL;
-    /// The machine frame number.
-    pub const FRAME: u64 = pte::FRAME_MASK;
-    /// In a leaf: the guest meant a page of its kernel (it had left [`Self::USER`] clear).
-    pub const GUEST_KERNEL: u64 = pte::GUEST_KERNEL;
-    /// Instructions cannot be fetched.
-    pub const NX: u64 = pte::NX;
-
     /// The three bits that choose the cache attribute of a leaf.
     pub const CACHE: u64 = pte::PWT | pte::PCD | pte::PAT;
     /// The two bits the CPU sets by itself.
-    pub const ACCESSED_DIRTY: u64 = Self::ACCESSED | Self::DIRTY;
-
-    /// Bits of a leaf that may change without a new look at the frame. Not the writable bit and
-    /// not the cache bits: those are a new mapping (XSA-182).
-    const LEAF_FREE: u64 = Self::UPPER_FREE | Self::GLOBAL;
-    /// The same above the leaf level, where the global bit is refused anyhow.
-    const UPPER_FREE: u64 =
-        Self::NX | pte::AVAIL_HIGH_MASK | pte::AVAIL_MASK | Self::ACCESSED_DIRTY | Self::USER;
+    pub const ACCESSED_DIRTY: u64 = pte::ACCESSED | pte::DIRTY;
     /// Bits no entry above the leaf level may have.
-    const UPPER_FORBIDDEN: u64 = Self::CACHE | Self::GLOBAL;
+    pub(super) const UPPER_FORBIDDEN: u64 = Self::CACHE | pte::GLOBAL;
+    /// Bits that may change without a new look at the frame. Not the writable bit and not the cache
+    /// bits: those are a new mapping (XSA-182). Above the leaf level the global bit is refused.
+    const FREE: u64 = pte::NX
+        | pte::AVAIL_HIGH_MASK
+        | pte::AVAIL_MASK
+        | Self::ACCESSED_DIRTY
+        | pte::USER
+        | pte::GLOBAL;
 
     /// The entry with these bits.
-    #[inline]
-    #[must_use]
     pub const fn new(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// An entry for a frame; frame bits of `flags` are ignored.
-    #[must_use]
-    pub const fn of(mfn: Mfn, flags: u64) -> Self {
-        Self((mfn.maddr() & Self::FRAME) | (flags & !Self::FRAME))
-    }
-
     /// The word.
-    #[inline]
-    #[must_use]
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// Everything but the frame number.
-    #[inline]
-    #[must_use]
-    pub const fn flags(self) -> u64 {
-        self.0 & !Self::FRAME
-    }
-
     /// Some of the bits are set.
-    #[inline]
-    #[must_use]
     pub const fn has_any(self, bits: u64) -> bool {
         self.0 & bits != 0
     }
 
     /// The entry refers to a frame.
-    #[inline]
-    #[must_use]
     pub const fn is_present(self) -> bool {
-        self.has_any(Self::PRESENT)
+        self.has_any(pte::PRESENT)
     }
 
     /// The entry allows writes.
-    #[inline]
-    #[must_use]
     pub const fn is_writable(self) -> bool {
-        self.has_any(Self::WRITABLE)
+        self.has_any(pte::RW)
     }
 
     /// The frame the entry refers to.
-    #[inline]
-    #[must_use]
     pub const fn mfn(self) -> Mfn {
-        Mfn::from_maddr(self.0 & Self::FRAME)
+        pte::mfn(self.0)
     }
 
-    /// The frame field is all ones: what guests write for "no frame behind this page".
-    #[must_use]
-    pub const fn is_frame_all_ones(self) -> bool {
-        self.0 & Self::FRAME == Self::FRAME
+    /// The reference a leaf entry holds on its frame; `None` is a general one.
+    pub(super) const fn leaf_type(self) -> PageType {
+        if self.is_writable() {
+            PageType::Writable
+        } else {
+            PageType::None
+        }
     }
 
-    /// The value stored for a present leaf entry. Applying it twice changes nothing more.
-    #[inline]
-    #[must_use]
+    /// The value stored for a present leaf entry: reachable from ring 3, where guests run, and with
+    /// a mark if the guest meant a page of its kernel. Applying it twice changes nothing more.
     pub const fn adjusted_leaf(self) -> Self {
-        let mut bits = self.0;
-        if bits & Self::USER == 0 {
-            bits |= Self::USER | Self::GUEST_KERNEL;
+        if !self.has_any(pte::USER) {
+            Self(self.0 | pte::USER | pte::GUEST_KERNEL)
+        } else if !self.has_any(pte::GUEST_KERNEL) {
+            Self(self.0 | pte::GLOBAL)
+        } else {
+            self
         }
-        if bits & Self::GUEST_KERNEL == 0 {
-            bits |= Self::GLOBAL | Self::USER;
-        }
-        Self(bits)
     }
 
     /// The value stored for a present entry above the leaf level.
-    #[inline]
-    #[must_use]
     pub const fn adjusted_upper(self, level: Level) -> Self {
         match level {
-            Level::L4 => Self(self.0 | Self::USER | Self::ACCESSED),
-            _ => Self(self.0 | Self::USER),
+            Level::L4 => Self(self.0 | pte::USER | pte::ACCESSED),
+            _ => Self(self.0 | pte::USER),
         }
     }
 
-    /// A present entry above the leaf level has a bit guests may not set there.
-    #[inline]
-    #[must_use]
-    pub const fn has_forbidden_upper(self, nx_supported: bool) -> bool {
-        let nx = if nx_supported { 0 } else { Self::NX };
-        self.has_any(Self::UPPER_FORBIDDEN | nx)
+    /// Replacing `self` by `new` concerns no reference, provided that `new` is acceptable.
+    pub const fn is_refresh(self, new: Self) -> bool {
+        (self.0 ^ new.0) & !Self::FREE == 0 && new.is_present()
     }
 
-    /// Replacing leaf `self` by `new` concerns no reference.
-    #[inline]
-    #[must_use]
-    pub const fn is_leaf_refresh(self, new: Self) -> bool {
-        (self.0 ^ new.0) & !Self::LEAF_FREE == 0 && new.is_present()
-    }
-
-    /// Replacing upper entry `self` by `new` concerns no reference.
-    #[inline]
-    #[must_use]
-    pub const fn is_upper_refresh(self, new: Self) -> bool {
-        (self.0 ^ new.0) & !Self::UPPER_FREE == 0 && new.is_present()
-    }
-
-    /// The value stored for a leaf that maps device memory: never cached, and not writable where
-    /// the device forbids it. Attribute numbers are those of the guests' attribute table
-    /// (WB, WT, UC-, UC, WC, WP, UC, UC).
-    #[must_use]
-    pub const fn adjusted_mmio(self, is_read_only: bool) -> Self {
-        let mut bits = self.0;
-        bits |= match bits & Self::CACHE {
-            0 => pte::PWT | pte::PCD,
-            WRITE_THROUGH | WRITE_PROTECTED => pte::PCD,
-            _ => 0,
-        };
-        if is_read_only {
-            bits &= !Self::WRITABLE;
+    /// The value stored for a leaf that maps device memory: never cached. Attribute numbers are
+    /// those of the guests' attribute table (WB, WT, UC-, UC, WC, WP, UC, UC).
+    pub const fn adjusted_mmio(self) -> Self {
+        const WRITE_BACK: u64 = 0;
+        const WRITE_THROUGH: u64 = pte::PWT;
+        const WRITE_PROTECTED: u64 = pte::PAT | pte::PWT;
+        match self.0 & Self::CACHE {
+            WRITE_BACK => Self(self.0 | pte::PWT | pte::PCD),
+            WRITE_THROUGH | WRITE_PROTECTED => Self(self.0 | pte::PCD),
+            _ => self,
         }
-        Self(bits)
     }
 }
-
-const WRITE_THROUGH: u64 = pte::PWT;
-const WRITE_PROTECTED: u64 = pte::PAT | pte::PWT;
 
 impl core::fmt::Debug for Entry {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -188,10 +120,10 @@ mod tests {
 
     #[test]
     fn kernel_page_keeps_its_mark_and_user_page_becomes_global() {
-        let kernel = Entry::new(Entry::PRESENT).adjusted_leaf();
-        assert_eq!(kernel.bits(), Entry::PRESENT | Entry::USER | Entry::GUEST_KERNEL);
-        let user = Entry::new(Entry::PRESENT | Entry::USER).adjusted_leaf();
-        assert_eq!(user.bits(), Entry::PRESENT | Entry::USER | Entry::GLOBAL);
+        let kernel = Entry::new(pte::PRESENT).adjusted_leaf();
+        assert_eq!(kernel.bits(), pte::PRESENT | pte::USER | pte::GUEST_KERNEL);
+        let user = Entry::new(pte::PRESENT | pte::USER).adjusted_leaf();
+        assert_eq!(user.bits(), pte::PRESENT | pte::USER | pte::GLOBAL);
     }
 
     #[test]
@@ -204,29 +136,28 @@ mod tests {
             (pte::PAT | pte::PWT, pte::PAT | pte::PWT | pte::PCD),
         ];
         for (asked, stored) in cases {
-            let entry = Entry::new(Entry::PRESENT | asked).adjusted_mmio(false);
+            let entry = Entry::new(pte::PRESENT | asked).adjusted_mmio();
             assert_eq!(entry.bits() & Entry::CACHE, stored, "asked {asked:#x}");
         }
     }
 
     #[test]
     fn changed_permission_is_never_a_refresh() {
-        let old = Entry::new(Entry::PRESENT | Entry::USER | 0x1000);
-        for bit in [Entry::WRITABLE, pte::PWT, pte::PCD, pte::PAT, 0x1000, Entry::PRESENT] {
+        let old = Entry::new(pte::PRESENT | pte::USER | 0x1000);
+        for bit in [pte::RW, pte::PWT, pte::PCD, pte::PAT, 0x1000, pte::PRESENT] {
             let new = Entry::new(old.bits() ^ bit);
-            assert!(!old.is_leaf_refresh(new), "bit {bit:#x}");
-            assert!(!old.is_upper_refresh(new), "bit {bit:#x}");
+            assert!(!old.is_refresh(new), "bit {bit:#x}");
         }
     }
 
     proptest! {
         #[test]
-        fn adjusting_twice_is_adjusting_once(bits: u64, read_only: bool) {
-            let entry = Entry::new(bits | Entry::PRESENT);
+        fn adjusting_twice_is_adjusting_once(bits: u64) {
+            let entry = Entry::new(bits | pte::PRESENT);
             let leaf = entry.adjusted_leaf();
             prop_assert_eq!(leaf.adjusted_leaf(), leaf);
-            let mmio = entry.adjusted_mmio(read_only);
-            prop_assert_eq!(mmio.adjusted_mmio(read_only), mmio);
+            let mmio = entry.adjusted_mmio();
+            prop_assert_eq!(mmio.adjusted_mmio(), mmio);
             for level in [Level::L2, Level::L3, Level::L4] {
                 let upper = entry.adjusted_upper(level);
                 prop_assert_eq!(upper.adjusted_upper(level), upper);
@@ -238,7 +169,8 @@ mod tests {
             let entry = Entry::new(bits);
             prop_assert_eq!(entry.adjusted_leaf().mfn(), entry.mfn());
             prop_assert_eq!(entry.adjusted_leaf().is_writable(), entry.is_writable());
-            prop_assert!(!entry.adjusted_mmio(true).is_writable());
+            prop_assert_eq!(entry.adjusted_mmio().mfn(), entry.mfn());
+            prop_assert_eq!(entry.adjusted_mmio().is_writable(), entry.is_writable());
         }
     }
 }

@@ -6,7 +6,6 @@ use hypercall_abi::Errno;
 
 /// A refused page operation. Nothing has changed when one is returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum PageError {
     /// The frame does not belong to the domain whose page tables are changed.
     NotOwned,
@@ -45,20 +44,12 @@ pub enum PageError {
 impl From<PageError> for Errno {
     fn from(error: PageError) -> Self {
         match error {
-            PageError::NotOwned
-            | PageError::BadFrame
-            | PageError::BadFlags
-            | PageError::HypervisorSlot
-            | PageError::TypeConflict
-            | PageError::ForeignTable
-            | PageError::AlreadyPinned
-            | PageError::NotPinned
-            | PageError::NoLeafTable
-            | PageError::BadDescriptor => Self::EINVAL,
             PageError::CannotMap | PageError::CountLimit | PageError::InUse => Self::EBUSY,
             PageError::NoIomemPermission => Self::EPERM,
             PageError::CacheAttribute => Self::EACCES,
             PageError::EntryChanged => Self::EAGAIN,
+            // All others: what the guest asks for is wrong in itself.
+            _ => Self::EINVAL,
         }
     }
 }
@@ -73,7 +64,6 @@ pub enum Stop {
 }
 
 impl From<PageError> for Stop {
-    #[inline]
     fn from(error: PageError) -> Self {
         Self::Refused(error)
     }

@@ -8,6 +8,7 @@
 
 use hypercall_abi::{DomId, Mfn};
 
+use super::error::PageError;
 use super::frame::FrameInfo;
 
 /// The machine and the domains, as far as page operations see them.
@@ -45,9 +46,6 @@ pub trait PageHost {
     /// the reserved bits they would set in an entry are fatal.
     fn may_map_mmio(&self, dom: DomId, mfn: Mfn) -> bool;
 
-    /// That device frame may be mapped read-only at most; a writable bit is removed silently.
-    fn is_mmio_read_only(&self, mfn: Mfn) -> bool;
-
     /// `dom` may choose cache attributes.
     fn has_device_rights(&self, dom: DomId) -> bool;
 
@@ -61,16 +59,14 @@ pub trait PageHost {
 
     /// The CPUs honour the no-execute bit.
     fn nx_supported(&self) -> bool;
-}
 
-/// The accounting of a frame, if the frame table covers the number.
-#[inline]
-pub(crate) fn lookup<H: PageHost>(host: &H, mfn: Mfn) -> Option<&FrameInfo> {
-    usize::try_from(mfn.get()).ok().and_then(|index| host.frames().get(index))
-}
-
-/// Like [`lookup`], for memory only.
-#[inline]
-pub(crate) fn lookup_ram<H: PageHost>(host: &H, mfn: Mfn) -> Option<&FrameInfo> {
-    lookup(host, mfn).filter(|frame| !frame.is_hole())
+    /// The accounting of a frame of memory.
+    ///
+    /// # Errors
+    /// `BadFrame` when there is no memory of that number.
+    #[inline]
+    fn frame(&self, mfn: Mfn) -> Result<&FrameInfo, PageError> {
+        let frame = FrameInfo::of(self.frames(), mfn).filter(|frame| !frame.is_hole());
+        frame.ok_or(PageError::BadFrame)
+    }
 }

@@ -32,24 +32,8 @@ pub struct Translation {
 
 impl Translation {
     /// The frame the address leads to.
-    #[must_use]
     pub const fn mfn(&self) -> Mfn {
         self.entry.mfn()
-    }
-}
-
-/// Rights collected on the way down.
-#[derive(Clone, Copy)]
-struct Rights {
-    all: u64,
-    any: u64,
-}
-
-impl Rights {
-    const FULL: Self = Self { all: u64::MAX, any: 0 };
-
-    const fn and(self, entry: Entry) -> Self {
-        Self { all: self.all & entry.bits(), any: self.any | entry.bits() }
     }
 }
 
@@ -57,44 +41,46 @@ impl<H: PageHost> PageTables<'_, H> {
     /// The leaf table and the place in it that maps `va`, if it is a validated leaf table of the
     /// owner (through a linear entry it may be a table of another level).
     #[inline]
-    #[must_use]
     pub fn leaf_slot(&self, root: Mfn, va: GuestVa) -> Option<(Mfn, usize)> {
         let (table, _) = self.descend(root, va)?;
         self.is_validated(table, PageType::L1).then(|| (table, pte::index(va.get(), 1)))
     }
 
     /// Where `va` leads; `None` when nothing is mapped there or the address is not a guest's.
-    #[must_use]
     pub fn translate(&self, root: Mfn, va: GuestVa) -> Option<Translation> {
         let (table, rights) = self.descend(root, va)?;
         let index = pte::index(va.get(), 1);
-        let entry = Entry::new(self.host.read_entry(table, index));
-        let rights = rights.and(entry);
+        let entry = self.read(table, index);
+        let rights = rights & rights_of(entry);
         entry.is_present().then_some(Translation {
             table,
             index,
             entry,
-            is_writable: rights.all & Entry::WRITABLE != 0,
-            is_executable: rights.any & Entry::NX == 0,
+            is_writable: rights & pte::RW != 0,
+            is_executable: rights & pte::NX != 0,
         })
     }
 
-    /// The table the level-2 entry of `va` names.
+    /// The table the level-2 entry of `va` names, and the rights down to there.
     #[inline]
-    fn descend(&self, root: Mfn, va: GuestVa) -> Option<(Mfn, Rights)> {
+    fn descend(&self, root: Mfn, va: GuestVa) -> Option<(Mfn, u64)> {
         if !va.is_guest_accessible() {
             return None;
         }
-        let mut table = root;
-        let mut rights = Rights::FULL;
+        let (mut table, mut rights) = (root, u64::MAX);
         for level in [4, 3, 2] {
-            let entry = Entry::new(self.host.read_entry(table, pte::index(va.get(), level)));
+            let entry = self.read(table, pte::index(va.get(), level));
             if !entry.is_present() {
                 return None;
             }
-            table = entry.mfn();
-            rights = rights.and(entry);
+            (table, rights) = (entry.mfn(), rights & rights_of(entry));
         }
         Some((table, rights))
     }
+}
+
+/// An entry with the no-execute bit turned over, so that all rights are bits that must be set at
+/// every level.
+const fn rights_of(entry: Entry) -> u64 {
+    entry.bits() ^ pte::NX
 }

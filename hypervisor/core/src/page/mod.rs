@@ -68,7 +68,6 @@ mod list;
 mod lookup;
 mod refs;
 mod state;
-mod sync;
 mod tables;
 mod teardown;
 mod types;
@@ -80,7 +79,6 @@ pub mod testkit;
 #[cfg(test)]
 mod tests;
 
-pub use descriptor::{check as check_descriptor, BadDescriptor};
 pub use entry::Entry;
 pub use error::{PageError, Progress, Stop};
 pub use frame::FrameInfo;
@@ -88,12 +86,11 @@ pub use host::PageHost;
 pub use list::PageList;
 pub use lookup::Translation;
 pub use refs::{
-    assign, assign_special, get_page, get_page_of_any, get_writable, page_type_info, put_page,
-    put_writable, release_allocation, release_special, steal, PageRef, PageTypeInfo, SpecialUse,
-    WritableRef,
+    assign, get_page, get_writable, page_type_info, put_page, put_writable, release_allocation,
+    release_special, steal, PageRef, PageTypeInfo, WritableRef,
 };
-pub use state::{Dropped, RefError, State, TableDrop, Taken};
-pub use tables::{PageTables, UpdateMode};
+pub use state::{Next, State, Taken};
+pub use tables::PageTables;
 pub use types::{Level, PageType, ENTRIES};
-pub use update::{EntryUpdate, ExpectedLeaf, Updated};
+pub use update::{EntryUpdate, ExpectedLeaf, UpdateMode, Updated};
 pub use walk::MmuState;

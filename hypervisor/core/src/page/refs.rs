@@ -12,31 +12,19 @@ use hypercall_abi::{DomId, Mfn};
 
 use super::error::PageError;
 use super::frame::FrameInfo;
-use super::host::{lookup_ram, PageHost};
-use super::state::{RefError, State, Taken};
+use super::host::PageHost;
+use super::state::{State, Taken};
 use super::types::PageType;
 
-/// A held general reference: the frame stays the owner's until it is dropped.
-#[must_use = "a reference that is not released keeps the frame for ever"]
-#[derive(Debug, PartialEq, Eq)]
-pub struct PageRef(Mfn);
-
-/// A held general and writable reference: the frame is plain memory until it is dropped.
-#[must_use = "a reference that is not released keeps the frame for ever"]
-#[derive(Debug, PartialEq, Eq)]
-pub struct WritableRef(Mfn);
-
 macro_rules! held_reference {
-    ($name:ident) => {
-        impl $name {
-            /// The frame.
-            #[must_use]
-            pub const fn mfn(&self) -> Mfn {
-                self.0
-            }
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[must_use = "a reference that is not released keeps the frame for ever"]
+        #[derive(Debug, PartialEq, Eq)]
+        pub struct $name(Mfn);
 
+        impl $name {
             /// Moves the reference to where values of this type do not reach: an entry, a handle.
-            #[must_use]
             pub fn into_raw(self) -> Mfn {
                 self.0
             }
@@ -49,93 +37,88 @@ macro_rules! held_reference {
     };
 }
 
-held_reference!(PageRef);
-held_reference!(WritableRef);
-
-/// What hypervisor content may be mapped as by its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpecialUse {
-    /// Read-write, like shared info and grant frames.
-    Writable,
-    /// Read-only, like the machine-to-physical list.
-    ReadOnly,
+held_reference! {
+    /// A held general reference: the frame stays the owner's until it is dropped.
+    PageRef
 }
-
-/// Error of a table, descriptor or content operation.
-pub(crate) fn use_error(error: RefError) -> PageError {
-    match error {
-        RefError::Dead => PageError::NotOwned,
-        RefError::Conflict => PageError::TypeConflict,
-        RefError::Limit => PageError::CountLimit,
-        RefError::Unexpected => PageError::InUse,
-    }
+held_reference! {
+    /// A held general and writable reference: the frame is plain memory until it is dropped.
+    WritableRef
 }
 
 /// Runs when the last reference of a frame is gone; the frame is dead and only ours.
 #[cold]
-pub(crate) fn released<H: PageHost>(host: &H, frame: &FrameInfo, mfn: Mfn) {
-    if frame.is_noncoherent() {
-        host.write_back_frame(mfn);
-        frame.set_noncoherent(false);
-    }
+fn released<H: PageHost>(host: &H, frame: &FrameInfo, mfn: Mfn) {
+    write_back(host, frame, mfn);
     // Read-only translations leave no stamp when they go, so the release itself is stamped.
     frame.set_stamp(host.stamp_now());
     host.frame_released(mfn, frame.owner());
 }
 
+/// Makes memory hold what caches may hold in its place.
+fn write_back<H: PageHost>(host: &H, frame: &FrameInfo, mfn: Mfn) {
+    if frame.is_noncoherent() {
+        host.write_back_frame(mfn);
+        frame.clear_noncoherent();
+    }
+}
+
+/// Drops a general reference and, unless `held` is `None`, one of that type.
 #[inline]
-pub(crate) fn drop_ref<H: PageHost>(host: &H, frame: &FrameInfo, mfn: Mfn) {
-    if frame.drop_ref().released {
+pub(crate) fn release<H: PageHost>(host: &H, mfn: Mfn, held: PageType) {
+    let Ok(frame) = host.frame(mfn) else { return };
+    let is_last = match held {
+        PageType::None => frame.change(State::drop_ref),
+        _ => frame.drop_typed(|| host.stamp_now()),
+    };
+    if is_last {
         released(host, frame, mfn);
     }
 }
 
+/// Takes a reference as [`release`] drops it, whoever owns the frame, and does what must happen
+/// between taking a type and relying on it, short of checking the content.
 #[inline]
-pub(crate) fn drop_typed<H: PageHost>(host: &H, frame: &FrameInfo, mfn: Mfn) {
-    if frame.drop_typed(|| host.stamp_now()).released {
-        released(host, frame, mfn);
+pub(crate) fn acquire_of_any<H: PageHost>(
+    host: &H,
+    frame: &FrameInfo,
+    mfn: Mfn,
+    want: PageType,
+) -> Result<Taken, PageError> {
+    if want == PageType::None {
+        return frame.try_change(State::take_ref).map(|()| Taken::default());
     }
+    let taken = frame.try_change(|state| state.take_typed(want))?;
+    if taken.flush {
+        host.flush_before_retype(frame.owner(), frame.stamp());
+    }
+    if taken.validate {
+        write_back(host, frame, mfn);
+    } else if taken.flush {
+        frame.change(State::validated);
+    }
+    Ok(taken)
 }
 
-/// Takes a type reference on a frame of `owner`, and flushes if the writable type needs it.
-pub(crate) fn take_typed<H: PageHost>(
+/// Takes a reference as [`release`] drops it, on a frame of `owner`.
+#[inline]
+pub(crate) fn acquire<H: PageHost>(
     host: &H,
     mfn: Mfn,
     owner: DomId,
     want: PageType,
 ) -> Result<Taken, PageError> {
-    let frame = lookup_ram(host, mfn).ok_or(PageError::BadFrame)?;
+    let frame = host.frame(mfn)?;
     if frame.owner() != owner {
         return Err(PageError::NotOwned);
     }
-    let taken = frame.take_typed(want).map_err(use_error)?;
-    make_usable(host, frame, mfn, taken);
+    let taken = acquire_of_any(host, frame, mfn, want)?;
     if frame.owner() != owner {
         // It changed hands between the look and the reference.
-        drop_typed(host, frame, mfn);
+        release(host, mfn, want);
         return Err(PageError::NotOwned);
     }
     Ok(taken)
-}
-
-/// Does what must happen between taking a type and relying on it, short of checking the content.
-pub(crate) fn make_usable<H: PageHost>(host: &H, frame: &FrameInfo, mfn: Mfn, taken: Taken) {
-    match taken {
-        Taken::Ready => {}
-        Taken::FlushThenReady => {
-            host.flush_before_retype(frame.owner(), frame.stamp());
-            frame.mark_validated();
-        }
-        Taken::Validate { flush } => {
-            if flush {
-                host.flush_before_retype(frame.owner(), frame.stamp());
-            }
-            if frame.is_noncoherent() {
-                host.write_back_frame(mfn);
-                frame.set_noncoherent(false);
-            }
-        }
-    }
 }
 
 /// Takes a general reference on a frame of `owner`.
@@ -143,33 +126,12 @@ pub(crate) fn make_usable<H: PageHost>(host: &H, frame: &FrameInfo, mfn: Mfn, ta
 /// # Errors
 /// Not a frame of `owner`, or too many references.
 pub fn get_page<H: PageHost>(host: &H, mfn: Mfn, owner: DomId) -> Result<PageRef, PageError> {
-    let frame = lookup_ram(host, mfn).ok_or(PageError::BadFrame)?;
-    if frame.owner() != owner {
-        return Err(PageError::NotOwned);
-    }
-    frame.take_ref().map_err(use_error)?;
-    if frame.owner() != owner {
-        drop_ref(host, frame, mfn);
-        return Err(PageError::NotOwned);
-    }
-    Ok(PageRef(mfn))
-}
-
-/// Takes a general reference on whatever live frame this is and says whose it is.
-///
-/// # Errors
-/// Not memory, dead, or too many references.
-pub fn get_page_of_any<H: PageHost>(host: &H, mfn: Mfn) -> Result<(PageRef, DomId), PageError> {
-    let frame = lookup_ram(host, mfn).ok_or(PageError::BadFrame)?;
-    frame.take_ref().map_err(use_error)?;
-    Ok((PageRef(mfn), frame.owner()))
+    acquire(host, mfn, owner, PageType::None).map(|_| PageRef(mfn))
 }
 
 /// Drops a general reference.
 pub fn put_page<H: PageHost>(host: &H, page: PageRef) {
-    if let Some(frame) = lookup_ram(host, page.0) {
-        drop_ref(host, frame, page.0);
-    }
+    release(host, page.0, PageType::None);
 }
 
 /// Takes a general and a writable reference on a frame of `owner`: grants with write access,
@@ -182,44 +144,29 @@ pub fn get_writable<H: PageHost>(
     mfn: Mfn,
     owner: DomId,
 ) -> Result<WritableRef, PageError> {
-    take_typed(host, mfn, owner, PageType::Writable)?;
-    Ok(WritableRef(mfn))
+    acquire(host, mfn, owner, PageType::Writable).map(|_| WritableRef(mfn))
 }
 
 /// Drops a general and a writable reference.
 pub fn put_writable<H: PageHost>(host: &H, page: WritableRef) {
-    if let Some(frame) = lookup_ram(host, page.0) {
-        drop_typed(host, frame, page.0);
-    }
+    release(host, page.0, PageType::Writable);
 }
 
 /// Gives a dead frame to a domain. The caller got the frame from the allocator (or from
 /// [`steal`]), has scrubbed it, and has flushed what its stamp asks for.
 ///
-/// # Errors
-/// The frame is not dead, or no memory.
-pub fn assign<H: PageHost>(host: &H, mfn: Mfn, owner: DomId) -> Result<(), PageError> {
-    let frame = lookup_ram(host, mfn).ok_or(PageError::BadFrame)?;
-    frame.bring_alive(owner, State::ALLOCATED).map_err(use_error)
-}
-
-/// Makes a dead frame hypervisor content that `owner` may map: never a page table, never stolen,
-/// never released by the guest.
+/// `first` is [`State::ALLOCATED`] for memory of the domain, or [`State::special`] for hypervisor
+/// content that it may map: never a page table, never stolen, never released by the guest.
 ///
 /// # Errors
 /// The frame is not dead, or no memory.
-pub fn assign_special<H: PageHost>(
+pub fn assign<H: PageHost>(
     host: &H,
     mfn: Mfn,
     owner: DomId,
-    usage: SpecialUse,
+    first: State,
 ) -> Result<(), PageError> {
-    let frame = lookup_ram(host, mfn).ok_or(PageError::BadFrame)?;
-    let page_type = match usage {
-        SpecialUse::Writable => PageType::Writable,
-        SpecialUse::ReadOnly => PageType::Shared,
-    };
-    frame.bring_alive(owner, State::special(page_type)).map_err(use_error)
+    host.frame(mfn)?.bring_alive(owner, first)
 }
 
 /// Ends hypervisor content: the frame is released when the last mapping of it goes.
@@ -227,8 +174,8 @@ pub fn assign_special<H: PageHost>(
 /// # Errors
 /// Not a special frame.
 pub fn release_special<H: PageHost>(host: &H, mfn: Mfn) -> Result<(), PageError> {
-    let frame = lookup_ram(host, mfn).ok_or(PageError::BadFrame)?;
-    if frame.drop_special().map_err(use_error)?.released {
+    let frame = host.frame(mfn)?;
+    if frame.try_change(State::drop_special)? {
         released(host, frame, mfn);
     }
     Ok(())
@@ -242,10 +189,7 @@ pub fn release_special<H: PageHost>(host: &H, mfn: Mfn) -> Result<(), PageError>
 pub fn release_allocation<H: PageHost>(host: &H, mfn: Mfn, owner: DomId) -> Result<(), PageError> {
     // The reference pins the owner while the allocation goes.
     let held = get_page(host, mfn, owner)?;
-    let dropped = match lookup_ram(host, mfn) {
-        Some(frame) => frame.drop_allocation().map_err(use_error),
-        None => Err(PageError::BadFrame),
-    };
+    let dropped = host.frame(mfn).and_then(|frame| frame.try_change(State::drop_allocation));
     put_page(host, held);
     dropped.map(|_| ())
 }
@@ -257,20 +201,16 @@ pub fn release_allocation<H: PageHost>(host: &H, mfn: Mfn, owner: DomId) -> Resu
 /// # Errors
 /// Not a frame of `owner`, or something still refers to it.
 pub fn steal<H: PageHost>(host: &H, mfn: Mfn, owner: DomId) -> Result<(), PageError> {
-    let frame = lookup_ram(host, mfn).ok_or(PageError::BadFrame)?;
+    let frame = host.frame(mfn)?;
     if frame.owner() != owner || !frame.state().is_live() {
         return Err(PageError::NotOwned);
     }
-    frame.steal().map_err(use_error)?;
-    if frame.is_noncoherent() {
-        host.write_back_frame(mfn);
-        frame.set_noncoherent(false);
-    }
+    frame.try_change(State::steal)?;
+    write_back(host, frame, mfn);
     frame.set_stamp(host.stamp_now());
     if frame.owner() != owner {
         // Another domain got the frame between the look and the theft: it is still that domain's.
-        let back = frame.owner();
-        frame.bring_alive(back, State::ALLOCATED).map_err(use_error)?;
+        frame.bring_alive(frame.owner(), State::ALLOCATED)?;
         return Err(PageError::NotOwned);
     }
     Ok(())
@@ -288,14 +228,10 @@ pub struct PageTypeInfo {
 }
 
 /// What a live frame is used as; `None` for dead frames and for what is not memory.
-#[must_use]
 pub fn page_type_info<H: PageHost>(host: &H, mfn: Mfn) -> Option<PageTypeInfo> {
-    let frame = lookup_ram(host, mfn)?;
+    let frame = host.frame(mfn).ok()?;
     let state = frame.state();
     let page_type = if state.type_count() == 0 { PageType::None } else { state.page_type() };
-    state.is_live().then(|| PageTypeInfo {
-        owner: frame.owner(),
-        page_type,
-        is_pinned: state.is_pinned(),
-    })
+    let info = PageTypeInfo { owner: frame.owner(), page_type, is_pinned: state.is_pinned() };
+    state.is_live().then_some(info)
 }

@@ -11,20 +11,13 @@
 
 use hypercall_abi::{DomId, Mfn};
 
+use super::entry::Entry;
 use super::error::{PageError, Progress, Stop};
-use super::host::{lookup, lookup_ram, PageHost};
-use super::state::TableDrop;
+use super::frame::FrameInfo;
+use super::host::PageHost;
+use super::state::State;
 use super::types::{Level, PageType};
-use super::walk::{Job, MmuState, Task};
-
-/// How an entry is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpdateMode {
-    /// As given (`MMU_NORMAL_PT_UPDATE`).
-    Normal,
-    /// With the accessed and dirty bits of the old entry added (`MMU_PT_UPDATE_PRESERVE_AD`).
-    PreserveAd,
-}
+use super::walk::{MmuState, Task};
 
 /// The page tables of `owner`, changed on behalf of `caller`.
 pub struct PageTables<'a, H> {
@@ -36,7 +29,6 @@ pub struct PageTables<'a, H> {
 impl<'a, H: PageHost> PageTables<'a, H> {
     /// A handle for the tables of `owner`, whose page-table lock the caller holds. `caller` is the
     /// domain that makes the hypercall; it matters for device memory only.
-    #[inline]
     pub const fn new(host: &'a H, owner: DomId, caller: DomId) -> Self {
         Self { host, owner, caller }
     }
@@ -84,71 +76,26 @@ impl<'a, H: PageHost> PageTables<'a, H> {
         Ok(())
     }
 
-    /// Drops the reference of a validation that nobody has claimed.
-    #[cold]
-    pub(super) fn release_unclaimed(&self, mmu: &mut MmuState) {
-        if let Some(finished) = mmu.take_finished() {
-            if finished.result.is_ok() {
-                self.drop_table(mmu, finished.table);
-            }
-        }
-    }
-
-    /// Takes a reference on `table` as a table of `level`, validating it if nobody uses it so yet.
-    /// No walk is pending when this is called.
-    pub(super) fn acquire_table(
+    /// Takes the reference on `table` as a table of `level` that `acquire` takes, doing the tasks
+    /// it returns. No walk is pending when this is called. What an abandoned validation has left
+    /// goes first: it may be in the way, and there is room for one verdict only.
+    pub(super) fn acquire_with_walks(
         &self,
         mmu: &mut MmuState,
         table: Mfn,
         level: Level,
         budget: &mut u32,
+        acquire: impl Fn(&mut MmuState) -> Result<Option<Task>, PageError>,
     ) -> Progress<()> {
-        if let Some(result) = mmu.claim(table, level) {
-            return Ok(result?);
-        }
-        if self.would_validate(table, level) {
+        if !mmu.has_verdict_on(table, level) {
             self.release_unclaimed(mmu);
             self.settle(mmu, budget)?;
         }
-        match self.take_table(table, level)? {
-            Taken::Validated => Ok(()),
-            Taken::ToValidate => {
-                mmu.push(Task::new(table, level, Job::Promote));
-                self.settle(mmu, budget)?;
-                // The walk has just put its verdict there.
-                Ok(mmu.claim(table, level).unwrap_or(Err(PageError::TypeConflict))?)
-            }
+        while let Some(task) = acquire(mmu)? {
+            mmu.push(Some(task));
+            self.settle(mmu, budget)?;
         }
-    }
-
-    /// Taking the reference would start a walk.
-    fn would_validate(&self, table: Mfn, level: Level) -> bool {
-        lookup_ram(self.host, table)
-            .is_some_and(|frame| !frame.state().is_valid_table(level.page_type()))
-    }
-
-    /// Takes a general and a type reference on a frame of the owner.
-    pub(super) fn take_table(&self, table: Mfn, level: Level) -> Result<Taken, PageError> {
-        use super::state::Taken as Outcome;
-        let page_type = level.page_type();
-        match super::refs::take_typed(self.host, table, self.owner, page_type)? {
-            Outcome::Validate { .. } => {
-                if let Some(frame) = lookup_ram(self.host, table) {
-                    frame.set_linear(0);
-                }
-                Ok(Taken::ToValidate)
-            }
-            Outcome::Ready | Outcome::FlushThenReady => Ok(Taken::Validated),
-        }
-    }
-
-    /// Drops a use of a table; the last use becomes a pending walk that takes it apart.
-    pub(super) fn drop_table(&self, mmu: &mut MmuState, table: Mfn) {
-        let Some(frame) = lookup_ram(self.host, table) else { return };
-        let Some(level) = frame.state().page_type().level() else { return };
-        if frame.drop_table() == TableDrop::TakeApart {
-            mmu.push(Task::new(table, level, Job::Demote));
-        }
+        Ok(())
     }
 
     /// Pins a frame of the owner as a table of `level`.
@@ -163,16 +110,15 @@ impl<'a, H: PageHost> PageTables<'a, H> {
         budget: &mut u32,
     ) -> Progress<()> {
         self.operate(mmu, budget, |mmu, budget| {
-            let frame = lookup_ram(self.host, table).ok_or(PageError::BadFrame)?;
-            if frame.owner() != self.owner {
-                return Err(PageError::NotOwned.into());
-            }
-            if frame.state().is_pinned() {
+            let (frame, state) = self.own_frame(table)?;
+            if state.is_pinned() {
                 return Err(PageError::AlreadyPinned.into());
             }
-            self.acquire_table(mmu, table, level, budget)?;
+            self.acquire_with_walks(mmu, table, level, budget, |mmu| {
+                self.acquire_table(mmu, table, level)
+            })?;
             // Under the owner's lock nobody else pins.
-            frame.pin().map_err(|_| PageError::AlreadyPinned.into())
+            Ok(frame.try_change(State::pin)?)
         })
     }
 
@@ -182,12 +128,8 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     /// Not the owner's, or not pinned.
     pub fn unpin(&self, mmu: &mut MmuState, table: Mfn, budget: &mut u32) -> Progress<()> {
         self.operate(mmu, budget, |mmu, _| {
-            let frame = lookup_ram(self.host, table).ok_or(PageError::BadFrame)?;
-            if frame.owner() != self.owner {
-                return Err(PageError::NotOwned.into());
-            }
-            frame.unpin().map_err(|_| PageError::NotPinned)?;
-            self.drop_table(mmu, table);
+            self.own_frame(table)?.0.try_change(State::unpin)?;
+            mmu.push(self.release_table(table));
             Ok(())
         })
     }
@@ -205,10 +147,10 @@ impl<'a, H: PageHost> PageTables<'a, H> {
         budget: &mut u32,
     ) -> Progress<()> {
         self.operate(mmu, budget, |mmu, budget| {
-            self.acquire_table(mmu, new, Level::L4, budget)?;
-            if let Some(old) = old {
-                self.drop_table(mmu, old);
-            }
+            self.acquire_with_walks(mmu, new, Level::L4, budget, |mmu| {
+                self.acquire_table(mmu, new, Level::L4)
+            })?;
+            mmu.push(old.and_then(|old| self.release_table(old)));
             Ok(())
         })
     }
@@ -219,25 +161,34 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     /// Only `Preempted`, with the reference still held.
     pub fn put_root(&self, mmu: &mut MmuState, old: Mfn, budget: &mut u32) -> Progress<()> {
         self.operate(mmu, budget, |mmu, _| {
-            self.drop_table(mmu, old);
+            mmu.push(self.release_table(old));
             Ok(())
         })
+    }
+
+    /// A frame of the owner and its state, whose table type is stable under the owner's lock.
+    pub(super) fn own_frame(&self, mfn: Mfn) -> Result<(&FrameInfo, State), PageError> {
+        let frame = self.host.frame(mfn)?;
+        // First the state, then the owner: under the owner's lock no frame becomes the owner's, so
+        // it was the owner's when the state was read.
+        let state = frame.state();
+        if frame.owner() != self.owner {
+            return Err(PageError::NotOwned);
+        }
+        Ok((frame, state))
     }
 
     /// `table` is a validated table of this owner, of this level. Stable under the owner's lock.
     #[inline]
     pub(super) fn is_validated(&self, table: Mfn, page_type: PageType) -> bool {
-        lookup(self.host, table).is_some_and(|frame| {
+        FrameInfo::of(self.host.frames(), table).is_some_and(|frame| {
             frame.state().is_valid_table(page_type) && frame.owner() == self.owner
         })
     }
-}
 
-/// What taking a table reference found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// The table is validated.
-    Validated,
-    /// It is ours to validate.
-    ToValidate,
+    /// An entry as it is now.
+    #[inline]
+    pub(super) fn read(&self, table: Mfn, index: usize) -> Entry {
+        Entry::new(self.host.read_entry(table, index))
+    }
 }

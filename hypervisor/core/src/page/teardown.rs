@@ -11,14 +11,17 @@
 use hypercall_abi::Mfn;
 
 use super::error::{Progress, Stop};
-use super::host::{lookup_ram, PageHost};
+use super::host::PageHost;
 use super::refs;
+use super::state::State;
 use super::tables::PageTables;
+use super::types::PageType;
 use super::walk::MmuState;
 
 /// How far the teardown has come in the domain's list of frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Cursor {
+    #[default]
     Start,
     /// At this frame, which is kept on the list by a general reference of the cursor.
     At(Mfn),
@@ -28,8 +31,8 @@ pub(super) enum Cursor {
 impl<H: PageHost> PageTables<'_, H> {
     /// Drops the pins of the owner's frames and the references of their allocation, one by one.
     /// `first` reads the head of the owner's list of frames (asked only when the walk over the list
-    /// starts, because finishing earlier work may release frames), which is linked by
-    /// [`super::FrameInfo::next`]; nobody adds to the list any more, and only `frame_released`
+    /// starts, because finishing earlier work may release frames), which is linked
+    /// through the frame table; nobody adds to the list any more, and only `frame_released`
     /// unlinks frames from it.
     ///
     /// # Errors
@@ -59,26 +62,26 @@ impl<H: PageHost> PageTables<'_, H> {
     /// Drops the pin and the allocation of one frame and moves on. May be repeated for the same
     /// frame: what has been dropped is not dropped again.
     fn relinquish_frame(&self, mmu: &mut MmuState, mfn: Mfn, budget: &mut u32) -> Progress<()> {
-        let Some(frame) = lookup_ram(self.host, mfn) else {
+        let Ok(frame) = self.host.frame(mfn) else {
             mmu.teardown = Cursor::End;
             return Ok(());
         };
         // Refused for hypervisor content and for what the guest has given up before.
         let _ = refs::release_allocation(self.host, mfn, self.owner);
-        if frame.unpin().is_ok() {
-            self.drop_table(mmu, mfn);
+        if frame.try_change(State::unpin).is_ok() {
+            mmu.push(self.release_table(mfn));
         }
         self.settle(mmu, budget)?;
         mmu.teardown = self.cursor_at(frame.next())?;
-        refs::drop_ref(self.host, frame, mfn);
+        refs::release(self.host, mfn, PageType::None);
         Ok(())
     }
 
     fn cursor_at(&self, next: Option<Mfn>) -> Progress<Cursor> {
         let Some(mfn) = next else { return Ok(Cursor::End) };
-        let Some(frame) = lookup_ram(self.host, mfn) else { return Ok(Cursor::End) };
+        let Ok(frame) = self.host.frame(mfn) else { return Ok(Cursor::End) };
         // Dead and still on the list: another CPU is about to unlink it.
-        frame.take_ref().map_err(|_| Stop::Preempted)?;
+        frame.try_change(State::take_ref).map_err(|_| Stop::Preempted)?;
         Ok(Cursor::At(mfn))
     }
 }

@@ -13,6 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
+use hypercall_abi::mmu::pte;
 use hypercall_abi::{DomId, Mfn};
 
 use super::{
@@ -55,9 +56,9 @@ impl FrameWorld {
     #[must_use]
     pub fn new(frames: usize) -> Self {
         Self {
-            frames: (0..frames).map(|_| FrameInfo::new()).collect(),
+            frames: (0..frames).map(|_| FrameInfo::default()).collect(),
             words: (0..frames * ENTRIES).map(|_| Cell::new(0)).collect(),
-            lists: RefCell::new(alloc::vec![PageList::new(); DOMAINS]),
+            lists: RefCell::new(alloc::vec![PageList::default(); DOMAINS]),
             cached: RefCell::new(alloc::vec![Cached::default(); frames]),
             clock: Cell::new(2),
             last_flush: Cell::new(1),
@@ -79,7 +80,7 @@ impl FrameWorld {
             if self.cached.borrow()[number as usize].mapped {
                 self.punish(format!("frame {number} is given away and still reachable"));
             }
-            assign(self, mfn, owner).expect("dead");
+            assign(self, mfn, owner, State::ALLOCATED).expect("dead");
             self.link(owner, mfn);
         }
     }
@@ -302,16 +303,12 @@ impl PageHost for FrameWorld {
     fn hv_slot(&self, slot: usize, table: Mfn) -> u64 {
         // Something that would do harm if it were ever taken for an entry of the guest.
         let frame = (slot as u64 + table.get()) % self.frames.len() as u64;
-        Entry::of(Mfn::new(frame), Entry::PRESENT | Entry::WRITABLE | Entry::USER).bits()
+        pte::make(Mfn::new(frame), pte::PRESENT | pte::RW | pte::USER)
     }
 
     fn may_map_mmio(&self, dom: DomId, mfn: Mfn) -> bool {
         let end = self.frames.len() as u64 + MMIO_FRAMES;
         dom == DomId::DOM0 && mfn.get() < end
-    }
-
-    fn is_mmio_read_only(&self, mfn: Mfn) -> bool {
-        mfn.get() == self.frames.len() as u64
     }
 
     fn has_device_rights(&self, dom: DomId) -> bool {

@@ -2,11 +2,15 @@
 //!
 //! Used by every other file of this module. Holds names and their order, no state.
 
+use hypercall_abi::mmu::pte;
+
+/// Entries of a page table of any level.
+pub const ENTRIES: usize = pte::ENTRIES;
+
 /// What a frame may currently be used for; see the module documentation for the rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageType {
-    /// Never typed since the frame was given to its owner.
+    /// Never typed since the frame was given to its owner. As a reference: a general one only.
     None = 0,
     /// Leaf page table.
     L1 = 1,
@@ -25,39 +29,31 @@ pub enum PageType {
 }
 
 impl PageType {
+    /// All types, by number.
+    const ALL: [Self; 8] = [
+        Self::None,
+        Self::L1,
+        Self::L2,
+        Self::L3,
+        Self::L4,
+        Self::SegDesc,
+        Self::Writable,
+        Self::Shared,
+    ];
+
     /// The type with this number; only the low three bits are looked at.
-    #[inline]
-    #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
-        match bits & 7 {
-            0 => Self::None,
-            1 => Self::L1,
-            2 => Self::L2,
-            3 => Self::L3,
-            4 => Self::L4,
-            5 => Self::SegDesc,
-            6 => Self::Writable,
-            _ => Self::Shared,
-        }
+        Self::ALL[(bits & 7) as usize]
     }
 
     /// The level, when the type is a page table.
-    #[inline]
-    #[must_use]
-    pub const fn level(self) -> Option<Level> {
-        match self {
-            Self::L1 => Some(Level::L1),
-            Self::L2 => Some(Level::L2),
-            Self::L3 => Some(Level::L3),
-            Self::L4 => Some(Level::L4),
-            _ => None,
-        }
+    pub fn level(self) -> Option<Level> {
+        Level::numbered(self as usize)
     }
 }
 
-/// A level of the page-table tree, leaf first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
+/// A level of the page-table tree, leaf first, with the number of its [`PageType`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Entries map frames.
     L1 = 1,
@@ -73,42 +69,17 @@ impl Level {
     /// All levels, leaf first.
     pub const ALL: [Self; 4] = [Self::L1, Self::L2, Self::L3, Self::L4];
 
-    /// The level with this number, 1 to 4.
-    #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            1 => Some(Self::L1),
-            2 => Some(Self::L2),
-            3 => Some(Self::L3),
-            4 => Some(Self::L4),
-            _ => None,
-        }
+    fn numbered(number: usize) -> Option<Self> {
+        Self::ALL.get(number.checked_sub(1)?).copied()
     }
 
     /// The type a frame has while it is a table of this level.
-    #[inline]
-    #[must_use]
     pub const fn page_type(self) -> PageType {
-        match self {
-            Self::L1 => PageType::L1,
-            Self::L2 => PageType::L2,
-            Self::L3 => PageType::L3,
-            Self::L4 => PageType::L4,
-        }
+        PageType::from_bits(self as u64)
     }
 
     /// The level entries of this level name; `None` for a leaf table.
-    #[inline]
-    #[must_use]
-    pub const fn below(self) -> Option<Self> {
-        match self {
-            Self::L1 => None,
-            Self::L2 => Some(Self::L1),
-            Self::L3 => Some(Self::L2),
-            Self::L4 => Some(Self::L3),
-        }
+    pub fn below(self) -> Option<Self> {
+        Self::numbered(self as usize - 1)
     }
 }
-
-/// Entries of a page table of any level.
-pub const ENTRIES: usize = 512;

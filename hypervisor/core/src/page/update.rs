@@ -12,12 +12,21 @@
 use hypercall_abi::{DomId, GuestVa, Mfn};
 
 use super::entry::Entry;
-use super::error::{PageError, Progress, Stop};
-use super::host::{lookup_ram, PageHost};
+use super::error::{PageError, Progress};
+use super::host::PageHost;
 use super::refs;
-use super::tables::{PageTables, UpdateMode};
+use super::tables::PageTables;
 use super::types::{Level, PageType, ENTRIES};
-use super::walk::{is_hv_slot, MmuState, Target};
+use super::walk::{is_hv_slot, MmuState};
+
+/// How an entry is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateMode {
+    /// As given (`MMU_NORMAL_PT_UPDATE`).
+    Normal,
+    /// With the accessed and dirty bits of the old entry added (`MMU_PT_UPDATE_PRESERVE_AD`).
+    PreserveAd,
+}
 
 /// What a successful update asks of the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,9 +75,7 @@ impl<H: PageHost> PageTables<'_, H> {
     ) -> Progress<Updated> {
         // Nearly all updates are of leaf tables and find nothing left to do by earlier ones.
         if mmu.is_quiet() && self.check_leaf(update.table, update.index).is_ok() {
-            let EntryUpdate { table, index, value, mode, page_owner } = *update;
-            self.update_leaf(table, index, Entry::new(value), mode, page_owner)?;
-            return Ok(Updated::default());
+            return Ok(self.update_leaf(update)?);
         }
         self.update_any_entry(mmu, update, budget)
     }
@@ -81,35 +88,33 @@ impl<H: PageHost> PageTables<'_, H> {
         budget: &mut u32,
     ) -> Progress<Updated> {
         self.operate(mmu, budget, |mmu, budget| {
-            let EntryUpdate { table, index, value, mode, page_owner } = *update;
+            let EntryUpdate { table, index, value, .. } = *update;
             if index >= ENTRIES {
                 return Err(PageError::BadFrame.into());
             }
-            let frame = lookup_ram(self.host, table).ok_or(PageError::BadFrame)?;
-            // First the state, then the owner: under the owner's lock no frame becomes the
-            // owner's, so it was the owner's when the state was read, and its type is stable.
-            let state = frame.state();
-            if frame.owner() != self.owner {
-                return Err(PageError::NotOwned.into());
-            }
-            match state.page_type().level() {
-                Some(Level::L1) if state.is_validated() => {
-                    self.update_leaf(table, index, Entry::new(value), mode, page_owner)?;
+            let (_, state) = self.own_frame(table)?;
+            match state.page_type().level().filter(|_| state.is_validated()) {
+                Some(Level::L1) => Ok(self.update_leaf(update)?),
+                Some(level) => self.update_upper(mmu, level, update, budget),
+                None => {
+                    // A store to a frame that is no table now.
+                    let held = refs::get_writable(self.host, table, self.owner)?;
+                    self.host.write_entry(table, index, value);
+                    refs::put_writable(self.host, held);
                     Ok(Updated::default())
                 }
-                Some(level) if state.is_validated() => {
-                    self.update_upper(mmu, level, update, budget)
-                }
-                _ => self.update_memory(table, index, value),
             }
         })
     }
 
-    /// A store to a frame that is no table now.
-    fn update_memory(&self, table: Mfn, index: usize, value: u64) -> Progress<Updated> {
-        let held = refs::get_writable(self.host, table, self.owner)?;
-        self.host.write_entry(table, index, value);
-        refs::put_writable(self.host, held);
+    /// Replaces an entry of a validated leaf table.
+    #[inline(always)]
+    fn update_leaf(&self, update: &EntryUpdate) -> Result<Updated, PageError> {
+        let (old, new) = (self.read(update.table, update.index), Entry::new(update.value));
+        self.replace_leaf(update.page_owner, old, new, |new| {
+            self.store_entry(update, old, new);
+            Ok(())
+        })?;
         Ok(Updated::default())
     }
 
@@ -121,46 +126,44 @@ impl<H: PageHost> PageTables<'_, H> {
         update: &EntryUpdate,
         budget: &mut u32,
     ) -> Progress<Updated> {
-        let EntryUpdate { table, index, value, mode, page_owner } = *update;
+        let EntryUpdate { table, index, value, page_owner, .. } = *update;
         if page_owner != self.owner {
             return Err(PageError::ForeignTable.into());
         }
         if is_hv_slot(level, index) {
             return Err(PageError::HypervisorSlot.into());
         }
-        let old = Entry::new(self.host.read_entry(table, index));
+        let old = self.read(table, index);
         let mut new = Entry::new(value);
         if new.is_present() {
-            let target = self.target_of(table, new)?;
+            let is_refused = new.has_any(Entry::UPPER_FORBIDDEN | self.unsupported());
             new = new.adjusted_upper(level);
-            if old.is_upper_refresh(new) {
-                self.store_entry(table, index, old, new, mode);
+            if old.is_refresh(new) && !is_refused {
+                self.store_entry(update, old, new);
                 return Ok(Updated::default());
             }
-            if let Target::Table(child) = target {
-                self.acquire_target(mmu, table, level, new, child, budget)?;
-            }
+            let below = level.below().ok_or(PageError::BadFlags)?;
+            self.acquire_with_walks(mmu, new.mfn(), below, budget, |mmu| {
+                self.acquire_upper(mmu, table, level, new)
+            })?;
         }
-        self.store_entry(table, index, old, new, mode);
-        self.release_upper(mmu, table, level, old);
+        self.store_entry(update, old, new);
+        mmu.push(self.release_upper(table, level, old));
         // A CPU does not cache that something is absent, so filling a hole needs no flush.
         Ok(Updated { flush_domain: old.is_present() })
     }
 
-    /// Takes the reference of an upper entry, with a walk if need be.
-    fn acquire_target(
-        &self,
-        mmu: &mut MmuState,
-        table: Mfn,
-        level: Level,
-        entry: Entry,
-        child: Mfn,
-        budget: &mut u32,
-    ) -> Progress<()> {
-        let Some(below) = level.below() else { return Err(PageError::BadFlags.into()) };
-        match self.acquire_table(mmu, child, below, budget) {
-            Err(Stop::Refused(error)) => Ok(self.acquire_linear(table, level, entry, error)?),
-            other => other,
+    /// Stores an entry; with `PreserveAd` the bits the CPU may be setting at this moment are kept.
+    #[inline]
+    fn store_entry(&self, update: &EntryUpdate, old: Entry, new: Entry) {
+        let EntryUpdate { table, index, mode, .. } = *update;
+        if mode == UpdateMode::Normal {
+            return self.host.write_entry(table, index, new.bits());
+        }
+        let mut seen = old.bits();
+        let merged = |seen| new.bits() | seen & Entry::ACCESSED_DIRTY;
+        while let Err(now) = self.host.cmpxchg_entry(table, index, seen, merged(seen)) {
+            seen = now;
         }
     }
 
@@ -180,8 +183,9 @@ impl<H: PageHost> PageTables<'_, H> {
     ) -> Progress<()> {
         self.operate(mmu, budget, |_, _| {
             let (table, index) = self.leaf_slot(root, va).ok_or(PageError::NoLeafTable)?;
-            let new = Entry::new(value);
-            Ok(self.update_leaf(table, index, new, UpdateMode::Normal, page_owner)?)
+            let mode = UpdateMode::Normal;
+            let _ = self.update_leaf(&EntryUpdate { table, index, value, mode, page_owner })?;
+            Ok(())
         })
     }
 
@@ -202,27 +206,13 @@ impl<H: PageHost> PageTables<'_, H> {
     ) -> Progress<()> {
         self.operate(mmu, budget, |_, _| {
             self.check_leaf(table, index)?;
-            let (old, new) = (Entry::new(old), Entry::new(new));
-            if self.host.read_entry(table, index) != old.bits() {
+            if self.read(table, index).bits() != old {
                 return Err(PageError::EntryChanged.into());
             }
-            if old.is_leaf_refresh(new) && self.is_nx_acceptable(new) {
-                let adjusted = new.adjusted_leaf();
-                return self
-                    .host
-                    .cmpxchg_entry(table, index, old.bits(), adjusted.bits())
-                    .map_err(|_| PageError::EntryChanged.into());
-            }
-            let mut adjusted = new;
-            if new.is_present() {
-                adjusted = self.acquire_leaf(self.owner, new)?;
-            }
-            if self.host.cmpxchg_entry(table, index, old.bits(), adjusted.bits()).is_err() {
-                self.release_leaf(adjusted);
-                return Err(PageError::EntryChanged.into());
-            }
-            self.release_leaf(old);
-            Ok(())
+            Ok(self.replace_leaf(self.owner, Entry::new(old), Entry::new(new), |new| {
+                let stored = self.host.cmpxchg_entry(table, index, old, new.bits());
+                stored.map_err(|_| PageError::EntryChanged)
+            })?)
         })
     }
 
@@ -241,14 +231,14 @@ impl<H: PageHost> PageTables<'_, H> {
         expected: Option<ExpectedLeaf>,
     ) -> Result<Entry, PageError> {
         self.check_leaf(table, index)?;
-        let old = Entry::new(self.host.read_entry(table, index));
-        if let Some(expected) = expected {
-            let is_expected = old.is_present()
+        let old = self.read(table, index);
+        let is_as = |expected: ExpectedLeaf| {
+            old.is_present()
                 && old.mfn() == expected.mfn
-                && old.is_writable() == expected.is_writable;
-            if !is_expected {
-                return Err(PageError::EntryChanged);
-            }
+                && old.is_writable() == expected.is_writable
+        };
+        if !expected.is_none_or(is_as) {
+            return Err(PageError::EntryChanged);
         }
         self.host.write_entry(table, index, new.bits());
         Ok(old)
@@ -260,7 +250,7 @@ impl<H: PageHost> PageTables<'_, H> {
     /// `NoLeafTable` when it is not one.
     pub fn read_leaf(&self, table: Mfn, index: usize) -> Result<Entry, PageError> {
         self.check_leaf(table, index)?;
-        Ok(Entry::new(self.host.read_entry(table, index)))
+        Ok(self.read(table, index))
     }
 
     /// Drops the references of an entry that [`Self::swap_leaf`] has taken out.

@@ -7,10 +7,14 @@
 //! operation can see or use a table in between.
 //!
 //! * `Promote`: entries below `index` hold their references. At the end the table is validated and
-//!   its reference passes to the entry above, or to whoever claims the verdict.
+//!   its reference passes to the verdict.
 //! * `Undo`: a promotion that failed; entries below `index` still hold references. At the end the
-//!   table's reference is dropped and the error passes upwards.
+//!   table's reference is dropped and the error becomes the verdict.
 //! * `Demote`: the last use has gone; entries below `index` still hold references.
+//!
+//! Who needs a table that nobody has validated yet starts a task for it and asks again when that is
+//! done: the second time the verdict is there to be claimed. This is so for operations and for the
+//! task of the table above alike, so there is one verdict at a time.
 //!
 //! Depth: one table per level, and per level above the leaf at most one more through a linear
 //! entry (a table that is named by linear entries has none itself), so at most seven tasks for each
@@ -21,334 +25,291 @@ use hypercall_abi::Mfn;
 
 use super::entry::Entry;
 use super::error::PageError;
-use super::host::{lookup_ram, PageHost};
+use super::host::PageHost;
 use super::refs;
-use super::tables::{PageTables, Taken};
+use super::state::State;
+use super::tables::PageTables;
+use super::teardown::Cursor;
 use super::types::{Level, ENTRIES};
 
 const MAX_TASKS: usize = 16;
 
 /// What a task does with its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Job {
+enum Job {
     Promote,
     Undo(PageError),
     Demote,
 }
 
 /// A table a walk is inside of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Task {
-    table: u32,
-    index: u16,
+    table: Mfn,
     level: Level,
+    index: usize,
     job: Job,
 }
 
 impl Task {
-    pub(super) fn new(table: Mfn, level: Level, job: Job) -> Self {
-        let index = if job == Job::Promote { 0 } else { ENTRIES as u16 };
-        // The frame table is indexed by 32 bits; a table was looked up in it.
-        Self { table: table.get() as u32, index, level, job }
+    pub(super) const fn demote(table: Mfn, level: Level) -> Self {
+        Self { table, level, index: ENTRIES, job: Job::Demote }
     }
 
-    fn mfn(self) -> Mfn {
-        Mfn::new(u64::from(self.table))
+    /// No entry is left to look at.
+    fn is_done(&self) -> bool {
+        self.index == if self.job == Job::Promote { ENTRIES } else { 0 }
     }
 }
 
-/// The verdict of a validation; `Ok` holds a reference on the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Finished {
-    pub(super) table: Mfn,
-    pub(super) level: Level,
-    pub(super) result: Result<(), PageError>,
+/// What the last validation has found; `Ok` holds a reference on the table.
+#[derive(Clone, Copy, Debug)]
+struct Verdict {
+    table: Mfn,
+    level: Level,
+    result: Result<(), PageError>,
 }
 
 /// What a domain's page-table operations remember from call to call. Guarded by the domain's
 /// page-table lock.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MmuState {
     tasks: [Option<Task>; MAX_TASKS],
     depth: usize,
-    finished: Option<Finished>,
-    pub(super) teardown: super::teardown::Cursor,
-}
-
-impl Default for MmuState {
-    fn default() -> Self {
-        Self::new()
-    }
+    verdict: Option<Verdict>,
+    pub(super) teardown: Cursor,
 }
 
 impl MmuState {
-    /// Nothing pending.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            tasks: [None; MAX_TASKS],
-            depth: 0,
-            finished: None,
-            teardown: super::teardown::Cursor::Start,
-        }
-    }
-
     /// A walk is pending: see [`PageTables::settle`].
-    #[inline]
-    #[must_use]
     pub const fn has_work(&self) -> bool {
         self.depth != 0
     }
 
     /// No walk is pending and no unclaimed verdict is held.
-    #[inline]
-    #[must_use]
     pub const fn is_quiet(&self) -> bool {
-        self.depth == 0 && self.finished.is_none()
+        self.depth == 0 && self.verdict.is_none()
     }
 
     /// # Panics
     /// When the stack is full, which the depth argument at the head of this file excludes.
-    pub(super) fn push(&mut self, task: Task) {
-        self.tasks[self.depth] = Some(task);
-        self.depth += 1;
-    }
-
-    fn pop(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-    }
-
-    fn top(&mut self) -> Option<&mut Task> {
-        self.tasks.get_mut(self.depth.checked_sub(1)?)?.as_mut()
-    }
-
-    pub(super) fn take_finished(&mut self) -> Option<Finished> {
-        self.finished.take()
-    }
-
-    /// The verdict on `table`, with its reference, if the last validation was of that table.
-    pub(super) fn claim(&mut self, table: Mfn, level: Level) -> Option<Result<(), PageError>> {
-        let finished = self.finished?;
-        if finished.table != table || finished.level != level {
-            return None;
+    pub(super) fn push(&mut self, task: Option<Task>) {
+        if task.is_some() {
+            self.tasks[self.depth] = task;
+            self.depth += 1;
         }
-        self.finished = None;
-        Some(finished.result)
     }
-}
 
-/// What an entry above the leaf level refers to.
-pub(super) enum Target {
-    /// The table itself: allowed without any reference, because it keeps nothing alive.
-    Itself,
-    /// A table of the next level, or a linear entry.
-    Table(Mfn),
+    fn pop(&mut self) -> Option<Task> {
+        self.depth = self.depth.checked_sub(1)?;
+        self.tasks.get_mut(self.depth)?.take()
+    }
+
+    /// The last validation was of that table, and nobody has claimed the verdict.
+    pub(super) fn has_verdict_on(&self, table: Mfn, level: Level) -> bool {
+        self.verdict.is_some_and(|found| (found.table, found.level) == (table, level))
+    }
 }
 
 impl<H: PageHost> PageTables<'_, H> {
-    /// One unit of the pending walk: a whole leaf table, or entries of another one up to the
-    /// first that leads to another table.
+    /// Takes a reference on a frame of the owner as a table of `level`: at once, from the verdict,
+    /// or by way of the task that is returned. That is to be pushed and done before asking again.
+    pub(super) fn acquire_table(
+        &self,
+        mmu: &mut MmuState,
+        table: Mfn,
+        level: Level,
+    ) -> Result<Option<Task>, PageError> {
+        if mmu.has_verdict_on(table, level) {
+            return mmu.verdict.take().map_or(Ok(()), |found| found.result).map(|()| None);
+        }
+        if !refs::acquire(self.host, table, self.owner, level.page_type())?.validate {
+            return Ok(None);
+        }
+        self.host.frame(table)?.set_linear(0);
+        Ok(Some(Task { table, level, index: 0, job: Job::Promote }))
+    }
+
+    /// Drops a use of a table; the last use becomes a task that takes it apart.
+    #[must_use]
+    pub(super) fn release_table(&self, table: Mfn) -> Option<Task> {
+        let frame = self.host.frame(table).ok()?;
+        let level = frame.state().page_type().level()?;
+        frame.change(State::drop_table).then(|| Task::demote(table, level))
+    }
+
+    /// Drops the reference of a verdict that nobody has claimed.
+    #[cold]
+    pub(super) fn release_unclaimed(&self, mmu: &mut MmuState) {
+        if let Some(Verdict { table, result: Ok(()), .. }) = mmu.verdict.take() {
+            mmu.push(self.release_table(table));
+        }
+    }
+
+    /// One unit of the pending walk: entries of one table, up to the first that leads to another.
     pub(super) fn step(&self, mmu: &mut MmuState, budget: &mut u32) {
-        let Some(task) = mmu.top().copied() else { return };
-        match (task.job, task.level) {
-            (Job::Promote, Level::L1) => self.promote_leaf(mmu, task, budget),
-            (Job::Promote, level) => self.promote_upper(mmu, task, level, budget),
-            (_, Level::L1) => self.demote_leaf(mmu, task, budget),
-            (_, _) => self.demote_upper(mmu, task, budget),
+        let Some(mut task) = mmu.pop() else { return };
+        let next = match task.job {
+            Job::Promote => self.promote(mmu, &mut task, budget),
+            Job::Undo(_) | Job::Demote => self.demote(&mut task, budget),
+        };
+        if next.is_none() && task.is_done() {
+            self.finish(mmu, &task);
+        } else {
+            mmu.push(Some(task));
+            mmu.push(next);
         }
     }
 
-    fn promote_leaf(&self, mmu: &mut MmuState, task: Task, budget: &mut u32) {
-        *budget = budget.saturating_sub(ENTRIES as u32);
-        match self.acquire_leaf_table(task.mfn()) {
-            Ok(()) => self.promoted(mmu, task),
-            Err(error) => {
-                let failed = Task { index: 0, job: Job::Undo(error), ..task };
-                self.taken_apart(mmu, failed);
-            }
-        }
-    }
-
-    fn promote_upper(&self, mmu: &mut MmuState, task: Task, level: Level, budget: &mut u32) {
-        let table = task.mfn();
-        let mut index = usize::from(task.index);
-        while index < ENTRIES {
-            if is_hv_slot(level, index) {
-                index = ROOT_PAGETABLE_LAST_XEN_SLOT + 1;
+    fn promote(&self, mmu: &mut MmuState, task: &mut Task, budget: &mut u32) -> Option<Task> {
+        while task.index < ENTRIES {
+            if is_hv_slot(task.level, task.index) {
+                task.index = ROOT_PAGETABLE_LAST_XEN_SLOT + 1;
                 continue;
             }
-            let entry = Entry::new(self.host.read_entry(table, index));
-            match self.acquire_upper(table, level, entry) {
-                Ok(Child::Ready) => self.store_adjusted(table, level, index, entry),
-                Ok(Child::Absent) => {}
-                Ok(Child::ToValidate(child, below)) => {
-                    *budget = budget.saturating_sub(1);
-                    save(mmu, Task { index: index as u16, ..task });
-                    mmu.push(Task::new(child, below, Job::Promote));
-                    return;
-                }
+            *budget = budget.saturating_sub(1);
+            match self.promote_entry(mmu, task) {
+                Ok(None) => task.index += 1,
+                Ok(below) => return below,
                 Err(error) => {
-                    save(mmu, Task { index: index as u16, job: Job::Undo(error), ..task });
-                    return;
+                    task.job = Job::Undo(error);
+                    return None;
                 }
             }
-            index += 1;
-            *budget = budget.saturating_sub(1);
             if *budget == 0 {
-                save(mmu, Task { index: index as u16, ..task });
-                return;
+                break;
             }
         }
-        if level == Level::L4 {
-            self.fill_hv_slots(table);
-        }
-        self.promoted(mmu, task);
+        None
     }
 
-    /// The table is good: its reference goes to the entry above or to the verdict.
-    fn promoted(&self, mmu: &mut MmuState, task: Task) {
-        if let Some(frame) = lookup_ram(self.host, task.mfn()) {
-            frame.mark_validated();
+    /// Takes the references of one entry and stores what it has become, or returns the task that
+    /// must be done first.
+    #[inline(always)]
+    fn promote_entry(&self, mmu: &mut MmuState, task: &Task) -> Result<Option<Task>, PageError> {
+        let entry = self.read(task.table, task.index);
+        if !entry.is_present() {
+            return Ok(None);
         }
-        mmu.pop();
-        match mmu.top() {
-            Some(parent) => {
-                let (table, level, index) = (parent.mfn(), parent.level, usize::from(parent.index));
-                parent.index += 1;
-                let entry = Entry::new(self.host.read_entry(table, index));
-                self.store_adjusted(table, level, index, entry);
+        let adjusted = if task.level == Level::L1 {
+            self.acquire_leaf(self.owner, entry)?
+        } else {
+            let below = self.acquire_upper(mmu, task.table, task.level, entry)?;
+            if below.is_some() {
+                return Ok(below);
             }
-            None => {
-                mmu.finished =
-                    Some(Finished { table: task.mfn(), level: task.level, result: Ok(()) });
-            }
+            entry.adjusted_upper(task.level)
+        };
+        if adjusted != entry {
+            self.host.write_entry(task.table, task.index, adjusted.bits());
         }
+        Ok(None)
     }
 
-    fn demote_leaf(&self, mmu: &mut MmuState, task: Task, budget: &mut u32) {
-        *budget = budget.saturating_sub(ENTRIES as u32);
-        self.release_leaf_entries(task.mfn(), usize::from(task.index));
-        self.taken_apart(mmu, task);
-    }
-
-    fn demote_upper(&self, mmu: &mut MmuState, task: Task, budget: &mut u32) {
-        let table = task.mfn();
-        let mut index = usize::from(task.index);
-        while index > 0 {
-            index -= 1;
-            if is_hv_slot(task.level, index) {
-                index = ROOT_PAGETABLE_FIRST_XEN_SLOT;
+    fn demote(&self, task: &mut Task, budget: &mut u32) -> Option<Task> {
+        while task.index > 0 {
+            task.index -= 1;
+            if is_hv_slot(task.level, task.index) {
+                task.index = ROOT_PAGETABLE_FIRST_XEN_SLOT;
                 continue;
             }
-            let entry = Entry::new(self.host.read_entry(table, index));
-            save(mmu, Task { index: index as u16, ..task });
-            let depth = mmu.depth;
-            self.release_upper(mmu, table, task.level, entry);
             *budget = budget.saturating_sub(1);
-            if *budget == 0 || mmu.depth != depth {
-                return;
+            let entry = self.read(task.table, task.index);
+            if task.level == Level::L1 {
+                self.release_leaf(entry);
+            } else if let Some(below) = self.release_upper(task.table, task.level, entry) {
+                return Some(below);
+            }
+            if *budget == 0 {
+                break;
             }
         }
-        self.taken_apart(mmu, task);
+        None
     }
 
-    /// No entry of the table holds a reference any more: drop the task's own.
-    fn taken_apart(&self, mmu: &mut MmuState, task: Task) {
-        let table = task.mfn();
-        mmu.pop();
-        if let Some(frame) = lookup_ram(self.host, table) {
+    /// The end of a task: the table is good, or none of its entries holds a reference any more.
+    fn finish(&self, mmu: &mut MmuState, task: &Task) {
+        let Task { table, level, .. } = *task;
+        let Ok(frame) = self.host.frame(table) else { return };
+        if task.job == Job::Promote {
+            if level == Level::L4 {
+                self.fill_hv_slots(table);
+            }
+            frame.change(State::validated);
+        } else {
             debug_assert_eq!(frame.linear(), 0, "linear entries outlive their table");
-            refs::drop_typed(self.host, frame, table);
+            refs::release(self.host, table, level.page_type());
         }
-        let Job::Undo(error) = task.job else { return };
-        match mmu.top() {
-            Some(parent) => parent.job = Job::Undo(error),
-            None => {
-                mmu.finished = Some(Finished { table, level: task.level, result: Err(error) });
-            }
-        }
+        let result = match task.job {
+            Job::Promote => Ok(()),
+            Job::Undo(error) => Err(error),
+            Job::Demote => return,
+        };
+        debug_assert!(mmu.verdict.is_none(), "a verdict was not claimed");
+        mmu.verdict = Some(Verdict { table, level, result });
     }
 
-    /// What a present entry above the leaf level refers to, if its flags are acceptable.
-    pub(super) fn target_of(&self, table: Mfn, entry: Entry) -> Result<Target, PageError> {
-        if entry.has_forbidden_upper(self.host.nx_supported()) {
+    /// Takes the references a present entry above the leaf level needs; like
+    /// [`Self::acquire_table`], it may return a task instead.
+    pub(super) fn acquire_upper(
+        &self,
+        mmu: &mut MmuState,
+        table: Mfn,
+        level: Level,
+        entry: Entry,
+    ) -> Result<Option<Task>, PageError> {
+        if entry.has_any(Entry::UPPER_FORBIDDEN | self.unsupported()) {
             return Err(PageError::BadFlags);
         }
-        if entry.mfn() != table {
-            return Ok(Target::Table(entry.mfn()));
+        let child = entry.mfn();
+        if child == table {
+            // An entry for its own table holds nothing, because it keeps nothing alive.
+            return if entry.is_writable() { Err(PageError::TypeConflict) } else { Ok(None) };
         }
-        if entry.is_writable() {
-            return Err(PageError::TypeConflict);
-        }
-        Ok(Target::Itself)
-    }
-
-    /// Takes the references an entry above the leaf level needs, as far as that needs no walk.
-    fn acquire_upper(&self, table: Mfn, level: Level, entry: Entry) -> Result<Child, PageError> {
-        let Some(below) = level.below() else { return Ok(Child::Absent) };
-        if !entry.is_present() {
-            return Ok(Child::Absent);
-        }
-        let child = match self.target_of(table, entry)? {
-            Target::Itself => return Ok(Child::Ready),
-            Target::Table(child) => child,
-        };
-        match self.take_table(child, below) {
-            Ok(Taken::Validated) => Ok(Child::Ready),
-            Ok(Taken::ToValidate) => Ok(Child::ToValidate(child, below)),
-            Err(error) => self.acquire_linear(table, level, entry, error).map(|()| Child::Ready),
-        }
+        let below = level.below().ok_or(PageError::TypeConflict)?;
+        self.acquire_table(mmu, child, below)
+            .or_else(|error| self.acquire_linear(table, level, entry, error).map(|()| None))
     }
 
     /// Tries an entry as a linear one: read-only, to another validated table of the same level,
     /// and no chain. `otherwise` is the error when it is not one.
-    pub(super) fn acquire_linear(
+    fn acquire_linear(
         &self,
         table: Mfn,
         level: Level,
         entry: Entry,
         otherwise: PageError,
     ) -> Result<(), PageError> {
-        let other = entry.mfn();
-        if entry.is_writable() || !self.is_validated(other, level.page_type()) {
+        let (other, page_type) = (entry.mfn(), level.page_type());
+        let (from, to) = (self.host.frame(table)?, self.host.frame(other)?);
+        let is_linear = !entry.is_writable()
+            && self.is_validated(other, page_type)
+            && from.linear() >= 0
+            && to.linear() <= 0;
+        if !is_linear {
             return Err(otherwise);
         }
-        let (Some(from), Some(to)) = (lookup_ram(self.host, table), lookup_ram(self.host, other))
-        else {
-            return Err(otherwise);
-        };
-        if from.linear() < 0 || to.linear() > 0 {
-            return Err(otherwise);
-        }
-        self.take_table(other, level)?;
+        refs::acquire(self.host, other, self.owner, page_type)?;
         from.set_linear(from.linear() + 1);
         to.set_linear(to.linear() - 1);
         Ok(())
     }
 
-    /// Drops the references an entry above the leaf level holds.
-    pub(super) fn release_upper(&self, mmu: &mut MmuState, table: Mfn, level: Level, entry: Entry) {
+    /// Drops the references an entry above the leaf level holds; the last use of a table becomes a
+    /// task.
+    #[must_use]
+    pub(super) fn release_upper(&self, table: Mfn, level: Level, entry: Entry) -> Option<Task> {
         let child = entry.mfn();
         if !entry.is_present() || child == table {
-            return;
+            return None;
         }
-        let (Some(from), Some(to)) = (lookup_ram(self.host, table), lookup_ram(self.host, child))
-        else {
-            return;
-        };
+        let (from, to) = (self.host.frame(table).ok()?, self.host.frame(child).ok()?);
         // The entry's reference keeps the type of its target, which tells what kind of entry it is.
         if to.state().page_type() == level.page_type() {
             from.set_linear(from.linear() - 1);
             to.set_linear(to.linear() + 1);
         }
-        self.drop_table(mmu, child);
-    }
-
-    fn store_adjusted(&self, table: Mfn, level: Level, index: usize, entry: Entry) {
-        let adjusted = entry.adjusted_upper(level);
-        if adjusted != entry {
-            self.host.write_entry(table, index, adjusted.bits());
-        }
+        self.release_table(child)
     }
 
     /// Whatever the guest had in the hypervisor's slots is replaced, never looked at.
@@ -359,23 +320,8 @@ impl<H: PageHost> PageTables<'_, H> {
     }
 }
 
-/// What taking the references of an upper entry found.
-enum Child {
-    Absent,
-    Ready,
-    ToValidate(Mfn, Level),
-}
-
-fn save(mmu: &mut MmuState, task: Task) {
-    if let Some(top) = mmu.top() {
-        *top = task;
-    }
-}
-
 /// The slot of a table of this level belongs to the hypervisor.
-#[inline]
-pub(super) const fn is_hv_slot(level: Level, index: usize) -> bool {
-    matches!(level, Level::L4)
-        && index >= ROOT_PAGETABLE_FIRST_XEN_SLOT
-        && index <= ROOT_PAGETABLE_LAST_XEN_SLOT
+pub(super) fn is_hv_slot(level: Level, index: usize) -> bool {
+    let slots = ROOT_PAGETABLE_FIRST_XEN_SLOT..=ROOT_PAGETABLE_LAST_XEN_SLOT;
+    level == Level::L4 && slots.contains(&index)
 }

@@ -1,30 +1,21 @@
 //! The scheduler's record of a vCPU, and the table of all records.
 //!
-//! Used by the policy. Invariants: a record is `Queued` exactly when it is linked into that queue,
-//! `Running` exactly when that CPU's `running` names it; it is runnable, thus queued or running,
-//! only if it is neither blocked nor paused (a running one may be paused until its CPU notices).
+//! Used by the policy and its board. Invariants: a record is `Queued` exactly when it is in the
+//! waiting line, `Running` exactly when that CPU's `running` names it; it is runnable, thus queued
+//! or running, only if it is neither blocked nor paused (a running one may be paused until its CPU
+//! notices).
 
 use alloc::vec::Vec;
 
-use super::queue::Links;
-use super::{CpuId, SchedError, SchedId, VcpuKey};
-
-/// The two queues of a CPU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// Woke after it had blocked of its own accord: goes first, for a short time.
-    Boosted,
-    /// Everything else.
-    Normal,
-}
+use super::{CpuId, SchedError, SchedId, VcpuKey, MAX_CPUS};
 
 /// Where a vCPU is at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// Neither runs nor waits for a CPU.
     Away,
-    /// Waits for this CPU.
-    Queued(CpuId, Class),
+    /// Waits for a CPU.
+    Queued,
     /// Runs on this CPU.
     Running(CpuId),
 }
@@ -35,7 +26,6 @@ pub(super) struct Entity {
     pub(super) key: VcpuKey,
     pub(super) affinity: u64,
     pub(super) place: Place,
-    pub(super) links: Links,
     pub(super) blocked: bool,
     pub(super) paused: bool,
     /// Removed by its owner; the record goes when no CPU holds its state any more.
@@ -46,8 +36,6 @@ pub(super) struct Entity {
     pub(super) slice_left_ns: u64,
     /// Place of its present or latest turn in the order of all turns.
     pub(super) ticket: u64,
-    /// Time run up to the last accounting.
-    pub(super) run_ns: u64,
     /// Where it ran last: its caches may still be warm there.
     pub(super) last_cpu: CpuId,
     /// The CPU that holds its register state; no other may run it.
@@ -60,15 +48,13 @@ impl Entity {
             key,
             affinity,
             place: Place::Away,
-            links: Links::default(),
             blocked: false,
             paused: true,
             is_gone: false,
             earned_boost: false,
             slice_left_ns: 0,
             ticket: 0,
-            run_ns: 0,
-            last_cpu: CpuId::new(affinity.trailing_zeros() % super::MAX_CPUS),
+            last_cpu: CpuId::new(affinity.trailing_zeros() % MAX_CPUS),
             on_cpu: None,
         }
     }
@@ -84,47 +70,43 @@ impl Entity {
 }
 
 /// All records, by number.
-#[derive(Debug, Default)]
-pub(super) struct Entities {
-    slots: Vec<Option<Entity>>,
-    unused: Vec<SchedId>,
-}
+#[derive(Debug)]
+pub(super) struct Entities(Vec<Option<Entity>>);
 
 impl Entities {
     pub(super) const fn new() -> Self {
-        Self { slots: Vec::new(), unused: Vec::new() }
+        Self(Vec::new())
+    }
+
+    /// Number of records there is room for.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     #[inline]
     pub(super) fn get(&self, id: SchedId) -> Option<&Entity> {
-        self.slots.get(id.index())?.as_ref()
+        self.0.get(id.0)?.as_ref()
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, id: SchedId) -> Option<&mut Entity> {
-        self.slots.get_mut(id.index())?.as_mut()
+        self.0.get_mut(id.0)?.as_mut()
     }
 
     pub(super) fn insert(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, SchedError> {
-        if let Some(id) = self.unused.pop() {
-            if let Some(slot) = self.slots.get_mut(id.index()) {
-                *slot = Some(Entity::new(key, affinity));
-            }
-            return Ok(id);
+        let entity = Some(Entity::new(key, affinity));
+        if let Some(unused) = self.0.iter().position(Option::is_none) {
+            self.0[unused] = entity;
+            return Ok(SchedId(unused));
         }
-        let id = SchedId(u32::try_from(self.slots.len()).map_err(|_| SchedError::NoMemory)?);
-        self.slots.try_reserve(1).map_err(|_| SchedError::NoMemory)?;
-        // Room to take the number back, so that removal never allocates.
-        self.unused.try_reserve(self.slots.len() + 1).map_err(|_| SchedError::NoMemory)?;
-        self.slots.push(Some(Entity::new(key, affinity)));
-        Ok(id)
+        self.0.try_reserve(1).map_err(|_| SchedError::NoMemory)?;
+        self.0.push(entity);
+        Ok(SchedId(self.0.len() - 1))
     }
 
     pub(super) fn remove(&mut self, id: SchedId) {
-        if let Some(slot) = self.slots.get_mut(id.index()) {
-            if slot.take().is_some() {
-                self.unused.push(id);
-            }
+        if let Some(slot) = self.0.get_mut(id.0) {
+            *slot = None;
         }
     }
 }

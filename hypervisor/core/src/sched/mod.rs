@@ -19,9 +19,8 @@
 //!
 //! Not here: locks, clocks, interrupts, register state, and why a vCPU is blocked or paused.
 
+mod board;
 mod entity;
-mod place;
-mod queue;
 mod round_robin;
 
 use hypercall_abi::{DomId, Errno, VcpuId};
@@ -31,14 +30,18 @@ pub use round_robin::{RoundRobin, BOOST_SLICE_NS, SLICE_NS};
 /// Most CPUs the scheduler can use: one bit each in an affinity mask.
 pub const MAX_CPUS: u32 = 64;
 
-/// Number of a physical CPU.
+/// Number of a physical CPU, below [`MAX_CPUS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CpuId(u32);
 
 impl CpuId {
     /// Wraps a number.
+    ///
+    /// # Panics
+    /// If there can be no such CPU.
     #[must_use]
     pub const fn new(number: u32) -> Self {
+        assert!(number < MAX_CPUS);
         Self(number)
     }
 
@@ -48,13 +51,14 @@ impl CpuId {
         self.0
     }
 
-    /// The bit of this CPU in an affinity mask; nothing for a number that is too large.
+    /// The bit of this CPU in an affinity mask.
     #[must_use]
     pub const fn bit(self) -> u64 {
-        match 1u64.checked_shl(self.0) {
-            Some(bit) => bit,
-            None => 0,
-        }
+        1 << self.0
+    }
+
+    const fn index(self) -> usize {
+        self.0 as usize
     }
 }
 
@@ -69,15 +73,7 @@ pub struct VcpuKey {
 
 /// Number under which the scheduler knows a vCPU: small, dense, reused after removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SchedId(u32);
-
-impl SchedId {
-    /// The number, to index the image's own table.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
+pub struct SchedId(usize);
 
 /// Why a vCPU stops running by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,38 +84,16 @@ pub enum StopReason {
     Yielded,
 }
 
-/// A vCPU that was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chosen {
-    /// Its number here.
-    pub id: SchedId,
-    /// Its name.
-    pub key: VcpuKey,
-}
-
 /// What a CPU has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// What to run; `None` is to idle until a kick.
-    pub next: Option<Chosen>,
+    pub next: Option<VcpuKey>,
     /// When to ask again at the latest; `None` if nobody waits for this CPU.
     pub slice_ns: Option<u64>,
     /// Another CPU that must choose: it got the vCPU that was preempted here, or it idles and can
     /// take one that waits.
     pub kick: Option<CpuId>,
-}
-
-/// State of a vCPU as the run-state interface names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunState {
-    /// On a CPU.
-    Running,
-    /// Waiting for a CPU.
-    Runnable,
-    /// Waiting for an event.
-    Blocked,
-    /// Paused or never started.
-    Offline,
 }
 
 /// Why the scheduler refused.
@@ -184,7 +158,7 @@ pub trait Policy {
     fn wake(&mut self, now_ns: u64, id: SchedId) -> Option<CpuId>;
 
     /// Keeps the vCPU from running until [`Self::resume`]. Returns the CPU that runs it and must
-    /// be kicked; the vCPU is off when [`Self::on_cpu`] says so.
+    /// be kicked; the vCPU is off when that CPU has called [`Self::switched_out`].
     fn pause(&mut self, id: SchedId) -> Option<CpuId>;
 
     /// Ends a pause; returns the CPU to kick.
@@ -202,16 +176,4 @@ pub trait Policy {
 
     /// Whether nothing waits for `cpu`, so that a yield would change nothing.
     fn is_alone(&self, cpu: CpuId) -> bool;
-
-    /// The vCPU that runs on `cpu`.
-    fn running(&self, cpu: CpuId) -> Option<Chosen>;
-
-    /// The CPU that runs the vCPU or has not saved its state yet.
-    fn on_cpu(&self, id: SchedId) -> Option<CpuId>;
-
-    /// State of a vCPU.
-    fn state(&self, id: SchedId) -> Option<RunState>;
-
-    /// Time the vCPU has run, in nanoseconds.
-    fn run_time_ns(&self, now_ns: u64, id: SchedId) -> u64;
 }

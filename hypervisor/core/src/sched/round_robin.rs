@@ -1,7 +1,7 @@
 //! Round robin with time slices, and a short boost for vCPUs that sleep a lot.
 //!
-//! Each CPU has two FIFO queues. A vCPU that blocked before its slice was used up has shown that it
-//! needs little; when it wakes it goes to the *boosted* queue, preempts a normal vCPU at once and
+//! Each CPU has two queues. A vCPU that blocked before its slice was used up has shown that it
+//! needs little; when it wakes it goes to the *boosted* one, preempts a normal vCPU at once and
 //! may run [`BOOST_SLICE_NS`] before it is normal again. Normal vCPUs run a slice each; one
 //! that was preempted by a boosted one keeps the rest of its slice and its place at the front.
 //!
@@ -13,10 +13,9 @@
 //! Slices end only if somebody waits: a vCPU alone on its CPU is not interrupted, and whoever
 //! queues behind it kicks that CPU so that a slice is armed.
 
-use super::entity::{Class, Entities, Place};
-use super::place::{Cpus, Preference};
-use super::queue::End;
-use super::{Chosen, CpuId, Decision, Policy, RunState, SchedError, SchedId, StopReason, VcpuKey};
+use super::board::{Board, Class, Preference, Waiter};
+use super::entity::Place;
+use super::{CpuId, Decision, Policy, SchedError, SchedId, StopReason, VcpuKey};
 
 /// How long a vCPU may run when others wait, unless [`RoundRobin::set_slice_ns`] says otherwise.
 pub const SLICE_NS: u64 = 10_000_000;
@@ -34,8 +33,7 @@ const MAX_BOOST_DEBT_SLICES: u64 = 2;
 /// The policy; see the module.
 #[derive(Debug)]
 pub struct RoundRobin {
-    entities: Entities,
-    cpus: Cpus,
+    board: Board,
     next_ticket: u64,
     slice_ns: u64,
 }
@@ -50,7 +48,7 @@ impl RoundRobin {
     /// No CPUs and no vCPUs.
     #[must_use]
     pub const fn new() -> Self {
-        Self { entities: Entities::new(), cpus: Cpus::new(), next_ticket: 0, slice_ns: SLICE_NS }
+        Self { board: Board::new(), next_ticket: 0, slice_ns: SLICE_NS }
     }
 
     /// Sets the length of slices that begin from now on.
@@ -58,22 +56,14 @@ impl RoundRobin {
         self.slice_ns = slice_ns.max(MIN_SLICE_NS);
     }
 
-    fn boost_slice_ns(&self) -> u64 {
-        self.slice_ns.min(BOOST_SLICE_NS)
-    }
-
-    fn chosen(&self, id: SchedId) -> Option<Chosen> {
-        self.entities.get(id).map(|entity| Chosen { id, key: entity.key })
-    }
-
     /// Accounts the time since the last accounting to what runs on `cpu`.
     fn charge(&mut self, now_ns: u64, cpu: CpuId) {
         let max_debt_ns = self.slice_ns.saturating_mul(MAX_BOOST_DEBT_SLICES);
-        let Some(state) = self.cpus.get_mut(cpu) else { return };
+        let state = &mut self.board.cpus[cpu.index()];
         let ran_ns = now_ns.saturating_sub(state.charged_ns);
         state.charged_ns = now_ns;
-        let Some(entity) = state.running.and_then(|id| self.entities.get_mut(id)) else { return };
-        entity.run_ns += ran_ns;
+        let running = state.running.and_then(|id| self.board.entities.get_mut(id));
+        let Some(entity) = running else { return };
         entity.slice_left_ns = entity.slice_left_ns.saturating_sub(ran_ns);
         state.boost_debt_ns = if state.runs_boosted {
             state.boost_debt_ns.saturating_add(ran_ns).min(max_debt_ns)
@@ -91,24 +81,24 @@ impl RoundRobin {
         class: Class,
         prefer: Preference,
     ) -> Option<CpuId> {
-        let cpu = self.cpus.choose(self.entities.get(id)?, prefer)?;
-        self.cpus.push(&mut self.entities, id, (cpu, class), End::Back);
-        if let Some(entity) = self.entities.get_mut(id) {
-            entity.ticket = self.next_ticket;
-            self.next_ticket += 1;
-        }
+        let cpu = self.board.choose(self.board.entities.get(id)?, prefer)?;
+        self.board.entities.get_mut(id)?.ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.board.join(id, cpu, class);
         self.charge(now_ns, cpu);
-        let state = self.cpus.get(cpu)?;
+        let state = &self.board.cpus[cpu.index()];
         // The first to wait finds no slice armed; a later one matters only if it preempts.
-        let must_choose = state.running.is_none()
-            || state.waiting() == 1
-            || self.time_left(now_ns, cpu) == Some(0);
+        let must_choose =
+            state.running.is_none() || state.waiting == 1 || self.time_left(now_ns, cpu) == Some(0);
         must_choose.then_some(cpu)
     }
 
-    /// Queues a vCPU that just became runnable.
+    /// Queues a vCPU that may just have become runnable.
     fn enqueue_woken(&mut self, now_ns: u64, id: SchedId) -> Option<CpuId> {
-        let entity = self.entities.get_mut(id)?;
+        let entity = self.board.entities.get_mut(id)?;
+        if entity.place != Place::Away || !entity.is_runnable() {
+            return None;
+        }
         let class = if entity.earned_boost { Class::Boosted } else { Class::Normal };
         entity.earned_boost = false;
         entity.slice_left_ns = self.slice_ns;
@@ -117,37 +107,35 @@ impl RoundRobin {
 
     /// Takes what runs off `cpu`; its state stays there until `switched_out`.
     fn stop_running(&mut self, cpu: CpuId) -> Option<SchedId> {
-        let state = self.cpus.get_mut(cpu)?;
+        let state = &mut self.board.cpus[cpu.index()];
         let id = state.running.take()?;
         debug_assert!(state.leaving.is_none(), "a switch was not reported as finished");
         state.leaving = Some(id);
         state.runs_boosted = false;
-        if let Some(entity) = self.entities.get_mut(id) {
-            entity.place = Place::Away;
-        }
+        self.board.entities.get_mut(id)?.place = Place::Away;
         Some(id)
     }
 
     /// Whether boosted vCPUs may still go before the normal ones.
     fn boost_allowed(&self, cpu: CpuId) -> bool {
-        self.cpus.get(cpu).is_some_and(|state| state.boost_debt_ns < self.slice_ns)
+        self.board.cpus[cpu.index()].boost_debt_ns < self.slice_ns
     }
 
     /// How long the running vCPU may go on: `None` is without end, zero is not at all.
     fn time_left(&self, now_ns: u64, cpu: CpuId) -> Option<u64> {
-        let state = self.cpus.get(cpu)?;
-        let entity = self.entities.get(state.running?)?;
+        let state = &self.board.cpus[cpu.index()];
+        let entity = self.board.entities.get(state.running?)?;
         if !entity.is_runnable() || entity.affinity & cpu.bit() == 0 {
             return Some(0);
         }
-        let boosted_waits = self.cpus.first(&self.entities, cpu, Class::Boosted).is_some();
-        let normal_waits = self.cpus.first(&self.entities, cpu, Class::Normal).is_some();
-        if !boosted_waits && !normal_waits {
+        let boosted_waits = self.board.first(cpu, Class::Boosted).is_some();
+        if !boosted_waits && self.board.first(cpu, Class::Normal).is_none() {
             return None;
         }
         if state.runs_boosted {
             let ran_ns = now_ns.saturating_sub(state.since_ns);
-            return Some(self.boost_slice_ns().saturating_sub(ran_ns).min(entity.slice_left_ns));
+            let boost_ns = self.slice_ns.min(BOOST_SLICE_NS);
+            return Some(boost_ns.saturating_sub(ran_ns).min(entity.slice_left_ns));
         }
         let preempted = boosted_waits && self.boost_allowed(cpu);
         Some(if preempted { 0 } else { entity.slice_left_ns })
@@ -155,9 +143,9 @@ impl RoundRobin {
 
     /// Takes the running vCPU off because its time is over. Returns a CPU to kick.
     fn preempt(&mut self, now_ns: u64, cpu: CpuId) -> Option<CpuId> {
-        let was_boosted = self.cpus.get(cpu).is_some_and(|state| state.runs_boosted);
+        let was_boosted = self.board.cpus[cpu.index()].runs_boosted;
         let id = self.stop_running(cpu)?;
-        let entity = self.entities.get_mut(id)?;
+        let entity = self.board.entities.get_mut(id)?;
         entity.earned_boost = false;
         if !entity.is_runnable() {
             return None;
@@ -169,70 +157,55 @@ impl RoundRobin {
         if was_boosted || entity.affinity & cpu.bit() == 0 {
             return self.enqueue(now_ns, id, Class::Normal, Preference::Stay);
         }
-        // It keeps its ticket too: its turn is not over.
-        self.cpus.push(&mut self.entities, id, (cpu, Class::Normal), End::Front);
+        // It keeps its ticket: its turn is not over, it goes on before those that came later.
+        self.board.join(id, cpu, Class::Normal);
         None
     }
 
-    /// What `cpu` shall run, and whether as a boosted vCPU.
-    fn next_for(&self, cpu: CpuId) -> Option<(SchedId, Class)> {
-        let own_boosted = || self.cpus.first(&self.entities, cpu, Class::Boosted);
-        let any = |class| self.cpus.longest_waiting(&self.entities, cpu, class);
-        let boosted = own_boosted().filter(|_| self.boost_allowed(cpu));
-        let normal = || Some((any(Class::Normal)?, Class::Normal));
+    /// What `cpu` shall run.
+    fn next_for(&self, cpu: CpuId) -> Option<Waiter> {
+        let boosted = self.board.first(cpu, Class::Boosted).filter(|_| self.boost_allowed(cpu));
         boosted
-            .map(|id| (id, Class::Boosted))
-            .or_else(normal)
-            .or_else(|| Some((any(Class::Boosted)?, Class::Boosted)))
+            .or_else(|| self.board.longest_waiting(cpu, Class::Normal))
+            .or_else(|| self.board.longest_waiting(cpu, Class::Boosted))
     }
 
-    fn start_running(&mut self, now_ns: u64, cpu: CpuId, id: SchedId, class: Class) {
-        self.cpus.unlink(&mut self.entities, id);
-        let Some(state) = self.cpus.get_mut(cpu) else { return };
-        state.running = Some(id);
-        state.runs_boosted = class == Class::Boosted;
+    fn start_running(&mut self, now_ns: u64, cpu: CpuId, next: Waiter) {
+        self.board.leave(next.id);
+        let state = &mut self.board.cpus[cpu.index()];
+        state.running = Some(next.id);
+        state.runs_boosted = next.class == Class::Boosted;
         state.since_ns = now_ns;
         state.charged_ns = now_ns;
-        if state.leaving == Some(id) {
+        if state.leaving == Some(next.id) {
             state.leaving = None;
         }
-        if let Some(entity) = self.entities.get_mut(id) {
+        if let Some(entity) = self.board.entities.get_mut(next.id) {
             entity.place = Place::Running(cpu);
             entity.last_cpu = cpu;
             entity.on_cpu = Some(cpu);
         }
     }
-
-    fn decide(&self, now_ns: u64, cpu: CpuId, kick: Option<CpuId>) -> Decision {
-        let next = self.running(cpu);
-        let slice_ns = next.and_then(|_| self.time_left(now_ns, cpu));
-        // One kick is enough: the CPU that gets it looks for a helper in its turn.
-        let kick = kick.filter(|kicked| *kicked != cpu);
-        let kick = kick.or_else(|| self.cpus.helper(&self.entities));
-        Decision { next, slice_ns, kick }
-    }
 }
 
 impl Policy for RoundRobin {
     fn set_online(&mut self, cpu: CpuId) {
-        self.cpus.set_online(cpu);
+        self.board.set_online(cpu);
     }
 
     fn add(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, SchedError> {
-        if affinity & self.cpus.online() == 0 {
-            return Err(SchedError::NoCpu);
-        }
-        self.entities.insert(key, affinity)
+        self.board.check_affinity(affinity)?;
+        self.board.add(key, affinity)
     }
 
     fn remove(&mut self, id: SchedId) -> Result<(), SchedError> {
-        let entity = self.entities.get_mut(id).ok_or(SchedError::Unknown)?;
+        let entity = self.board.entities.get_mut(id).ok_or(SchedError::Unknown)?;
         if entity.place != Place::Away || !entity.paused {
             return Err(SchedError::InUse);
         }
         entity.is_gone = true;
         if entity.on_cpu.is_none() {
-            self.entities.remove(id);
+            self.board.entities.remove(id);
         }
         Ok(())
     }
@@ -243,139 +216,98 @@ impl Policy for RoundRobin {
         id: SchedId,
         affinity: u64,
     ) -> Result<Option<CpuId>, SchedError> {
-        if affinity & self.cpus.online() == 0 {
-            return Err(SchedError::NoCpu);
-        }
-        let entity = self.entities.get_mut(id).ok_or(SchedError::Unknown)?;
+        self.board.check_affinity(affinity)?;
+        let entity = self.board.entities.get_mut(id).ok_or(SchedError::Unknown)?;
         entity.affinity = affinity;
-        match entity.place {
-            Place::Queued(_, class) => {
-                self.cpus.unlink(&mut self.entities, id);
-                Ok(self.enqueue(now_ns, id, class, Preference::Stay))
-            }
-            Place::Running(cpu) => Ok((affinity & cpu.bit() == 0).then_some(cpu)),
-            Place::Away => Ok(None),
+        if let Place::Running(cpu) = entity.place {
+            return Ok((affinity & cpu.bit() == 0).then_some(cpu));
         }
+        let waiter = self.board.leave(id);
+        Ok(waiter.and_then(|was| self.enqueue(now_ns, id, was.class, Preference::Stay)))
     }
 
     fn affinity(&self, id: SchedId) -> Option<u64> {
-        self.entities.get(id).map(|entity| entity.affinity)
+        self.board.entities.get(id).map(|entity| entity.affinity)
     }
 
     fn wake(&mut self, now_ns: u64, id: SchedId) -> Option<CpuId> {
-        let entity = self.entities.get_mut(id)?;
+        let entity = self.board.entities.get_mut(id)?;
         entity.blocked = false;
         match entity.place {
             Place::Running(cpu) => Some(cpu),
-            Place::Away if entity.is_runnable() => self.enqueue_woken(now_ns, id),
-            _ => None,
+            _ => self.enqueue_woken(now_ns, id),
         }
     }
 
     fn pause(&mut self, id: SchedId) -> Option<CpuId> {
-        let entity = self.entities.get_mut(id)?;
+        let entity = self.board.entities.get_mut(id)?;
         entity.paused = true;
         if let Place::Running(cpu) = entity.place {
             return Some(cpu);
         }
-        self.cpus.unlink(&mut self.entities, id);
+        self.board.leave(id);
         None
     }
 
     fn resume(&mut self, now_ns: u64, id: SchedId) -> Option<CpuId> {
-        let entity = self.entities.get_mut(id)?;
-        entity.paused = false;
-        match entity.place {
-            Place::Away if entity.is_runnable() => self.enqueue_woken(now_ns, id),
-            _ => None,
-        }
+        self.board.entities.get_mut(id)?.paused = false;
+        self.enqueue_woken(now_ns, id)
     }
 
     fn deschedule(&mut self, now_ns: u64, cpu: CpuId, why: StopReason) -> Option<CpuId> {
         self.charge(now_ns, cpu);
         let id = self.stop_running(cpu)?;
-        let entity = self.entities.get_mut(id)?;
+        let entity = self.board.entities.get_mut(id)?;
         match why {
             StopReason::Blocked => {
                 entity.blocked = true;
                 entity.earned_boost = entity.slice_left_ns != 0;
                 None
             }
-            StopReason::Yielded if entity.is_runnable() => {
+            StopReason::Yielded => {
                 entity.earned_boost = false;
-                entity.slice_left_ns = self.slice_ns;
-                self.enqueue(now_ns, id, Class::Normal, Preference::Stay)
-                    .filter(|kick| *kick != cpu)
+                self.enqueue_woken(now_ns, id).filter(|kick| *kick != cpu)
             }
-            StopReason::Yielded => None,
         }
     }
 
     fn pick(&mut self, now_ns: u64, cpu: CpuId) -> Decision {
         self.charge(now_ns, cpu);
-        let goes_on = self.time_left(now_ns, cpu) != Some(0);
-        if goes_on && self.running(cpu).is_some() {
-            return self.decide(now_ns, cpu, None);
-        }
-        let kick = self.preempt(now_ns, cpu);
-        match self.next_for(cpu) {
-            Some((id, class)) => self.start_running(now_ns, cpu, id, class),
-            None => {
+        let is_idle = self.board.cpus[cpu.index()].running.is_none();
+        let mut kick = None;
+        if is_idle || self.time_left(now_ns, cpu) == Some(0) {
+            kick = self.preempt(now_ns, cpu).filter(|kicked| *kicked != cpu);
+            match self.next_for(cpu) {
+                Some(next) => self.start_running(now_ns, cpu, next),
                 // Nobody waited, so nobody is owed anything.
-                if let Some(state) = self.cpus.get_mut(cpu) {
-                    state.boost_debt_ns = 0;
-                }
+                None => self.board.cpus[cpu.index()].boost_debt_ns = 0,
             }
         }
-        self.decide(now_ns, cpu, kick)
+        let running = self.board.cpus[cpu.index()].running;
+        Decision {
+            next: running.and_then(|id| self.board.entities.get(id)).map(|entity| entity.key),
+            slice_ns: self.time_left(now_ns, cpu),
+            // One kick is enough: the CPU that gets it looks for a helper in its turn.
+            kick: kick.or_else(|| self.board.helper()),
+        }
     }
 
     fn switched_out(&mut self, cpu: CpuId) -> Option<CpuId> {
-        let id = self.cpus.get_mut(cpu)?.leaving.take()?;
-        let entity = self.entities.get_mut(id)?;
+        let id = self.board.cpus[cpu.index()].leaving.take()?;
+        let entity = self.board.entities.get_mut(id)?;
         entity.on_cpu = None;
         if entity.is_gone {
-            self.entities.remove(id);
+            self.board.entities.remove(id);
             return None;
         }
-        match entity.place {
+        match self.board.waits_for(id)? {
             // That CPU passed it over; now it may run there, or at least a slice is needed.
-            Place::Queued(waits_for, _) if waits_for != cpu => Some(waits_for),
-            Place::Queued(..) => self.cpus.helper(&self.entities),
-            _ => None,
+            waits_for if waits_for != cpu => Some(waits_for),
+            _ => self.board.helper(),
         }
     }
 
     fn is_alone(&self, cpu: CpuId) -> bool {
-        self.cpus.get(cpu).is_none_or(|state| state.waiting() == 0)
-    }
-
-    fn running(&self, cpu: CpuId) -> Option<Chosen> {
-        self.chosen(self.cpus.get(cpu)?.running?)
-    }
-
-    fn on_cpu(&self, id: SchedId) -> Option<CpuId> {
-        self.entities.get(id)?.on_cpu
-    }
-
-    fn state(&self, id: SchedId) -> Option<RunState> {
-        let entity = self.entities.get(id)?;
-        Some(match entity.place {
-            Place::Running(_) => RunState::Running,
-            Place::Queued(..) => RunState::Runnable,
-            Place::Away if entity.paused => RunState::Offline,
-            Place::Away => RunState::Blocked,
-        })
-    }
-
-    fn run_time_ns(&self, now_ns: u64, id: SchedId) -> u64 {
-        let Some(entity) = self.entities.get(id) else { return 0 };
-        let unaccounted_ns = match entity.place {
-            Place::Running(cpu) => {
-                self.cpus.get(cpu).map_or(0, |state| now_ns.saturating_sub(state.charged_ns))
-            }
-            _ => 0,
-        };
-        entity.run_ns + unaccounted_ns
+        self.board.cpus[cpu.index()].waiting == 0
     }
 }

@@ -21,13 +21,13 @@ pub const MAX_WORDS: usize = 11;
 /// Where the event mask is in the word of the code segment.
 const MASK_SHIFT: u32 = 32;
 /// Code segment stored for SYSENTER, which does not tell where it came from.
-const SYSENTER_CS: u64 = 3;
+const SYSENTER_CS: u16 = 3;
 /// Flags that a handler does not inherit.
 const CLEARED: u64 = flags::AC | flags::VM | flags::RF | flags::NT | flags::TF;
 /// Flags of ring 3 that the hypervisor never changes behind a guest's back.
 const VISIBLE_FLAGS: u64 = !(flags::IF | flags::IOPL | flags::VM);
 
-/// The registers of the interrupted context.
+/// The registers of an interrupted context, which a delivery saves and `iret` restores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interrupted {
     /// Register rcx.
@@ -59,19 +59,6 @@ pub struct StackContext {
     pub shown_iopl: u8,
 }
 
-/// The data segment selectors of a failed segment load.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Selectors {
-    /// Selector ds.
-    pub ds: u16,
-    /// Selector es.
-    pub es: u16,
-    /// Selector fs.
-    pub fs: u16,
-    /// Selector gs.
-    pub gs: u16,
-}
-
 /// What kind of frame is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -85,20 +72,8 @@ pub enum Kind {
     Syscall32,
     /// SYSENTER: the return address is not known.
     Sysenter,
-    /// A selector could not be loaded for the guest.
-    Failsafe(Selectors),
-}
-
-/// Why a delivery is impossible; the domain has to be crashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BounceError {
-    /// The guest has registered no handler.
-    NoHandler,
-    /// The frame would leave the addresses a guest may use.
-    BadStack {
-        /// Address of the lowest word.
-        base: u64,
-    },
+    /// A selector could not be loaded for the guest; ds, es, fs and gs.
+    Failsafe([u16; 4]),
 }
 
 /// A complete frame and the registers the guest continues with.
@@ -131,20 +106,17 @@ impl Bounce {
         self.words.get(..self.len).unwrap_or(&[])
     }
 
-    /// Plans a delivery.
-    ///
-    /// # Errors
-    /// The domain cannot receive it and has to be crashed.
+    /// Plans a delivery. Without a handler, or when the frame would leave the addresses a guest may
+    /// use, there is none, and the domain has to be crashed.
     #[inline]
+    #[must_use]
     pub fn new(
         kind: Kind,
         handler: Option<Handler>,
         regs: &Interrupted,
         context: &StackContext,
-    ) -> Result<Self, BounceError> {
-        let Some(handler) = handler else {
-            return Err(BounceError::NoHandler);
-        };
+    ) -> Option<Self> {
+        let handler = handler?;
         let (words, len) = frame(kind, regs, context);
         let top = match context.mode {
             Mode::Kernel => regs.rsp,
@@ -154,14 +126,11 @@ impl Bounce {
         let aligned = if matches!(kind, Kind::Failsafe(_)) { top } else { top & !15 };
         let bytes = len as u64 * 8;
         let base = aligned.wrapping_sub(bytes);
-        if !guest_range(GuestVa::new(base), bytes) {
-            return Err(BounceError::BadStack { base });
-        }
         let cleared = match kind {
             Kind::Syscall | Kind::Syscall32 => CLEARED | flags::DF,
             _ => CLEARED,
         };
-        Ok(Self {
+        guest_range(GuestVa::new(base), bytes).then_some(Self {
             words,
             len,
             base,
@@ -173,30 +142,29 @@ impl Bounce {
     }
 }
 
+/// The words of the frame, and how many there are.
 #[inline]
 fn frame(kind: Kind, regs: &Interrupted, context: &StackContext) -> ([u64; MAX_WORDS], usize) {
-    let ss = u64::from(regs.ss);
-    let kernel_ss = u64::from(FLAT_KERNEL_SS);
     let (rip, cs, rsp, ss) = match kind {
-        Kind::Syscall => (regs.rip, u64::from(FLAT_USER_CS), regs.rsp, kernel_ss),
-        Kind::Syscall32 => (regs.rip, u64::from(FLAT_RING3_CS32), regs.rsp, kernel_ss),
-        Kind::Sysenter => (0, SYSENTER_CS, 0, kernel_ss),
-        _ => (regs.rip, u64::from(regs.cs), regs.rsp, ss),
+        Kind::Syscall => (regs.rip, FLAT_USER_CS, regs.rsp, FLAT_KERNEL_SS),
+        Kind::Syscall32 => (regs.rip, FLAT_RING3_CS32, regs.rsp, FLAT_KERNEL_SS),
+        Kind::Sysenter => (0, SYSENTER_CS, 0, FLAT_KERNEL_SS),
+        _ => (regs.rip, regs.cs, regs.rsp, regs.ss),
     };
     // A guest tells the modes apart by the privilege of the saved code segment.
     let cs = match context.mode {
         Mode::Kernel => cs & !3,
         Mode::User => cs | 3,
     };
-    let cs = cs | u64::from(context.upcall_mask) << MASK_SHIFT;
+    let cs = u64::from(cs) | u64::from(context.upcall_mask) << MASK_SHIFT;
     let rflags = saved_flags(kind, regs.rflags, context);
-    let (rcx, r11) = (regs.rcx, regs.r11);
+    let (rcx, r11, ss) = (regs.rcx, regs.r11, u64::from(ss));
     match kind {
         Kind::WithErrorCode(code) => {
             ([rcx, r11, u64::from(code), rip, cs, rflags, rsp, ss, 0, 0, 0], 8)
         }
-        Kind::Failsafe(s) => {
-            let [ds, es, fs, gs] = [s.ds, s.es, s.fs, s.gs].map(u64::from);
+        Kind::Failsafe(selectors) => {
+            let [ds, es, fs, gs] = selectors.map(u64::from);
             ([rcx, r11, ds, es, fs, gs, rip, cs, rflags, rsp, ss], 11)
         }
         _ => ([rcx, r11, rip, cs, rflags, rsp, ss, 0, 0, 0, 0], 7),
@@ -206,12 +174,8 @@ fn frame(kind: Kind, regs: &Interrupted, context: &StackContext) -> ([u64; MAX_W
 /// The flags as the guest is to see them: the interrupt flag stands for the event mask.
 #[inline]
 fn saved_flags(kind: Kind, real: u64, context: &StackContext) -> u64 {
-    let mut saved = real & VISIBLE_FLAGS;
-    if context.upcall_mask == 0 {
-        saved |= flags::IF;
-    }
-    if kind == Kind::Sysenter {
-        saved &= !flags::NT;
-    }
-    saved | u64::from(context.shown_iopl & 3) << flags::IOPL_SHIFT
+    let hidden = if kind == Kind::Sysenter { flags::NT } else { 0 };
+    let interrupts = if context.upcall_mask == 0 { flags::IF } else { 0 };
+    let iopl = u64::from(context.shown_iopl & 3) << flags::IOPL_SHIFT;
+    real & VISIBLE_FLAGS & !hidden | interrupts | iopl
 }

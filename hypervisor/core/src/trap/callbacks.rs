@@ -55,10 +55,8 @@ impl Callbacks {
         if which == kind::NMI {
             return table.register_nmi(address);
         }
-        match self.install(which, address, flags & MASK_EVENTS != 0) {
-            true => Ok(()),
-            false => Err(Errno::ENOSYS),
-        }
+        let is_known = self.install(which, address, flags & MASK_EVENTS != 0);
+        is_known.then_some(()).ok_or(Errno::ENOSYS)
     }
 
     /// `CALLBACKOP_unregister`.
@@ -67,10 +65,7 @@ impl Callbacks {
     /// `EINVAL` for an entry point that cannot be removed, `ENOSYS` for an unknown type.
     pub fn unregister(&self, which: u16, table: &mut TrapTable) -> Result<(), Errno> {
         match which {
-            kind::NMI => {
-                table.unregister_nmi();
-                Ok(())
-            }
+            kind::NMI => table.register_nmi(0),
             kind::EVENT | kind::FAILSAFE | kind::SYSCALL | kind::SYSENTER | kind::SYSCALL32 => {
                 Err(Errno::EINVAL)
             }
@@ -80,15 +75,15 @@ impl Callbacks {
 
     /// Returns whether the type is known.
     fn install(&mut self, which: u16, address: u64, masks_events: bool) -> bool {
-        let (slot, masks_events) = match which {
-            kind::EVENT => (&mut self.event, true),
-            kind::FAILSAFE => (&mut self.failsafe, masks_events),
-            kind::SYSCALL => (&mut self.syscall, masks_events),
-            kind::SYSCALL32 => (&mut self.syscall32, masks_events),
-            kind::SYSENTER => (&mut self.sysenter, masks_events),
+        let slot = match which {
+            kind::EVENT => &mut self.event,
+            kind::FAILSAFE => &mut self.failsafe,
+            kind::SYSCALL => &mut self.syscall,
+            kind::SYSCALL32 => &mut self.syscall32,
+            kind::SYSENTER => &mut self.sysenter,
             _ => return false,
         };
-        *slot = Handler::new(address, masks_events);
+        *slot = Handler::new(address, masks_events || which == kind::EVENT);
         true
     }
 }
@@ -109,7 +104,7 @@ mod tests {
 
     #[test]
     fn registration_follows_the_type_table() {
-        let (mut callbacks, mut table) = (Callbacks::default(), TrapTable::new());
+        let (mut callbacks, mut table) = (Callbacks::default(), TrapTable::default());
         for known in [0, 1, 2, 4, 5, 7] {
             assert_eq!(callbacks.register(known, 1, 0x1000, &mut table), Ok(()), "{known}");
             let bad = callbacks.register(known, 1, 1 << 55, &mut table);
@@ -129,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_event_entry_masks_events_even_when_not_asked_to() {
-        let (mut callbacks, mut table) = (Callbacks::default(), TrapTable::new());
+        let (mut callbacks, mut table) = (Callbacks::default(), TrapTable::default());
         callbacks.register(0, 0, 0x1000, &mut table).unwrap();
         callbacks.register(2, 0, 0x1000, &mut table).unwrap();
         assert!(callbacks.event.unwrap().masks_events());

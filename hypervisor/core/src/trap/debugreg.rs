@@ -29,7 +29,7 @@ pub struct DebugRegs {
     addresses: [u64; 4],
     dr6: u64,
     dr7: u64,
-    /// Enable bits of I/O breakpoints, which exist only in the emulation of port accesses.
+    /// Enable bits of I/O breakpoints: the guest reads them back, the processor never has them.
     io_enables: u64,
 }
 
@@ -47,21 +47,13 @@ impl DebugRegs {
     /// bits in DR6 and DR7, `ENODEV` for a register that does not exist.
     pub fn set(&mut self, reg: u64, value: u64, has_de: bool) -> Result<(), Errno> {
         match resolve_alias(reg, has_de)? {
-            6 => {
-                check_high_half(value)?;
-                self.dr6 = (value | DR6_ONES) & !DR6_ZEROES;
-                Ok(())
-            }
-            7 => self.set_dr7(value, has_de),
-            index => {
-                if !GuestVa::new(value).is_guest_accessible() {
-                    return Err(Errno::EPERM);
-                }
-                let slot = usize::try_from(index).ok().and_then(|i| self.addresses.get_mut(i));
-                *slot.ok_or(Errno::ENODEV)? = value;
-                Ok(())
-            }
+            6 | 7 if value >> 32 != 0 => return Err(Errno::EINVAL),
+            6 => self.dr6 = (value | DR6_ONES) & !DR6_ZEROES,
+            7 => self.set_dr7(value, has_de)?,
+            _ if !GuestVa::new(value).is_guest_accessible() => return Err(Errno::EPERM),
+            index => *self.addresses.get_mut(index).ok_or(Errno::ENODEV)? = value,
         }
+        Ok(())
     }
 
     /// Reads a register; `has_de` is the guest's CR4.DE.
@@ -72,33 +64,22 @@ impl DebugRegs {
         match resolve_alias(reg, has_de)? {
             6 => Ok(self.dr6),
             7 => Ok(self.dr7 | self.io_enables),
-            index => {
-                let slot = usize::try_from(index).ok().and_then(|i| self.addresses.get(i));
-                slot.copied().ok_or(Errno::ENODEV)
-            }
+            index => self.addresses.get(index).copied().ok_or(Errno::ENODEV),
         }
     }
 
     fn set_dr7(&mut self, value: u64, has_de: bool) -> Result<(), Errno> {
-        check_high_half(value)?;
-        let mut hardware = (value | DR7_ONES) & !DR7_ZEROES;
-        if hardware & DR7_GENERAL_DETECT != 0 {
-            return Err(Errno::EPERM);
-        }
+        let wanted = (value | DR7_ONES) & !DR7_ZEROES;
         let mut io_enables = 0;
         for index in 0..4 {
-            let enables = hardware & (3 << (2 * index));
-            let kind = hardware >> (16 + 4 * index) & 3;
-            if enables != 0 && kind == TYPE_IO {
-                if !has_de {
-                    return Err(Errno::EPERM);
-                }
-                io_enables |= enables;
-                hardware &= !enables;
+            if wanted >> (16 + 4 * index) & 3 == TYPE_IO {
+                io_enables |= wanted & 3 << (2 * index);
             }
         }
-        self.dr7 = hardware;
-        self.io_enables = io_enables;
+        if wanted & DR7_GENERAL_DETECT != 0 || io_enables != 0 && !has_de {
+            return Err(Errno::EPERM);
+        }
+        (self.dr7, self.io_enables) = (wanted & !io_enables, io_enables);
         Ok(())
     }
 
@@ -124,38 +105,15 @@ impl DebugRegs {
     pub fn hardware_dr7(&self) -> u64 {
         self.dr7
     }
-
-    /// The breakpoints (bit 0 to 3) that an access to `len` ports from `port` hits.
-    #[must_use]
-    pub fn io_hits(&self, port: u16, len: u16) -> u64 {
-        let last = u64::from(port) + u64::from(len.max(1)) - 1;
-        let mut hits = 0;
-        for (index, address) in (0_u32..).zip(self.addresses) {
-            let is_enabled = self.io_enables >> (2 * index) & 3 != 0;
-            let span = (self.dr7 >> (18 + 4 * index) & 3) + 1;
-            let start = address & !(span - 1);
-            if is_enabled && start <= last && u64::from(port) < start.saturating_add(span) {
-                hits |= 1 << index;
-            }
-        }
-        hits
-    }
 }
 
 /// The register behind 4 and 5, which are other names of 6 and 7 unless debug extensions are on.
-fn resolve_alias(reg: u64, has_de: bool) -> Result<u64, Errno> {
+fn resolve_alias(reg: u64, has_de: bool) -> Result<usize, Errno> {
     match reg {
-        0..=3 | 6 | 7 => Ok(reg),
-        4 | 5 if !has_de => Ok(reg + 2),
+        0..=3 | 6 | 7 => Ok(reg as usize),
+        4 | 5 if !has_de => Ok(reg as usize + 2),
         _ => Err(Errno::ENODEV),
     }
-}
-
-fn check_high_half(value: u64) -> Result<(), Errno> {
-    if value >> 32 != 0 {
-        return Err(Errno::EINVAL);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -204,10 +162,6 @@ mod tests {
         regs.set(7, io_on_0, true).unwrap();
         assert_eq!(regs.get(7, true), Ok(io_on_0 | 0x400));
         assert!(!regs.is_active());
-        regs.set(0, 0x3f8, true).unwrap();
-        assert_eq!(regs.io_hits(0x3f9, 1), 1);
-        assert_eq!(regs.io_hits(0x3f6, 4), 1);
-        assert_eq!(regs.io_hits(0x3fa, 1), 0);
     }
 
     proptest! {

@@ -8,50 +8,27 @@
 //! canonical rip (an Intel processor would otherwise fault in ring 0 on the guest's stack).
 //! Whether the selectors can be loaded is found out by the final instruction, not here.
 
-use super::flags;
+use super::{flags, Interrupted};
 use hypercall_abi::addr::is_canonical;
 use hypercall_abi::regs::{
     IretContext, FLAT_KERNEL_SS, FLAT_RING3_CS32, FLAT_USER_CS, VGCF_IN_SYSCALL,
 };
-
-/// The instruction that leaves the hypervisor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// `IRETQ`: everything is restored.
-    Iret,
-    /// `SYSRETQ`: rcx and r11 become rip and flags.
-    Sysret64,
-    /// `SYSRETL`: the same, to 32-bit code.
-    Sysret32,
-}
 
 /// Registers and mode after the hypercall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IretOutcome {
     /// Whether to switch to user mode (page tables, GS); the mode was kernel before.
     pub to_user: bool,
-    /// How to leave.
-    pub exit: Exit,
+    /// Whether to leave with `SYSRETQ`: rcx and r11 become rip and flags. Else with `IRETQ`.
+    pub by_sysret: bool,
     /// New value of the byte `evtchn_upcall_mask`.
-    pub upcall_mask: u8,
+    pub masks_events: bool,
     /// I/O privilege level in the frame; of interest only with architectural IOPL.
     pub iopl: u8,
     /// Register rax.
     pub rax: u64,
-    /// Register rcx.
-    pub rcx: u64,
-    /// Register r11.
-    pub r11: u64,
-    /// Instruction pointer.
-    pub rip: u64,
-    /// Code segment.
-    pub cs: u16,
-    /// Real flags.
-    pub rflags: u64,
-    /// Stack pointer.
-    pub rsp: u64,
-    /// Stack segment.
-    pub ss: u16,
+    /// The other registers.
+    pub regs: Interrupted,
 }
 
 /// Decodes a frame.
@@ -59,34 +36,23 @@ pub struct IretOutcome {
 #[must_use]
 pub fn decode(frame: &IretContext) -> IretOutcome {
     let rflags = flags::for_guest(frame.rflags);
-    let cs = frame.cs as u16 | 3;
-    let mut outcome = IretOutcome {
+    let (cs, ss) = (frame.cs as u16 | 3, frame.ss as u16 | 3);
+    let (rcx, r11, rip, rsp) = (frame.rcx, frame.r11, frame.rip, frame.rsp);
+    let mut regs = Interrupted { rcx, r11, rip, cs, rflags, rsp, ss };
+    let in_syscall = frame.flags & VGCF_IN_SYSCALL != 0;
+    if in_syscall {
+        regs.cs = if cs == FLAT_RING3_CS32 { FLAT_RING3_CS32 } else { FLAT_USER_CS };
+        regs.ss = FLAT_KERNEL_SS;
+        (regs.rcx, regs.r11) = (rip, rflags);
+    }
+    IretOutcome {
         to_user: frame.cs & 3 == 3,
-        exit: Exit::Iret,
-        upcall_mask: u8::from(frame.rflags & flags::IF == 0),
+        by_sysret: in_syscall && regs.cs == FLAT_USER_CS && is_canonical(rip),
+        masks_events: frame.rflags & flags::IF == 0,
         iopl: (frame.rflags >> flags::IOPL_SHIFT & 3) as u8,
         rax: frame.rax,
-        rcx: frame.rcx,
-        r11: frame.r11,
-        rip: frame.rip,
-        cs,
-        rflags,
-        rsp: frame.rsp,
-        ss: frame.ss as u16 | 3,
-    };
-    if frame.flags & VGCF_IN_SYSCALL != 0 {
-        let is_32_bit = cs == FLAT_RING3_CS32;
-        outcome.cs = if is_32_bit { FLAT_RING3_CS32 } else { FLAT_USER_CS };
-        outcome.ss = FLAT_KERNEL_SS;
-        outcome.rcx = frame.rip;
-        outcome.r11 = rflags;
-        outcome.exit = match (is_canonical(frame.rip), is_32_bit) {
-            (false, _) => Exit::Iret,
-            (true, true) => Exit::Sysret32,
-            (true, false) => Exit::Sysret64,
-        };
+        regs,
     }
-    outcome
 }
 
 #[cfg(test)]
@@ -109,27 +75,30 @@ mod tests {
     #[test]
     fn the_interrupt_flag_becomes_the_event_mask() {
         let masked = decode(&frame(0, 0x1000, 0xe033, 0x3002, 0xe02b));
-        assert_eq!((masked.upcall_mask, masked.iopl), (1, 3));
+        assert_eq!((masked.masks_events, masked.iopl), (true, 3));
         let open = decode(&frame(0, 0x1000, 0xe033, 0x202, 0xe02b));
-        assert_eq!(open.upcall_mask, 0);
-        assert_eq!(masked.rflags, 0x202);
-        assert_eq!(open.rflags, 0x202);
+        assert!(!open.masks_events);
+        assert_eq!((masked.regs.rflags, open.regs.rflags), (0x202, 0x202));
     }
 
     #[test]
     fn a_plain_return_restores_everything_by_iret() {
         let out = decode(&frame(0, 0x1000, 0x33, 0x246, 0x2b));
-        assert_eq!((out.exit, out.rax, out.r11, out.rcx), (Exit::Iret, 1, 2, 3));
-        assert_eq!((out.cs, out.ss, out.rip, out.rsp), (0x33, 0x2b, 0x1000, 4));
+        assert_eq!((out.by_sysret, out.rax), (false, 1));
+        let (rcx, r11, rip, rsp) = (3, 2, 0x1000, 4);
+        let expected = Interrupted { rcx, r11, rip, cs: 0x33, rflags: 0x246, rsp, ss: 0x2b };
+        assert_eq!(out.regs, expected);
     }
 
     #[test]
     fn a_system_call_return_has_fixed_selectors_and_gives_rip_and_flags_away() {
         let out = decode(&frame(VGCF_IN_SYSCALL, 0x1000, 0x33, 0x246, 0x2b));
-        assert_eq!((out.exit, out.cs, out.ss), (Exit::Sysret64, 0xe033, 0xe02b));
-        assert_eq!((out.rcx, out.r11, out.rax), (0x1000, 0x246, 1));
+        assert_eq!((out.by_sysret, out.regs.cs, out.regs.ss), (true, 0xe033, 0xe02b));
+        assert_eq!((out.regs.rcx, out.regs.r11, out.rax), (0x1000, 0x246, 1));
         let compat = decode(&frame(VGCF_IN_SYSCALL, 0x1000, 0xe023, 0x246, 0x2b));
-        assert_eq!((compat.exit, compat.cs, compat.ss), (Exit::Sysret32, 0xe023, 0xe02b));
+        assert_eq!((compat.by_sysret, compat.regs.cs, compat.regs.ss), (false, 0xe023, 0xe02b));
+        assert_eq!((compat.regs.rcx, compat.regs.r11), (0x1000, 0x246));
+        assert!(!decode(&frame(VGCF_IN_SYSCALL, 1 << 50, 0x33, 0x246, 0x2b)).by_sysret);
     }
 
     proptest! {
@@ -139,11 +108,12 @@ mod tests {
         ) {
             let [rax, r11, rcx, flags, rip, cs, rflags, rsp, ss] = words;
             let out = decode(&IretContext { rax, r11, rcx, flags, rip, cs, rflags, rsp, ss });
-            prop_assert_eq!(out.cs & 3, 3);
-            prop_assert_eq!(out.ss & 3, 3);
-            prop_assert_eq!(out.rflags & 0x200, 0x200);
-            prop_assert_eq!(out.rflags & !0x25_4fd7, 0, "{:#x}", out.rflags);
-            prop_assert!(out.exit == Exit::Iret || is_canonical(out.rip));
+            prop_assert_eq!(out.regs.cs & 3, 3);
+            prop_assert_eq!(out.regs.ss & 3, 3);
+            prop_assert_eq!(out.regs.rflags & 0x200, 0x200);
+            prop_assert_eq!(out.regs.rflags & !0x25_4fd7, 0, "{:#x}", out.regs.rflags);
+            prop_assert!(!out.by_sysret || is_canonical(out.regs.rip));
+            prop_assert!(!out.by_sysret || out.regs.cs == FLAT_USER_CS);
         }
     }
 }

@@ -27,11 +27,10 @@ pub mod softint;
 pub mod table;
 pub mod vector;
 
-pub use bounce::{Bounce, BounceError, Interrupted, Kind, Selectors, StackContext};
+pub use bounce::{Bounce, Interrupted, Kind, StackContext};
 pub use callbacks::Callbacks;
 pub use debugreg::DebugRegs;
-pub use iret::{Exit, IretOutcome};
-pub use softint::SoftInt;
+pub use iret::IretOutcome;
 pub use table::{Handler, TrapTable};
 
 /// Whether a vCPU executes its guest's kernel or its guest's user programs.

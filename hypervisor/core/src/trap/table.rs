@@ -5,6 +5,7 @@
 //!
 //! Invariant: every address in the table is canonical, so a handler can be entered without a check.
 
+use super::vector;
 use hypercall_abi::addr::is_canonical;
 use hypercall_abi::regs::{TrapInfo, FLAT_KERNEL_CS};
 use hypercall_abi::Errno;
@@ -45,57 +46,34 @@ impl Handler {
     }
 }
 
-/// One entry as the guest gave it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Entry {
-    address: u64,
-    cs: u16,
-    flags: u8,
-}
-
-/// What became of one entry handed to `set_trap_table`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Installed {
-    /// The entry is in the table.
-    Entry,
-    /// The entry ends the list.
-    End,
-}
-
-/// The handlers of all vectors.
+/// The handlers of all vectors, in the form of a vCPU context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrapTable {
-    entries: [Entry; VECTORS],
+    entries: [TrapInfo; VECTORS],
 }
 
 impl Default for TrapTable {
     fn default() -> Self {
-        Self::new()
+        Self { entries: [TrapInfo::default(); VECTORS] }
     }
 }
 
 impl TrapTable {
-    /// A table without handlers.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { entries: [Entry { address: 0, cs: 0, flags: 0 }; VECTORS] }
-    }
-
     /// Removes all handlers.
     pub fn clear(&mut self) {
-        *self = Self::new();
+        *self = Self::default();
     }
 
-    /// Takes one entry of the list of `set_trap_table`.
+    /// Takes one entry of the list of `set_trap_table`, and returns whether it is one: an entry with
+    /// address 0 ends the list.
     ///
     /// # Errors
     /// `EINVAL` for an address that is not canonical; earlier entries stay installed.
-    pub fn install(&mut self, info: &TrapInfo) -> Result<Installed, Errno> {
-        if info.address == 0 {
-            return Ok(Installed::End);
+    pub fn install(&mut self, info: &TrapInfo) -> Result<bool, Errno> {
+        if info.address != 0 {
+            self.set(info.vector, info)?;
         }
-        self.set(info.vector, info)?;
-        Ok(Installed::Entry)
+        Ok(info.address != 0)
     }
 
     /// Replaces the whole table by the one of a vCPU context, where the position is the vector.
@@ -106,67 +84,44 @@ impl TrapTable {
         if context.iter().any(|info| !is_canonical(info.address)) {
             return Err(Errno::EINVAL);
         }
-        for (vector, info) in (0..=u8::MAX).zip(context) {
-            self.set(vector, info)?;
-        }
-        Ok(())
+        (0..=u8::MAX).zip(context).try_for_each(|(vector, info)| self.set(vector, info))
     }
 
-    /// Registers the handler of the non-maskable interrupt, which always masks events.
+    /// Registers the handler of the non-maskable interrupt, which always masks events; address 0
+    /// removes it.
     ///
     /// # Errors
     /// `EINVAL` for an address that is not canonical.
     pub fn register_nmi(&mut self, address: u64) -> Result<(), Errno> {
-        let vector = super::vector::NMI;
         let flags = TrapInfo::FLAG_MASK_EVENTS;
-        self.set(vector, &TrapInfo::new(vector, flags, FLAT_KERNEL_CS, address))
-    }
-
-    /// Removes the handler of the non-maskable interrupt.
-    pub fn unregister_nmi(&mut self) {
-        if let Some(entry) = self.entries.get_mut(usize::from(super::vector::NMI)) {
-            *entry = Entry::default();
-        }
+        self.set(vector::NMI, &TrapInfo::new(vector::NMI, flags, FLAT_KERNEL_CS, address))
     }
 
     fn set(&mut self, vector: u8, info: &TrapInfo) -> Result<(), Errno> {
         if !is_canonical(info.address) {
             return Err(Errno::EINVAL);
         }
-        if let Some(entry) = self.entries.get_mut(usize::from(vector)) {
-            *entry = Entry { address: info.address, cs: info.cs | 3, flags: info.flags };
-        }
+        self.entries[usize::from(vector)] = match info.address {
+            0 => TrapInfo::default(),
+            address => TrapInfo::new(vector, info.flags, info.cs | 3, address),
+        };
         Ok(())
     }
 
+    /// The entry of a vector in the form of a vCPU context.
     #[inline]
-    fn entry(&self, vector: u8) -> Entry {
-        // 256 entries for 256 vectors: the check folds away.
-        self.entries.get(usize::from(vector)).copied().unwrap_or_default()
+    #[must_use]
+    pub fn info(&self, vector: u8) -> TrapInfo {
+        // 256 entries for 256 vectors: this cannot be out of bounds.
+        self.entries[usize::from(vector)]
     }
 
     /// The handler of a vector, if there is one.
     #[inline]
     #[must_use]
     pub fn handler(&self, vector: u8) -> Option<Handler> {
-        let entry = self.entry(vector);
-        Handler::new(entry.address, entry.flags & TrapInfo::FLAG_MASK_EVENTS != 0)
-    }
-
-    /// Least privileged level (0 to 3) that may use the vector with INT.
-    #[must_use]
-    pub fn dpl(&self, vector: u8) -> u8 {
-        self.entry(vector).flags & TrapInfo::FLAG_DPL_MASK
-    }
-
-    /// The entry of a vector in the form of a vCPU context.
-    #[must_use]
-    pub fn info(&self, vector: u8) -> TrapInfo {
-        let entry = self.entry(vector);
-        if entry.address == 0 {
-            return TrapInfo::default();
-        }
-        TrapInfo::new(vector, entry.flags, entry.cs, entry.address)
+        let entry = self.info(vector);
+        Handler::new(entry.address, entry.masks_events())
     }
 }
 
@@ -176,39 +131,39 @@ mod tests {
 
     #[test]
     fn entries_are_kept_until_a_bad_address_or_the_end() {
-        let mut table = TrapTable::new();
+        let mut table = TrapTable::default();
         let good = TrapInfo::new(14, 4, 0xe030, 0xffff_ffff_8100_0000);
-        assert_eq!(table.install(&good), Ok(Installed::Entry));
+        assert_eq!(table.install(&good), Ok(true));
         let bad = TrapInfo::new(13, 4, 0xe030, 1 << 60);
         assert_eq!(table.install(&bad), Err(Errno::EINVAL));
-        assert_eq!(table.install(&TrapInfo::default()), Ok(Installed::End));
+        assert_eq!(table.install(&TrapInfo::default()), Ok(false));
         assert_eq!(table.handler(14), Handler::new(0xffff_ffff_8100_0000, true));
         assert_eq!(table.handler(13), None);
         assert_eq!(table.info(14), TrapInfo::new(14, 4, 0xe033, 0xffff_ffff_8100_0000));
         table.clear();
-        assert_eq!(table, TrapTable::new());
+        assert_eq!(table, TrapTable::default());
     }
 
     #[test]
     fn a_context_with_one_bad_address_changes_nothing() {
-        let mut table = TrapTable::new();
+        let mut table = TrapTable::default();
         let mut context = [TrapInfo::default(); VECTORS];
         context[3] = TrapInfo::new(0, 3, 0, 0x1000);
         context[255].address = 1 << 47;
         assert_eq!(table.load(&context), Err(Errno::EINVAL));
-        assert_eq!(table, TrapTable::new());
+        assert_eq!(table, TrapTable::default());
         context[255].address = 0;
         assert_eq!(table.load(&context), Ok(()));
-        assert_eq!((table.handler(3), table.dpl(3)), (Handler::new(0x1000, false), 3));
+        assert_eq!((table.handler(3), table.info(3).dpl()), (Handler::new(0x1000, false), 3));
     }
 
     #[test]
     fn the_nmi_handler_masks_events_and_can_be_removed() {
-        let mut table = TrapTable::new();
+        let mut table = TrapTable::default();
         assert_eq!(table.register_nmi(1 << 50), Err(Errno::EINVAL));
         assert_eq!(table.register_nmi(0x2000), Ok(()));
         assert_eq!(table.handler(2), Handler::new(0x2000, true));
-        table.unregister_nmi();
+        table.register_nmi(0).unwrap();
         assert_eq!(table.handler(2), None);
     }
 }

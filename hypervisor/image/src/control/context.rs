@@ -6,78 +6,69 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use hv_core::page::{PageTables, Stop};
-use hv_core::trap::{Callbacks, Handler};
-use hv_machine::guest;
-use hv_machine::GuestRegs;
-use hypercall_abi::addr::{is_canonical, GuestVa, Mfn};
-use hypercall_abi::domctl::{ExtVcpuContext, VcpuContext, XenDomctl};
-use hypercall_abi::errno::Errno;
+use core::sync::atomic::Ordering;
+use hv_core::emul::cr::{self, CR0_TS, CR4_DE};
+use hv_core::page::{self, WritableRef};
+use hv_core::trap::{flags, Handler};
+use hv_machine::{cpu, GuestRegs};
+use hypercall_abi::addr::is_canonical;
+use hypercall_abi::domctl::{ExtVcpuContext, VcpuContext};
 use hypercall_abi::regs::{
     cr3_to_mfn, mfn_to_cr3, VcpuGuestContext, Vgcf, FIRST_RESERVED_GDT_ENTRY, MAX_LDT_ENTRIES,
 };
 use hypercall_abi::vm_assist::VALID_MASK_PV64;
-use zerocopy::{FromZeros, IntoBytes};
+use hypercall_abi::{Errno, GuestVa, Mfn};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-use super::domctl::{CmdResult, Reply};
 use crate::domain::vcpu::flag;
-use crate::domain::{lifecycle, Domain, DomainRef, Vcpu, VcpuState};
-use crate::host::Host;
-use crate::hypercall::mmu::BUDGET;
+use crate::domain::{lifecycle, Domain, Vcpu, VcpuState};
+use crate::host::{to_end, Host};
 use crate::upcall::EXIT_BY_IRET;
-use crate::{pvtime, sched, trap, wake};
+use crate::{guestmem, pvtime, sched, trap, wake};
 
-/// Bits of rflags a guest may be started with.
-const RFLAGS_IF: u64 = 1 << 9;
-/// CR0.TS.
-const CR0_TS: u64 = 1 << 3;
 /// Descriptors per GDT frame.
 const PER_FRAME: u64 = 512;
+
+/// An empty context; it is too large for the stack.
+fn empty() -> Result<Box<VcpuGuestContext>, Errno> {
+    VcpuGuestContext::new_box_zeroed().map_err(|_| Errno::ENOMEM)
+}
 
 /// Copies a context in.
 ///
 /// # Errors
 /// `EFAULT`, `ENOMEM`.
 pub fn read(at: u64) -> Result<Box<VcpuGuestContext>, Errno> {
-    let mut context = <VcpuGuestContext as FromZeros>::new_box_zeroed().map_err(|_| Errno::ENOMEM)?;
-    guest::copy_in_bytes(context.as_mut_bytes(), GuestVa::new(at)).map_err(|_| Errno::EFAULT)?;
+    let mut context = empty()?;
+    guestmem::read_bytes(at, context.as_mut_bytes())?;
     Ok(context)
 }
 
 /// `setvcpucontext`.
-pub fn setvcpucontext(dom: &DomainRef, op: &XenDomctl) -> CmdResult {
-    let wanted: VcpuContext = op.payload();
+pub fn setvcpucontext(dom: &Domain, wanted: VcpuContext) -> Result<(), Errno> {
     let vcpu = created(dom, &wanted)?;
     if wanted.ctxt.is_null() {
-        lifecycle::pause(dom);
-        reset(dom, vcpu);
-        lifecycle::unpause(dom);
-        return Ok(Reply::Plain);
+        lifecycle::while_paused(dom, || reset(dom, vcpu));
+        return Ok(());
     }
     let context = read(wanted.ctxt.get())?;
-    lifecycle::pause(dom);
-    let result = set(dom, vcpu, &context);
-    lifecycle::unpause(dom);
-    result.map(|()| Reply::Plain)
-}
-
-fn created<'a>(dom: &'a Domain, op: &VcpuContext) -> Result<&'a Vcpu, Errno> {
-    let made = dom.vcpus_created.load(core::sync::atomic::Ordering::SeqCst);
-    dom.vcpu(op.vcpu).filter(|_| made).ok_or(Errno::EINVAL)
+    lifecycle::while_paused(dom, || set(dom, vcpu, &context))
 }
 
 /// `getvcpucontext`.
-pub fn getvcpucontext(dom: &DomainRef, op: &XenDomctl) -> CmdResult {
-    let wanted: VcpuContext = op.payload();
+pub fn getvcpucontext(dom: &Domain, wanted: VcpuContext) -> Result<(), Errno> {
     let vcpu = created(dom, &wanted)?;
     if !vcpu.has(flag::INITIALISED) {
         return Err(Errno::ENODATA);
     }
-    lifecycle::pause(dom);
-    let filled = fill(dom, vcpu);
-    lifecycle::unpause(dom);
-    guest::copy_out_bytes(wanted.ctxt, filled?.as_bytes()).map_err(|_| Errno::EFAULT)?;
-    Ok(Reply::Plain)
+    let mut context = empty()?;
+    lifecycle::while_paused(dom, || fill(dom, vcpu, &mut context));
+    guestmem::write_bytes(wanted.ctxt.get(), context.as_bytes())
+}
+
+fn created<'a>(dom: &'a Domain, op: &VcpuContext) -> Result<&'a Vcpu, Errno> {
+    let made = dom.vcpus_created.load(Ordering::SeqCst);
+    dom.vcpu(op.vcpu).filter(|_| made).ok_or(Errno::EINVAL)
 }
 
 /// Everything that can be refused without looking at the vCPU.
@@ -105,11 +96,7 @@ fn check(context: &VcpuGuestContext) -> Result<(), Errno> {
         && context.gdt_ents <= FIRST_RESERVED_GDT_ENTRY
         && context.vm_assist & !VALID_MASK_PV64 == 0
         && (in_kernel || user_cr3 != 0);
-    if ok {
-        Ok(())
-    } else {
-        Err(Errno::EINVAL)
-    }
+    ok.then_some(()).ok_or(Errno::EINVAL)
 }
 
 /// Sets the state of a vCPU that runs nowhere.
@@ -120,8 +107,7 @@ pub fn set(dom: &Domain, vcpu: &Vcpu, context: &VcpuGuestContext) -> Result<(), 
     check(context)?;
     if vcpu.has(flag::INITIALISED) {
         check_same_tables(vcpu, context)?;
-        let mut state = vcpu.state.lock();
-        set_registers(&mut state, context)?;
+        set_registers(&mut vcpu.state.lock(), context)?;
     } else {
         // Registers first: they can be refused without anything to undo.
         set_registers(&mut vcpu.state.lock(), context)?;
@@ -147,14 +133,25 @@ fn check_same_tables(vcpu: &Vcpu, context: &VcpuGuestContext) -> Result<(), Errn
         && state.gdt.iter().eq(wanted_gdt)
         && u64::from(state.ldt_ents) == context.ldt_ents
         && state.ldt_base == context.ldt_base;
-    if same {
-        Ok(())
-    } else {
-        Err(Errno::EOPNOTSUPP)
-    }
+    same.then_some(()).ok_or(Errno::EOPNOTSUPP)
 }
 
-fn set_callbacks(state: &mut VcpuState, context: &VcpuGuestContext) {
+fn set_registers(state: &mut VcpuState, context: &VcpuGuestContext) -> Result<(), Errno> {
+    state.traps.load(&context.trap_ctxt)?;
+    let user = &context.user_regs;
+    // The saved frame is laid out as the structure of the interface; only what the guest may not
+    // choose is different.
+    let (regs, _) = GuestRegs::read_from_prefix(user.as_bytes()).map_err(|_| Errno::EINVAL)?;
+    state.regs = GuestRegs {
+        error_code: 0,
+        vector: EXIT_BY_IRET,
+        cs: u64::from(user.cs | 3),
+        rflags: flags::for_guest(user.rflags),
+        ss: u64::from(user.ss | 3),
+        ..regs
+    };
+    state.iopl = (user.rflags >> flags::IOPL_SHIFT & 3) as u8;
+    state.kernel_mode = context.flags.contains(Vgcf::IN_KERNEL);
     let masks = |flag| context.flags.contains(flag);
     let callbacks = &mut state.callbacks;
     callbacks.event = Handler::new(context.event_callback_eip, true);
@@ -162,95 +159,42 @@ fn set_callbacks(state: &mut VcpuState, context: &VcpuGuestContext) {
         Handler::new(context.failsafe_callback_eip, masks(Vgcf::FAILSAFE_DISABLES_EVENTS));
     callbacks.syscall =
         Handler::new(context.syscall_callback_eip, masks(Vgcf::SYSCALL_DISABLES_EVENTS));
-}
-
-fn fill_callbacks(context: &mut VcpuGuestContext, callbacks: &Callbacks) {
-    let address = |handler: Option<Handler>| handler.map_or(0, Handler::address);
-    let masks = |handler: Option<Handler>| handler.is_some_and(Handler::masks_events);
-    context.event_callback_eip = address(callbacks.event);
-    context.failsafe_callback_eip = address(callbacks.failsafe);
-    context.syscall_callback_eip = address(callbacks.syscall);
-    context.flags.set(Vgcf::FAILSAFE_DISABLES_EVENTS, masks(callbacks.failsafe));
-    context.flags.set(Vgcf::SYSCALL_DISABLES_EVENTS, masks(callbacks.syscall));
-}
-
-fn set_registers(state: &mut VcpuState, context: &VcpuGuestContext) -> Result<(), Errno> {
-    state.traps.load(&context.trap_ctxt)?;
-    let user = &context.user_regs;
-    state.regs = GuestRegs {
-        r15: user.r15,
-        r14: user.r14,
-        r13: user.r13,
-        r12: user.r12,
-        rbp: user.rbp,
-        rbx: user.rbx,
-        r11: user.r11,
-        r10: user.r10,
-        r9: user.r9,
-        r8: user.r8,
-        rax: user.rax,
-        rcx: user.rcx,
-        rdx: user.rdx,
-        rsi: user.rsi,
-        rdi: user.rdi,
-        error_code: 0,
-        vector: EXIT_BY_IRET,
-        rip: user.rip,
-        cs: u64::from(user.cs | 3),
-        rflags: hv_core::trap::flags::for_guest(user.rflags),
-        rsp: user.rsp,
-        ss: u64::from(user.ss | 3),
-    };
-    state.iopl = (user.rflags >> 12 & 3) as u8;
-    state.kernel_mode = context.flags.contains(Vgcf::IN_KERNEL);
-    set_callbacks(state, context);
     state.kernel_ss = context.kernel_ss | 3;
     state.kernel_sp = context.kernel_sp;
-    state.segments.ds = user.ds;
-    state.segments.es = user.es;
-    state.segments.fs = user.fs;
-    state.segments.gs = user.gs;
-    state.segments.fs_base = context.fs_base;
-    state.segments.gs_base_kernel = context.gs_base_kernel;
-    state.segments.gs_base_user = context.gs_base_user;
+    let s = &mut state.segments;
+    (s.ds, s.es, s.fs, s.gs) = (user.ds, user.es, user.fs, user.gs);
+    s.fs_base = context.fs_base;
+    s.gs_base_kernel = context.gs_base_kernel;
+    s.gs_base_user = context.gs_base_user;
     let [cr0, _, _, _, cr4, ..] = context.ctrlreg;
     state.ts = cr0 & CR0_TS != 0;
     state.cr4 = trap::privop::guest_cr4(cr4);
-    if context.flags.contains(Vgcf::I387_VALID) {
+    state.fpu_used = context.flags.contains(Vgcf::I387_VALID);
+    if state.fpu_used {
         state.fpu.set_legacy(&context.fpu_ctxt);
-        state.fpu_used = true;
     } else {
-        state.fpu.reset();
-        state.fpu_used = false;
+        *state.fpu = Default::default();
     }
-    let has_de = state.cr4 & 8 != 0;
-    for register in [0, 1, 2, 3, 6, 7] {
-        let value = context.debugreg.get(register).copied().unwrap_or(0);
+    let has_de = state.cr4 & CR4_DE != 0;
+    for (register, value) in (0..).zip(context.debugreg).filter(|(dr, _)| !matches!(dr, 4 | 5)) {
         // A context with a bad debug register is taken without it, as Xen does.
-        let _ = state.debug.set(register as u64, value, has_de);
+        let _ = state.debug.set(register, value, has_de);
     }
     Ok(())
 }
 
 /// Takes the references of descriptor frames and root tables; all of them or none.
 fn install_tables(dom: &Domain, vcpu: &Vcpu, context: &VcpuGuestContext) -> Result<(), Errno> {
-    let entries = context.gdt_ents;
-    let frames = entries.div_ceil(PER_FRAME) as usize;
-    let frames: Vec<Mfn> = context.gdt_frames.iter().copied().take(frames).collect();
-    set_gdt(dom, vcpu, &frames, entries as u32)?;
+    let frames = context.gdt_ents.div_ceil(PER_FRAME) as usize;
+    let frames = context.gdt_frames.get(..frames).ok_or(Errno::EINVAL)?;
+    set_gdt(dom, vcpu, frames, context.gdt_ents as u32)?;
     let [_, user_cr3, _, cr3, ..] = context.ctrlreg;
-    let mut result = take_root(dom, cr3_to_mfn(cr3)).map(|()| {
-        vcpu.state.lock().root = Some(cr3_to_mfn(cr3));
-    });
-    if result.is_ok() && user_cr3 != 0 {
-        result = take_root(dom, cr3_to_mfn(user_cr3)).map(|()| {
-            vcpu.state.lock().user_root = Some(cr3_to_mfn(user_cr3));
-        });
-    }
-    if result.is_err() {
-        drop_tables(dom, vcpu);
-        return result;
-    }
+    let user_root = (user_cr3 != 0).then_some(user_cr3);
+    take_root(dom, cr3)
+        .map(|root| vcpu.state.lock().root = Some(root))
+        .and_then(|()| user_root.map(|cr3| take_root(dom, cr3)).transpose())
+        .map(|root| vcpu.state.lock().user_root = root)
+        .inspect_err(|_| drop_tables(dom, vcpu))?;
     let mut state = vcpu.state.lock();
     state.ldt_base = context.ldt_base;
     state.ldt_ents = context.ldt_ents as u32;
@@ -259,7 +203,7 @@ fn install_tables(dom: &Domain, vcpu: &Vcpu, context: &VcpuGuestContext) -> Resu
 
 fn first_time(dom: &Domain, vcpu: &Vcpu, context: &VcpuGuestContext) {
     if vcpu.id.get() == 0 {
-        dom.vm_assist.store(context.vm_assist, core::sync::atomic::Ordering::SeqCst);
+        dom.vm_assist.store(context.vm_assist, Ordering::SeqCst);
         pvtime::update_wallclock(dom.shared_info, dom.control.lock().time_offset_seconds);
     }
     vcpu.set(flag::INITIALISED);
@@ -268,17 +212,12 @@ fn first_time(dom: &Domain, vcpu: &Vcpu, context: &VcpuGuestContext) {
 
 /// Takes the type reference of a root table. The builder has pinned it, so there is no walk; a
 /// context whose root is not validated yet is validated here, in one go.
-fn take_root(dom: &Domain, root: Mfn) -> Result<(), Errno> {
-    let tables = PageTables::new(&Host, dom.id, dom.id);
+fn take_root(dom: &Domain, cr3: u64) -> Result<Mfn, Errno> {
+    let root = cr3_to_mfn(cr3);
     let mut mmu = dom.mmu.lock();
-    loop {
-        let mut budget = BUDGET;
-        match tables.switch_root(&mut mmu, root, None, &mut budget) {
-            Ok(()) => return Ok(()),
-            Err(Stop::Preempted) => hv_machine::tlb::service(),
-            Err(Stop::Refused(_)) => return Err(Errno::EINVAL),
-        }
-    }
+    to_end(|budget| dom.tables().switch_root(&mut mmu, root, None, budget))
+        .map(|()| root)
+        .map_err(|_| Errno::EINVAL)
 }
 
 /// Exchanges the frames of a vCPU's GDT: all of the new ones are taken before the old ones go.
@@ -286,22 +225,16 @@ fn take_root(dom: &Domain, root: Mfn) -> Result<(), Errno> {
 /// # Errors
 /// `EINVAL` for a frame that cannot be a descriptor page, `ENOMEM`.
 pub fn set_gdt(dom: &Domain, vcpu: &Vcpu, frames: &[Mfn], entries: u32) -> Result<(), Errno> {
-    let tables = PageTables::new(&Host, dom.id, dom.id);
     let mut taken: Vec<Mfn> = Vec::new();
     taken.try_reserve_exact(frames.len()).map_err(|_| Errno::ENOMEM)?;
+    let tables = dom.tables();
     let mut mmu = dom.mmu.lock();
     for mfn in frames {
-        let mut budget = BUDGET;
-        loop {
-            match tables.get_descriptor_page(&mut mmu, *mfn, &mut budget) {
-                Ok(()) => break taken.push(*mfn),
-                Err(Stop::Preempted) => budget = BUDGET,
-                Err(Stop::Refused(_)) => {
-                    taken.iter().for_each(|mfn| tables.put_descriptor_page(*mfn));
-                    return Err(Errno::EINVAL);
-                }
-            }
+        if to_end(|budget| tables.get_descriptor_page(&mut mmu, *mfn, budget)).is_err() {
+            taken.iter().for_each(|mfn| tables.put_descriptor_page(*mfn));
+            return Err(Errno::EINVAL);
         }
+        taken.push(*mfn);
     }
     let mut state = vcpu.state.lock();
     let old = core::mem::replace(&mut state.gdt, taken);
@@ -313,30 +246,23 @@ pub fn set_gdt(dom: &Domain, vcpu: &Vcpu, frames: &[Mfn], entries: u32) -> Resul
 
 /// Lets go of the LDT pages mapped so far.
 pub fn drop_ldt_pages(dom: &Domain, state: &mut VcpuState) {
-    let tables = PageTables::new(&Host, dom.id, dom.id);
-    for page in &mut state.ldt_pages {
-        if let Some(mfn) = page.take() {
-            tables.put_descriptor_page(mfn);
-        }
-    }
+    let pages = state.ldt_pages.iter_mut().filter_map(Option::take);
+    pages.for_each(|mfn| dom.tables().put_descriptor_page(mfn));
 }
 
 /// Lets go of root tables and descriptor frames of a vCPU that runs nowhere.
 fn drop_tables(dom: &Domain, vcpu: &Vcpu) {
-    let tables = PageTables::new(&Host, dom.id, dom.id);
+    let tables = dom.tables();
     let mut mmu = dom.mmu.lock();
     let mut state = vcpu.state.lock();
     drop_ldt_pages(dom, &mut state);
-    core::mem::take(&mut state.gdt).iter().for_each(|mfn| tables.put_descriptor_page(*mfn));
+    state.gdt.drain(..).for_each(|mfn| tables.put_descriptor_page(mfn));
     state.gdt_ents = 0;
     let roots = [state.root.take(), state.user_root.take()];
     drop(state);
     for root in roots.into_iter().flatten() {
-        let mut budget = BUDGET;
-        while tables.put_root(&mut mmu, root, &mut budget) == Err(Stop::Preempted) {
-            budget = BUDGET;
-            hv_machine::tlb::service();
-        }
+        // Only a table that is none could be refused.
+        let _ = to_end(|budget| tables.put_root(&mut mmu, root, budget));
     }
 }
 
@@ -354,18 +280,17 @@ pub fn drop_all(dom: &Domain) {
         drop_tables(dom, vcpu);
         let (info, _) = vcpu.info_place();
         if info != dom.shared_info {
-            vcpu.info.store(dom.shared_info.maddr(), core::sync::atomic::Ordering::SeqCst);
-            hv_core::page::put_writable(&Host, hv_core::page::WritableRef::from_raw(info));
+            vcpu.info.store(dom.shared_info.maddr(), Ordering::SeqCst);
+            page::put_writable(&Host, WritableRef::from_raw(info));
         }
     }
 }
 
-fn fill(dom: &Domain, vcpu: &Vcpu) -> Result<Box<VcpuGuestContext>, Errno> {
-    let mut context = <VcpuGuestContext as FromZeros>::new_box_zeroed().map_err(|_| Errno::ENOMEM)?;
+fn fill(dom: &Domain, vcpu: &Vcpu, context: &mut VcpuGuestContext) {
     let state = vcpu.state.lock();
-    fill_registers(&mut context, &state);
-    for (vector, entry) in context.trap_ctxt.iter_mut().enumerate() {
-        *entry = state.traps.info(vector as u8);
+    fill_registers(context, &state);
+    for (vector, entry) in (0..=u8::MAX).zip(&mut context.trap_ctxt) {
+        *entry = state.traps.info(vector);
     }
     context.flags.set(Vgcf::ONLINE, vcpu.has(flag::UP));
     context.flags.set(Vgcf::IN_KERNEL, state.kernel_mode);
@@ -381,71 +306,70 @@ fn fill(dom: &Domain, vcpu: &Vcpu) -> Result<Box<VcpuGuestContext>, Errno> {
     context.kernel_ss = state.kernel_ss;
     context.kernel_sp = state.kernel_sp;
     let cr3 = |root: Option<Mfn>| root.map_or(0, mfn_to_cr3);
-    let cr0 = hv_machine::cpu::host_cr0() & !CR0_TS | if state.ts { CR0_TS } else { 0 };
+    let cr0 = cr::read_cr0(cpu::host_cr0(), state.ts);
     let cr4 = trap::privop::shown_cr4(state.cr4);
     context.ctrlreg = [cr0, cr3(state.user_root), 0, cr3(state.root), cr4, 0, 0, 0];
-    for register in [0, 1, 2, 3, 6, 7] {
-        if let Some(slot) = context.debugreg.get_mut(register) {
-            *slot = state.debug.get(register as u64, true).unwrap_or(0);
-        }
+    for (register, slot) in (0..).zip(&mut context.debugreg) {
+        *slot = state.debug.get(register, true).unwrap_or(0);
     }
-    fill_callbacks(&mut context, &state.callbacks);
-    context.vm_assist = dom.vm_assist.load(core::sync::atomic::Ordering::SeqCst);
-    context.fs_base = state.segments.fs_base;
-    context.gs_base_kernel = state.segments.gs_base_kernel;
-    context.gs_base_user = state.segments.gs_base_user;
-    Ok(context)
+    let callbacks = &state.callbacks;
+    context.event_callback_eip = address(callbacks.event);
+    context.failsafe_callback_eip = address(callbacks.failsafe);
+    context.syscall_callback_eip = address(callbacks.syscall);
+    context.flags.set(Vgcf::FAILSAFE_DISABLES_EVENTS, masks_events(callbacks.failsafe));
+    context.flags.set(Vgcf::SYSCALL_DISABLES_EVENTS, masks_events(callbacks.syscall));
+    context.vm_assist = dom.vm_assist.load(Ordering::SeqCst);
+}
+
+fn address(handler: Option<Handler>) -> u64 {
+    handler.map_or(0, Handler::address)
+}
+
+fn masks_events(handler: Option<Handler>) -> bool {
+    handler.is_some_and(Handler::masks_events)
 }
 
 fn fill_registers(context: &mut VcpuGuestContext, state: &VcpuState) {
-    let regs = &state.regs;
+    let iopl = u64::from(state.iopl) << flags::IOPL_SHIFT;
+    let rflags = state.regs.rflags & !flags::IOPL | iopl | flags::IF;
+    let (cs, ss) = (state.regs.cs & 0xffff, state.regs.ss & 0xffff);
+    let regs = GuestRegs { error_code: 0, vector: 0, rflags, cs, ss, ..state.regs };
     let user = &mut context.user_regs;
-    (user.r15, user.r14, user.r13, user.r12) = (regs.r15, regs.r14, regs.r13, regs.r12);
-    (user.rbp, user.rbx, user.r11, user.r10) = (regs.rbp, regs.rbx, regs.r11, regs.r10);
-    (user.r9, user.r8, user.rax, user.rcx) = (regs.r9, regs.r8, regs.rax, regs.rcx);
-    (user.rdx, user.rsi, user.rdi) = (regs.rdx, regs.rsi, regs.rdi);
-    (user.rip, user.rsp) = (regs.rip, regs.rsp);
-    (user.cs, user.ss) = (regs.cs as u16, regs.ss as u16);
-    user.rflags = regs.rflags & !(3 << 12) | u64::from(state.iopl) << 12 | RFLAGS_IF;
+    // The frame is a prefix of the structure, so there is room.
+    let _ = regs.write_to_prefix(user.as_mut_bytes());
     let s = &state.segments;
     (user.ds, user.es, user.fs, user.gs) = (s.ds, s.es, s.fs, s.gs);
+    context.fs_base = s.fs_base;
+    context.gs_base_kernel = s.gs_base_kernel;
+    context.gs_base_user = s.gs_base_user;
 }
 
 /// `get_ext_vcpucontext`: the entry points the main context has no room for.
-pub fn get_ext(dom: &DomainRef, op: &mut XenDomctl) -> CmdResult {
-    let mut ext: ExtVcpuContext = op.payload();
-    let vcpu = dom.vcpu(ext.vcpu).ok_or(Errno::ESRCH)?;
-    let callbacks = vcpu.state.lock().callbacks;
-    ext.size = core::mem::size_of::<ExtVcpuContext>() as u32;
-    let address = |handler: Option<Handler>| handler.map_or(0, Handler::address);
+pub fn get_ext(dom: &Domain, ext: &mut ExtVcpuContext) -> Result<(), Errno> {
+    let callbacks = dom.vcpu(ext.vcpu).ok_or(Errno::ESRCH)?.state.lock().callbacks;
+    ext.size = size_of::<ExtVcpuContext>() as u32;
     ext.syscall32_callback_eip = address(callbacks.syscall32);
     ext.sysenter_callback_eip = address(callbacks.sysenter);
-    let masks = |handler: Option<Handler>| u8::from(handler.is_some_and(Handler::masks_events));
-    ext.syscall32_disables_events = masks(callbacks.syscall32);
-    ext.sysenter_disables_events = masks(callbacks.sysenter);
-    op.set_payload(&ext);
-    Ok(Reply::CopyBack)
+    ext.syscall32_disables_events = u8::from(masks_events(callbacks.syscall32));
+    ext.sysenter_disables_events = u8::from(masks_events(callbacks.sysenter));
+    Ok(())
 }
 
 /// Bytes of the part of the extended context that every caller has.
 const EXT_LEAST: u32 = core::mem::offset_of!(ExtVcpuContext, mci_ctl2) as u32;
 
 /// `set_ext_vcpucontext`.
-pub fn set_ext(dom: &DomainRef, op: &XenDomctl) -> CmdResult {
-    let ext: ExtVcpuContext = op.payload();
+pub fn set_ext(dom: &Domain, ext: ExtVcpuContext) -> Result<(), Errno> {
     let vcpu = dom.vcpu(ext.vcpu).ok_or(Errno::ESRCH)?;
     let addresses = [ext.syscall32_callback_eip, ext.sysenter_callback_eip];
     if ext.size < EXT_LEAST || addresses.iter().any(|address| !is_canonical(*address)) {
         return Err(Errno::EINVAL);
     }
-    lifecycle::pause(dom);
-    let mut state = vcpu.state.lock();
-    let handler = Handler::new;
-    let masks = ext.syscall32_disables_events & 1 != 0;
-    state.callbacks.syscall32 = handler(ext.syscall32_callback_eip, masks);
-    let masks = ext.sysenter_disables_events & 1 != 0;
-    state.callbacks.sysenter = handler(ext.sysenter_callback_eip, masks);
-    drop(state);
-    lifecycle::unpause(dom);
-    Ok(Reply::Plain)
+    let [syscall32, sysenter] = addresses;
+    lifecycle::while_paused(dom, || {
+        let callbacks = &mut vcpu.state.lock().callbacks;
+        callbacks.syscall32 = Handler::new(syscall32, ext.syscall32_disables_events & 1 != 0);
+        callbacks.sysenter = Handler::new(sysenter, ext.sysenter_disables_events & 1 != 0);
+    });
+    Ok(())
 }

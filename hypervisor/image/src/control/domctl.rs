@@ -2,248 +2,159 @@
 //!
 //! The head is checked in Xen's order: readable, version, domain, right. Then one function per
 //! command works on a copy of the structure; it goes back to the caller only if the command has
-//! something to tell. Long commands answer [`Outcome::Again`] and take up where they were, because
-//! their progress is kept in the domain.
+//! something to tell ([`answer`]). Long commands answer [`End::AGAIN`] and take up where they
+//! were, because their progress is kept in the domain.
 
 use core::sync::atomic::Ordering;
-use hypercall_abi::addr::Mfn;
 use hypercall_abi::domctl::{
-    cmd, AddressSize, Cdf, CreateDomain, HypercallInit, MaxMem, MaxVcpus, SendTrigger,
-    SetDomainHandle, SetTimeOffset, SetVirqHandler, Subscribe, TscInfo, XenDomctl,
-    GRANT_VERSION_MASK, TRIGGER_NMI,
+    cmd, AddressSize, HypercallInit, MaxMem, MaxVcpus, SendTrigger, SetDomainHandle, SetTimeOffset,
+    SetVirqHandler, Subscribe, TscInfo, XenDomctl, TRIGGER_NMI, TSC_MODE_ALWAYS_EMULATE,
 };
-use hypercall_abi::errno::Errno;
-use hypercall_abi::ids::DomId;
 use hypercall_abi::xen::DOMCTL_INTERFACE_VERSION;
+use hypercall_abi::{DomId, Errno};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::{access, affinity, context, info, pageinfo, policy};
-use crate::domain::create::{self, Params, MAX_GRANT_FRAMES, MAX_MAPTRACK_FRAMES, MAX_VCPUS};
-use crate::domain::{destroy, lifecycle, table, DomainRef};
-use crate::hypercall::{Call, Outcome};
+use super::{affinity, context, info, policy, rights};
+use crate::domain::{create, destroy, lifecycle, table, Domain};
+use crate::hypercall::{ensure, Answer, Call, End};
 use crate::{events, guestmem, pvtime, trap};
 
-/// Highest port a two-level domain can have.
-const MAX_PORT: u32 = hypercall_abi::evtchn::NR_CHANNELS_2L - 1;
 /// KiB per frame, as a shift.
 const KIB_PER_PAGE_SHIFT: u32 = 2;
-
-/// What a command answers.
-pub enum Reply {
-    /// Nothing to copy back.
-    Plain,
-    /// The structure goes back to the caller.
-    CopyBack,
-    /// Not finished: the call is to be made again.
-    Again,
-}
-
-/// Result of one command.
-pub type CmdResult = Result<Reply, Errno>;
+/// What a domain cannot do to itself.
+const TO_OTHERS_ONLY: [u32; 5] = [
+    cmd::DESTROYDOMAIN,
+    cmd::PAUSEDOMAIN,
+    cmd::RESUMEDOMAIN,
+    cmd::SETVCPUCONTEXT,
+    cmd::GETVCPUCONTEXT,
+];
 
 /// `domctl(op)`.
-pub fn domctl(call: &mut Call<'_>) -> Outcome {
+pub fn domctl(call: &mut Call<'_>) -> Answer {
     let at = call.args[0];
-    let mut op: XenDomctl = match guestmem::read(at) {
-        Ok(op) => op,
-        Err(errno) => return errno.into(),
-    };
-    match run(call, &mut op) {
-        Ok(Reply::Plain) => Outcome::Done(0),
-        Ok(Reply::CopyBack) => guestmem::write(at, &op).into(),
-        Ok(Reply::Again) => Outcome::Again,
-        Err(errno) => errno.into(),
-    }
-}
-
-fn run(call: &Call<'_>, op: &mut XenDomctl) -> CmdResult {
-    if op.interface_version != DOMCTL_INTERFACE_VERSION {
-        return Err(Errno::EACCES);
-    }
-    if op.cmd == cmd::CREATEDOMAIN {
-        check_privilege(call)?;
-        return createdomain(op);
-    }
-    if op.cmd == cmd::GETDOMAININFO {
-        check_privilege(call)?;
-        return info::getdomaininfo(op);
-    }
-    let dom = table::get(op.domain).ok_or(Errno::ESRCH)?;
-    check_privilege(call)?;
-    let own = dom.id == call.here.dom().id;
+    let mut op: XenDomctl = guestmem::read(at)?;
+    ensure(op.interface_version == DOMCTL_INTERFACE_VERSION, Errno::EACCES)?;
+    let is_about_one = !matches!(op.cmd, cmd::CREATEDOMAIN | cmd::GETDOMAININFO);
+    let named = table::get(op.domain).ok_or(Errno::ESRCH);
+    ensure(!is_about_one || named.is_ok(), Errno::ESRCH)?;
+    call.privileged()?;
     match op.cmd {
-        cmd::DESTROYDOMAIN if !own => destroydomain(&dom),
-        cmd::PAUSEDOMAIN if !own => {
-            lifecycle::controller_pause(&dom);
-            Ok(Reply::Plain)
+        cmd::CREATEDOMAIN => createdomain(at, &mut op)?,
+        cmd::GETDOMAININFO => getdomaininfo(at, &mut op)?,
+        _ => {
+            let dom = named?;
+            if dom.id == call.here.dom().id && TO_OTHERS_ONLY.contains(&op.cmd) {
+                return Err(Errno::EINVAL.into());
+            }
+            if op.cmd == cmd::DESTROYDOMAIN && !destroy::step(&dom) {
+                return Err(End::AGAIN);
+            }
+            command(call, &dom, at, &mut op)?;
         }
-        cmd::RESUMEDOMAIN if !own => {
-            lifecycle::resume(&dom);
-            Ok(Reply::Plain)
-        }
-        cmd::SETVCPUCONTEXT if !own => context::setvcpucontext(&dom, op),
-        cmd::GETVCPUCONTEXT if !own => context::getvcpucontext(&dom, op),
-        cmd::DESTROYDOMAIN
-        | cmd::PAUSEDOMAIN
-        | cmd::RESUMEDOMAIN
-        | cmd::SETVCPUCONTEXT
-        | cmd::GETVCPUCONTEXT => Err(Errno::EINVAL),
-        _ => settings(call, &dom, op),
     }
+    Ok(0)
 }
 
-fn check_privilege(call: &Call<'_>) -> Result<(), Errno> {
-    if call.here.dom().privileged {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
-    }
-}
-
-/// Commands that set or read one thing.
-fn settings(call: &Call<'_>, dom: &DomainRef, op: &mut XenDomctl) -> CmdResult {
+/// Does what is asked of a domain.
+fn command(call: &Call<'_>, dom: &Domain, at: u64, op: &mut XenDomctl) -> Result<(), Errno> {
     match op.cmd {
-        cmd::UNPAUSEDOMAIN => plain(lifecycle::controller_unpause(dom)),
-        cmd::MAX_VCPUS => max_vcpus(dom, op),
+        cmd::DESTROYDOMAIN | cmd::MEMORY_MAPPING | cmd::SETNODEAFFINITY => {}
+        cmd::PAUSEDOMAIN => lifecycle::controller_pause(dom),
+        cmd::UNPAUSEDOMAIN => lifecycle::controller_unpause(dom)?,
+        cmd::RESUMEDOMAIN => lifecycle::resume(dom),
+        cmd::MAX_VCPUS => max_vcpus(dom, op.payload())?,
         cmd::MAX_MEM => {
-            let kib = op.payload::<MaxMem>().max_memkb;
-            dom.pages.lock().max = kib >> KIB_PER_PAGE_SHIFT;
-            Ok(Reply::Plain)
+            dom.pages.lock().max = op.payload::<MaxMem>().max_memkb >> KIB_PER_PAGE_SHIFT;
         }
         cmd::SETDOMAINHANDLE => {
             dom.control.lock().handle = op.payload::<SetDomainHandle>().handle;
-            Ok(Reply::Plain)
         }
-        cmd::HYPERCALL_INIT => hypercall_init(dom, op),
+        cmd::HYPERCALL_INIT => {
+            trap::hypercall_page::install(dom, op.payload::<HypercallInit>().gmfn)?;
+        }
         cmd::SETTIMEOFFSET => {
             let seconds = op.payload::<SetTimeOffset>().time_offset_s;
             dom.control.lock().time_offset_seconds = seconds;
             pvtime::update_wallclock(dom.shared_info, seconds);
-            Ok(Reply::Plain)
         }
-        cmd::SENDTRIGGER => sendtrigger(dom, op),
+        cmd::SENDTRIGGER => sendtrigger(dom, op.payload())?,
         cmd::SUBSCRIBE => {
-            dom.control.lock().suspend_port = Some(op.payload::<Subscribe>().port.get());
-            Ok(Reply::Plain)
+            dom.control.lock().suspend_port = Some(op.payload::<Subscribe>().port);
         }
-        cmd::SET_ADDRESS_SIZE if op.payload::<AddressSize>().size == 64 => Ok(Reply::Plain),
-        cmd::SET_ADDRESS_SIZE => Err(Errno::EINVAL),
-        cmd::GET_ADDRESS_SIZE => {
-            op.set_payload(&AddressSize { size: 64 });
-            Ok(Reply::CopyBack)
-        }
-        cmd::SETTSCINFO => settscinfo(op),
-        cmd::GETTSCINFO => {
-            op.set_payload(&info::tscinfo());
-            Ok(Reply::CopyBack)
-        }
+        cmd::SET_ADDRESS_SIZE if op.payload::<AddressSize>().size == 64 => {}
+        cmd::SET_ADDRESS_SIZE => return Err(Errno::EINVAL),
+        cmd::GET_ADDRESS_SIZE => answer(at, op, |answer| {
+            *answer = AddressSize { size: 64 };
+            Ok(())
+        })?,
+        // The clock is the TSC, unscaled; every mode that allows that is the same here.
+        cmd::SETTSCINFO if op.payload::<TscInfo>().tsc_mode != TSC_MODE_ALWAYS_EMULATE => {}
+        cmd::GETTSCINFO => answer(at, op, info::tscinfo)?,
         cmd::SET_VIRQ_HANDLER => {
-            plain(events::set_virq_handler(op.payload::<SetVirqHandler>().virq, dom.id))
+            events::set_virq_handler(op.payload::<SetVirqHandler>().virq, dom.id)?;
         }
-        cmd::MEMORY_MAPPING => Ok(Reply::Plain),
-        cmd::IRQ_PERMISSION => plain(access::irq(call, dom, op)),
-        cmd::IOMEM_PERMISSION => plain(access::iomem(call, dom, op)),
-        cmd::IOPORT_PERMISSION => plain(access::ioport(call, dom, op)),
-        cmd::GETVCPUINFO => info::getvcpuinfo(dom, op),
-        cmd::GETPAGEFRAMEINFO3 => pageinfo::getpageframeinfo3(dom, op),
-        cmd::SETVCPUAFFINITY => affinity::set(dom, op),
-        cmd::GETVCPUAFFINITY => affinity::get(dom, op),
-        cmd::SETNODEAFFINITY => Ok(Reply::Plain),
-        cmd::GETNODEAFFINITY => affinity::node(op),
-        cmd::SCHEDULER_OP => affinity::scheduler_op(dom, op),
-        cmd::GET_EXT_VCPUCONTEXT => context::get_ext(dom, op),
-        cmd::SET_EXT_VCPUCONTEXT => context::set_ext(dom, op),
-        cmd::GET_CPU_POLICY => policy::get(op),
-        cmd::SET_CPU_POLICY => policy::set(dom, op),
-        cmd::SET_TARGET => Err(Errno::EOPNOTSUPP),
-        _ => Err(Errno::ENOSYS),
+        cmd::IRQ_PERMISSION => rights::irq(call, dom, op.payload())?,
+        cmd::IOMEM_PERMISSION => rights::iomem(call, dom, op.payload())?,
+        cmd::IOPORT_PERMISSION => rights::ioport(call, dom, op.payload())?,
+        cmd::GETVCPUINFO => answer(at, op, |info| info::getvcpuinfo(dom, info))?,
+        cmd::GETPAGEFRAMEINFO3 => answer(at, op, |info| info::getpageframeinfo3(dom, info))?,
+        cmd::SETVCPUAFFINITY => affinity::set(dom, op.payload())?,
+        cmd::GETVCPUAFFINITY => affinity::get(dom, op.payload())?,
+        cmd::GETNODEAFFINITY => affinity::node(op.payload())?,
+        cmd::SCHEDULER_OP => answer(at, op, |wanted| affinity::scheduler_op(dom, wanted))?,
+        cmd::SETVCPUCONTEXT => context::setvcpucontext(dom, op.payload())?,
+        cmd::GETVCPUCONTEXT => context::getvcpucontext(dom, op.payload())?,
+        cmd::GET_EXT_VCPUCONTEXT => answer(at, op, |ext| context::get_ext(dom, ext))?,
+        cmd::SET_EXT_VCPUCONTEXT => context::set_ext(dom, op.payload())?,
+        cmd::GET_CPU_POLICY => answer(at, op, policy::get)?,
+        cmd::SET_CPU_POLICY => policy::set(dom, op.payload())?,
+        cmd::SETTSCINFO | cmd::SET_TARGET => return Err(Errno::EOPNOTSUPP),
+        _ => return Err(Errno::ENOSYS),
     }
+    Ok(())
 }
 
-fn plain(result: Result<(), Errno>) -> CmdResult {
-    result.map(|()| Reply::Plain)
+/// Does a command that has something to tell: its structure goes back to the caller.
+fn answer<T: FromBytes + IntoBytes + Immutable>(
+    at: u64,
+    op: &mut XenDomctl,
+    command: impl FnOnce(&mut T) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let mut payload = op.payload();
+    command(&mut payload)?;
+    op.set_payload(&payload);
+    guestmem::write(at, op)
 }
 
-fn createdomain(op: &mut XenDomctl) -> CmdResult {
-    let config: CreateDomain = op.payload();
-    let params = check_config(&config)?;
+fn createdomain(at: u64, op: &mut XenDomctl) -> Result<(), Errno> {
     let wanted = op.domain;
-    let id = if wanted == DomId::DOM0 || !wanted.is_real() { None } else { Some(wanted) };
-    let dom = create::create(&Params { id, ..params })?;
+    let id = (wanted != DomId::DOM0 && wanted.is_real()).then_some(wanted);
+    op.domain = create::create(id, &op.payload())?.id;
+    guestmem::write(at, op)
+}
+
+/// Describes the first domain from the given number on.
+fn getdomaininfo(at: u64, op: &mut XenDomctl) -> Result<(), Errno> {
+    let dom = table::first_from(op.domain).ok_or(Errno::ESRCH)?;
     op.domain = dom.id;
-    Ok(Reply::CopyBack)
+    op.set_payload(&info::describe(&dom));
+    guestmem::write(at, op)
 }
 
-/// Limits of a grant table: -1 asks for the default.
-fn limit(asked: i32, default: u32, least: u32) -> Result<u32, Errno> {
-    match u32::try_from(asked) {
-        Ok(frames) if (least..=default).contains(&frames) => Ok(frames),
-        Ok(_) => Err(Errno::EINVAL),
-        Err(_) => Ok(default),
-    }
-}
-
-fn check_config(config: &CreateDomain) -> Result<Params, Errno> {
-    let allowed = Cdf::OOS_OFF | Cdf::XS_DOMAIN;
-    let version = config.grant_opts & GRANT_VERSION_MASK;
-    let ok = allowed.contains(config.flags)
-        && config.iommu_opts == 0
-        && (1..=MAX_VCPUS).contains(&config.max_vcpus)
-        && (1..=2).contains(&version)
-        && config.grant_opts & !GRANT_VERSION_MASK == 0
-        && config.vmtrace_size == 0
-        && config.cpupool_id == 0
-        && config.arch.emulation_flags == 0
-        && config.arch.misc_flags & !hypercall_abi::xen::X86_MSR_RELAXED == 0;
-    if !ok {
-        return Err(Errno::EINVAL);
-    }
-    Ok(Params {
-        id: None,
-        privileged: false,
-        handle: config.handle,
-        max_vcpus: config.max_vcpus,
-        max_port: config.max_evtchn_port.min(MAX_PORT),
-        grant_frames: limit(config.max_grant_frames, MAX_GRANT_FRAMES, 1)?,
-        maptrack_frames: limit(config.max_maptrack_frames, MAX_MAPTRACK_FRAMES, 0)?,
-    })
-}
-
-fn destroydomain(dom: &DomainRef) -> CmdResult {
-    if destroy::step(dom) {
-        Ok(Reply::Plain)
-    } else {
-        Ok(Reply::Again)
-    }
-}
-
-fn max_vcpus(dom: &DomainRef, op: &XenDomctl) -> CmdResult {
-    if op.payload::<MaxVcpus>().max as usize != dom.vcpus.len() {
+fn max_vcpus(dom: &Domain, wanted: MaxVcpus) -> Result<(), Errno> {
+    if wanted.max as usize != dom.vcpus.len() {
         return Err(Errno::EINVAL);
     }
     dom.vcpus_created.store(true, Ordering::SeqCst);
-    Ok(Reply::Plain)
+    Ok(())
 }
 
-fn hypercall_init(dom: &DomainRef, op: &XenDomctl) -> CmdResult {
-    let mfn: Mfn = op.payload::<HypercallInit>().gmfn;
-    plain(trap::hypercall_page::install(dom, mfn))
-}
-
-fn sendtrigger(dom: &DomainRef, op: &XenDomctl) -> CmdResult {
-    let trigger: SendTrigger = op.payload();
-    let vcpu = dom.vcpu(trigger.vcpu).ok_or(Errno::ESRCH)?;
-    if trigger.trigger != TRIGGER_NMI {
+fn sendtrigger(dom: &Domain, wanted: SendTrigger) -> Result<(), Errno> {
+    let vcpu = dom.vcpu(wanted.vcpu).ok_or(Errno::ESRCH)?;
+    if wanted.trigger != TRIGGER_NMI {
         return Err(Errno::ENOSYS);
     }
     lifecycle::send_nmi(dom, vcpu);
-    Ok(Reply::Plain)
-}
-
-/// The clock is the TSC, unscaled; every mode that allows that is the same here.
-fn settscinfo(op: &XenDomctl) -> CmdResult {
-    let wanted: TscInfo = op.payload();
-    if wanted.tsc_mode == hypercall_abi::domctl::TSC_MODE_ALWAYS_EMULATE {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    Ok(Reply::Plain)
+    Ok(())
 }

@@ -1,67 +1,59 @@
-//! Commands that describe domains and vCPUs.
+//! Commands that describe domains, their vCPUs and their frames.
 
 use core::sync::atomic::Ordering;
+use hv_core::page::{self, PageType};
 use hv_machine::time;
 use hypercall_abi::domctl::{
-    Dominf, GetDomainInfo, GetVcpuInfo, TscInfo, XenDomctl, INVALID_MAX_VCPU_ID,
+    pfinfo, Dominf, GetDomainInfo, GetPageFrameInfo3, GetVcpuInfo, TscInfo, INVALID_MAX_VCPU_ID,
+    PFINFO_MAX,
 };
-use hypercall_abi::errno::Errno;
+use hypercall_abi::{Errno, Mfn};
 
-use super::domctl::{CmdResult, Reply};
 use crate::domain::vcpu::{flag, NO_CPU};
-use crate::domain::{table, Domain, DomainRef, Vcpu};
-use crate::pvtime;
+use crate::domain::Domain;
+use crate::host::Host;
+use crate::{guestmem, pvtime};
 
 /// Address width reported for a domain's frames.
 const GPADDR_BITS: u8 = 52;
 
-/// `getdomaininfo`: the first domain from the given number on.
-pub fn getdomaininfo(op: &mut XenDomctl) -> CmdResult {
-    let dom = table::first_from(op.domain).ok_or(Errno::ESRCH)?;
-    op.domain = dom.id;
-    op.set_payload(&describe(&dom));
-    Ok(Reply::CopyBack)
-}
-
 /// A domain as the interface describes it.
 pub fn describe(dom: &Domain) -> GetDomainInfo {
-    let mut info = GetDomainInfo::default();
-    let pages = dom.pages.lock();
-    info.domain = dom.id;
-    info.tot_pages = pages.tot;
-    info.max_pages = pages.max;
-    drop(pages);
-    info.flags = flags(dom);
-    info.shared_info_frame = dom.shared_info;
-    info.cpu_time_ns = pvtime::domain_cpu_ns(dom);
+    let (tot_pages, max_pages) = {
+        let pages = dom.pages.lock();
+        (pages.tot, pages.max)
+    };
     let created = dom.vcpus_created.load(Ordering::SeqCst);
-    info.nr_online_vcpus = dom.vcpus.iter().filter(|vcpu| vcpu.has(flag::UP)).count() as u32;
-    info.max_vcpu_id = if created { dom.vcpus.len() as u32 - 1 } else { INVALID_MAX_VCPU_ID };
-    info.handle = dom.control.lock().handle;
-    info.gpaddr_bits = GPADDR_BITS;
-    info
+    GetDomainInfo {
+        domain: dom.id,
+        tot_pages,
+        max_pages,
+        flags: flags(dom),
+        shared_info_frame: dom.shared_info,
+        cpu_time_ns: pvtime::domain_cpu_ns(dom),
+        nr_online_vcpus: dom.vcpus.iter().filter(|vcpu| vcpu.has(flag::UP)).count() as u32,
+        max_vcpu_id: if created { dom.vcpus.len() as u32 - 1 } else { INVALID_MAX_VCPU_ID },
+        handle: dom.control.lock().handle,
+        gpaddr_bits: GPADDR_BITS,
+        ..GetDomainInfo::default()
+    }
 }
 
 fn flags(dom: &Domain) -> Dominf {
     let mut flags = Dominf::empty();
     let online = || dom.vcpus.iter().filter(|vcpu| vcpu.has(flag::UP));
     let any_online = online().next().is_some();
-    let running = online().any(|vcpu| vcpu.cpu.load(Ordering::SeqCst) != NO_CPU);
-    let blocked = online().all(|vcpu| vcpu.blocked.load(Ordering::SeqCst));
     flags.set(Dominf::DYING, dom.dead.load(Ordering::SeqCst));
     flags.set(Dominf::PAUSED, dom.controller_pauses.load(Ordering::SeqCst) != 0);
-    flags.set(Dominf::RUNNING, any_online && running);
+    flags.set(Dominf::RUNNING, online().any(|vcpu| vcpu.cpu.load(Ordering::SeqCst) != NO_CPU));
+    let blocked = online().all(|vcpu| vcpu.blocked.load(Ordering::SeqCst));
     flags.set(Dominf::BLOCKED, any_online && blocked);
-    match dom.shutdown_reason() {
-        Some(reason) => flags.with_shutdown_reason(reason),
-        None => flags,
-    }
+    dom.shutdown_reason().map_or(flags, |reason| flags.with_shutdown_reason(reason))
 }
 
 /// `getvcpuinfo`.
-pub fn getvcpuinfo(dom: &DomainRef, op: &mut XenDomctl) -> CmdResult {
-    let mut info: GetVcpuInfo = op.payload();
-    let vcpu: &Vcpu = dom.vcpu(info.vcpu).ok_or(Errno::EINVAL)?;
+pub fn getvcpuinfo(dom: &Domain, info: &mut GetVcpuInfo) -> Result<(), Errno> {
+    let vcpu = dom.vcpu(info.vcpu).ok_or(Errno::EINVAL)?;
     if !dom.vcpus_created.load(Ordering::SeqCst) {
         return Err(Errno::ESRCH);
     }
@@ -71,13 +63,37 @@ pub fn getvcpuinfo(dom: &DomainRef, op: &mut XenDomctl) -> CmdResult {
     info.running = u8::from(cpu != NO_CPU);
     info.cpu_time_ns = vcpu.runstate.lock().running_ns(time::now_ns());
     info.cpu = if cpu == NO_CPU { 0 } else { cpu };
-    op.set_payload(&info);
-    Ok(Reply::CopyBack)
+    Ok(())
 }
 
 /// `gettscinfo`: native TSC, never scaled.
-pub fn tscinfo() -> TscInfo {
-    let mut info = TscInfo::default();
-    info.gtsc_khz = time::tsc_scale().khz as u32;
-    info
+pub fn tscinfo(info: &mut TscInfo) -> Result<(), Errno> {
+    *info = TscInfo { gtsc_khz: time::tsc_scale().khz as u32, ..TscInfo::default() };
+    Ok(())
+}
+
+/// `getpageframeinfo3`: what frames are used for; at most 1024 of them, so one pass.
+pub fn getpageframeinfo3(dom: &Domain, wanted: &mut GetPageFrameInfo3) -> Result<(), Errno> {
+    if wanted.num > PFINFO_MAX {
+        return Err(Errno::E2BIG);
+    }
+    for index in 0..wanted.num {
+        let mfn: Mfn = guestmem::read_at(wanted.array.get(), index)?;
+        guestmem::write_at(wanted.array.get(), index, &u64::from(frame_use(dom, mfn)))?;
+    }
+    Ok(())
+}
+
+fn frame_use(dom: &Domain, mfn: Mfn) -> u32 {
+    let Some(info) = page::page_type_info(&Host, mfn).filter(|info| info.owner == dom.id) else {
+        return pfinfo::XTAB;
+    };
+    let table = match info.page_type {
+        PageType::L1 => pfinfo::L1TAB,
+        PageType::L2 => pfinfo::L2TAB,
+        PageType::L3 => pfinfo::L3TAB,
+        PageType::L4 => pfinfo::L4TAB,
+        _ => return pfinfo::NOTAB,
+    };
+    table | if info.is_pinned { pfinfo::LPINTAB } else { 0 }
 }

@@ -1,66 +1,67 @@
 //! `sysctl`: questions about the machine and the hypervisor as a whole.
 
 use hv_machine::{cpu, frames, log, percpu, time};
-use hypercall_abi::errno::Errno;
-
 use hypercall_abi::sysctl::{
-    cmd, AvailHeap, DebugKeys, GetDomainInfoList, PhysCap, PhysInfo, ReadConsole, SchedId,
-    XenSysctl,
+    cmd, AvailHeap, CpuInfo, CpuTopo, CpuTopoInfo, CpupoolOp, DebugKeys, GetCpuInfo,
+    GetDomainInfoList, MemInfo, NumaInfo, PhysCap, PhysInfo, ReadConsole, SchedId, XenSysctl,
+    CPUPOOL_OP_INFO,
 };
 use hypercall_abi::xen::SYSCTL_INTERFACE_VERSION;
+use hypercall_abi::Errno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::affinity::SCHED_ID;
-use super::{info, policy, topology};
+use super::affinity::{write_map, SCHED_ID};
+use super::{copy_out_or_count, info, policy};
 use crate::domain::table;
-use crate::hypercall::{Call, Outcome};
-use crate::{boot, guestmem};
+use crate::hypercall::{ensure, Answer, Call};
+use crate::{boot, guestmem, pvtime};
 
 /// Bytes of the console ring copied at a time.
 const CHUNK: usize = 256;
 /// Bytes per frame, as a shift.
 const PAGE_SHIFT: u32 = 12;
+/// Distance of a node to itself, in the units of the firmware table.
+const LOCAL_DISTANCE: u32 = 10;
 
 /// `sysctl(op)`.
-pub fn sysctl(call: &mut Call<'_>) -> Outcome {
+pub fn sysctl(call: &mut Call<'_>) -> Answer {
     let at = call.args[0];
-    let mut op: XenSysctl = match guestmem::read(at) {
-        Ok(op) => op,
-        Err(errno) => return errno.into(),
-    };
-    if op.interface_version != SYSCTL_INTERFACE_VERSION {
-        return Errno::EACCES.into();
-    }
-    if !call.here.dom().privileged {
-        return Errno::EPERM.into();
-    }
-    run(&mut op).and_then(|()| guestmem::write(at, &op)).into()
+    let mut op: XenSysctl = guestmem::read(at)?;
+    ensure(op.interface_version == SYSCTL_INTERFACE_VERSION, Errno::EACCES)?;
+    call.privileged()?;
+    match op.cmd {
+        cmd::READCONSOLE => answer(&mut op, readconsole),
+        cmd::PHYSINFO => answer(&mut op, physinfo),
+        cmd::SCHED_ID => answer(&mut op, sched_id),
+        cmd::GETDOMAININFOLIST => answer(&mut op, getdomaininfolist),
+        cmd::DEBUG_KEYS => answer(&mut op, debug_keys),
+        cmd::AVAILHEAP => answer(&mut op, availheap),
+        cmd::GETCPUINFO => answer(&mut op, getcpuinfo),
+        cmd::CPUTOPOINFO => answer(&mut op, cputopoinfo),
+        cmd::NUMAINFO => answer(&mut op, numainfo),
+        cmd::CPUPOOL_OP => answer(&mut op, cpupool),
+        cmd::GET_CPU_LEVELLING_CAPS => answer(&mut op, policy::levelling_caps),
+        cmd::GET_CPU_FEATURESET => answer(&mut op, policy::featureset),
+        cmd::GET_CPU_POLICY => answer(&mut op, policy::system),
+        _ => Err(Errno::ENOSYS),
+    }?;
+    guestmem::write(at, &op)?;
+    Ok(0)
 }
 
-fn run(op: &mut XenSysctl) -> Result<(), Errno> {
-    match op.cmd {
-        cmd::READCONSOLE => readconsole(op),
-        cmd::PHYSINFO => physinfo(op),
-        cmd::SCHED_ID => {
-            op.set_payload(&SchedId { sched_id: SCHED_ID });
-            Ok(())
-        }
-        cmd::GETDOMAININFOLIST => getdomaininfolist(op),
-        cmd::DEBUG_KEYS => debug_keys(op),
-        cmd::AVAILHEAP => availheap(op),
-        cmd::GETCPUINFO => topology::getcpuinfo(op),
-        cmd::CPUTOPOINFO => topology::cputopoinfo(op),
-        cmd::NUMAINFO => topology::numainfo(op),
-        cmd::CPUPOOL_OP => topology::cpupool(op),
-        cmd::GET_CPU_LEVELLING_CAPS => policy::levelling_caps(op),
-        cmd::GET_CPU_FEATURESET => policy::featureset(op),
-        cmd::GET_CPU_POLICY => policy::system(op),
-        _ => Err(Errno::ENOSYS),
-    }
+/// Hands a command its structure and takes back what became of it.
+fn answer<T: FromBytes + IntoBytes + Immutable>(
+    op: &mut XenSysctl,
+    command: fn(&mut T) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let mut payload = op.payload();
+    command(&mut payload)?;
+    op.set_payload(&payload);
+    Ok(())
 }
 
 /// Copies what the console ring holds from `index` on; at most its whole length, so one pass.
-fn readconsole(op: &mut XenSysctl) -> Result<(), Errno> {
-    let mut wanted: ReadConsole = op.payload();
+fn readconsole(wanted: &mut ReadConsole) -> Result<(), Errno> {
     let mut index = if wanted.incremental != 0 { u64::from(wanted.index) } else { 0 };
     let mut copied = 0;
     let mut bytes = [0u8; CHUNK];
@@ -80,45 +81,45 @@ fn readconsole(op: &mut XenSysctl) -> Result<(), Errno> {
     }
     wanted.index = index as u32;
     wanted.count = copied;
-    op.set_payload(&wanted);
     Ok(())
 }
 
-fn physinfo(op: &mut XenSysctl) -> Result<(), Errno> {
+fn physinfo(info: &mut PhysInfo) -> Result<(), Errno> {
     let cpus = percpu::nr_cpus();
-    let mut info = PhysInfo::default();
-    info.threads_per_core = 1;
-    info.cores_per_socket = cpus;
-    info.nr_cpus = cpus;
-    info.max_cpu_id = cpus - 1;
-    info.nr_nodes = 1;
-    info.cpu_khz = time::tsc_scale().khz as u32;
-    info.capabilities = PhysCap::PV | PhysCap::GNTTAB_V1;
-    info.total_pages = frames::total_ram_pages();
-    info.free_pages = frames::free_count();
-    info.max_mfn = frames::max_mfn() - 1;
     let [_, _, ecx, edx] = cpu::cpuid(1, 0);
     let [_, _, ext_ecx, ext_edx] = cpu::cpuid(0x8000_0001, 0);
-    info.hw_cap = [edx, ecx, ext_edx, ext_ecx, 0, 0, 0, 0];
-    op.set_payload(&info);
+    *info = PhysInfo {
+        threads_per_core: 1,
+        cores_per_socket: cpus,
+        nr_cpus: cpus,
+        max_cpu_id: cpus - 1,
+        nr_nodes: 1,
+        cpu_khz: time::tsc_scale().khz as u32,
+        capabilities: PhysCap::PV | PhysCap::GNTTAB_V1,
+        total_pages: frames::total_ram_pages(),
+        free_pages: frames::free_count(),
+        max_mfn: frames::max_mfn() - 1,
+        hw_cap: [edx, ecx, ext_edx, ext_ecx, 0, 0, 0, 0],
+        ..PhysInfo::default()
+    };
     Ok(())
 }
 
-fn getdomaininfolist(op: &mut XenSysctl) -> Result<(), Errno> {
-    let mut wanted: GetDomainInfoList = op.payload();
+fn sched_id(answer: &mut SchedId) -> Result<(), Errno> {
+    answer.sched_id = SCHED_ID;
+    Ok(())
+}
+
+fn getdomaininfolist(wanted: &mut GetDomainInfoList) -> Result<(), Errno> {
     let limit = (wanted.max_domains as usize).min(table::MAX_DOMAINS);
     let list = table::list_from(wanted.first_domain, limit);
-    for (index, dom) in list.iter().enumerate() {
-        guestmem::write_at(wanted.buffer.get(), index as u64, &info::describe(dom))?;
-    }
-    wanted.num_domains = list.len() as u32;
-    op.set_payload(&wanted);
+    let infos = list.iter().map(|dom| info::describe(dom));
+    wanted.num_domains = guestmem::write_array(wanted.buffer.get(), infos)?;
     Ok(())
 }
 
 /// Keys as on the serial line: each prints something about the hypervisor.
-fn debug_keys(op: &XenSysctl) -> Result<(), Errno> {
-    let wanted: DebugKeys = op.payload();
+fn debug_keys(wanted: &mut DebugKeys) -> Result<(), Errno> {
     let mut keys = [0u8; 16];
     let len = (wanted.nr_keys as usize).min(keys.len());
     let keys = keys.get_mut(..len).unwrap_or_default();
@@ -127,10 +128,56 @@ fn debug_keys(op: &XenSysctl) -> Result<(), Errno> {
     Ok(())
 }
 
-fn availheap(op: &mut XenSysctl) -> Result<(), Errno> {
-    let mut wanted: AvailHeap = op.payload();
-    wanted.avail_bytes = frames::free_count() << PAGE_SHIFT;
-    op.set_payload(&wanted);
+fn availheap(answer: &mut AvailHeap) -> Result<(), Errno> {
+    answer.avail_bytes = frames::free_count() << PAGE_SHIFT;
     Ok(())
 }
 
+/// How long each CPU was idle. The time not spent in vCPUs is shared out evenly, because vCPUs move
+/// between CPUs.
+fn getcpuinfo(wanted: &mut GetCpuInfo) -> Result<(), Errno> {
+    let cpus = percpu::nr_cpus();
+    let busy: u64 = table::all().iter().map(|dom| pvtime::domain_cpu_ns(dom)).sum();
+    let total = time::now_ns() * u64::from(cpus);
+    let info = CpuInfo { idletime_ns: total.saturating_sub(busy) / u64::from(cpus) };
+    let infos = (0..wanted.max_cpus.min(cpus)).map(|_| info);
+    wanted.nr_cpus = guestmem::write_array(wanted.info.get(), infos)?;
+    Ok(())
+}
+
+/// One socket, a core per CPU.
+fn cputopoinfo(wanted: &mut CpuTopoInfo) -> Result<(), Errno> {
+    let cores = (0..percpu::nr_cpus()).map(|core| CpuTopo { core, socket: 0, node: 0 });
+    wanted.num_cpus = copy_out_or_count(wanted.cputopo, wanted.num_cpus, cores)?;
+    Ok(())
+}
+
+/// One node.
+fn numainfo(wanted: &mut NumaInfo) -> Result<(), Errno> {
+    if wanted.num_nodes >= 1 && !wanted.meminfo.is_null() {
+        let info = MemInfo {
+            memsize: frames::total_ram_pages() << PAGE_SHIFT,
+            memfree: frames::free_count() << PAGE_SHIFT,
+        };
+        guestmem::write(wanted.meminfo.get(), &info)?;
+    }
+    if wanted.num_nodes >= 1 && !wanted.distance.is_null() {
+        guestmem::write(wanted.distance.get(), &LOCAL_DISTANCE)?;
+    }
+    wanted.num_nodes = 1;
+    Ok(())
+}
+
+/// There is pool 0 with everything in it.
+fn cpupool(wanted: &mut CpupoolOp) -> Result<(), Errno> {
+    if wanted.op != CPUPOOL_OP_INFO {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if wanted.cpupool_id != 0 && wanted.cpupool_id != u32::MAX {
+        return Err(Errno::ENOENT);
+    }
+    wanted.cpupool_id = 0;
+    wanted.sched_id = SCHED_ID;
+    wanted.n_dom = table::all().len() as u32;
+    write_map(&wanted.cpumap, percpu::online_mask())
+}

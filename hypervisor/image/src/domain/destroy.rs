@@ -5,19 +5,19 @@
 //! teardown; the domain leaves the table when the last one is free ([`reap`]).
 
 use core::sync::atomic::Ordering;
-use hv_core::page::{PageTables, Stop};
-use hypercall_abi::ids::Virq;
+use hypercall_abi::Virq;
 
-use super::{special, table, Domain};
+use super::{memory, table, Domain};
 use crate::control::context;
-use crate::host::Host;
-use crate::hypercall::{evtchn, grant, physdev};
+use crate::control::rights::Rights;
+use crate::hypercall::{evtchn, grant_map, physdev};
 use crate::{events, sched, wake};
 
 /// How far teardown has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
     /// Nothing done yet.
+    #[default]
     Begin,
     /// Event channels are being closed.
     Ports,
@@ -61,21 +61,16 @@ fn begin(dom: &Domain) -> Stage {
     wake::cancel_domain(dom);
     physdev::release_domain(dom);
     events::release_handlers(dom.id);
-    lifecycle_end(dom);
-    Stage::Ports
-}
-
-/// A domain that is destroyed while it runs never shut down by itself; nobody waits for it.
-fn lifecycle_end(dom: &Domain) {
     dom.control.lock().memory_map.clear();
-    dom.rights.lock().clear();
+    *dom.rights.lock() = Rights::default();
+    Stage::Ports
 }
 
 fn maptrack(dom: &Domain, mut cursor: u32) -> Stage {
     let mut budget = BUDGET;
     loop {
         match dom.maptrack.lock().drain_step(&mut cursor, &mut budget) {
-            Ok(Some(mapping)) => grant::release_dead(dom, &mapping),
+            Ok(Some(mapping)) => grant_map::end(&mapping),
             Ok(None) => return Stage::Vcpus,
             Err(_) => return Stage::Maptrack(cursor),
         }
@@ -85,47 +80,38 @@ fn maptrack(dom: &Domain, mut cursor: u32) -> Stage {
 /// Dissolves the page tables and drops the allocation of every frame. What others still map stays
 /// on the list and charged, until they let go of it.
 fn frames(dom: &Domain) -> Stage {
-    let tables = PageTables::new(&Host, dom.id, dom.id);
-    let mut budget = BUDGET;
-    let mut mmu = dom.mmu.lock();
     let head = || dom.pages.lock().list.head();
-    match tables.relinquish(&mut mmu, head, &mut budget) {
-        Ok(()) => {
-            drop(mmu);
-            finish(dom);
-            Stage::Done
-        }
-        Err(Stop::Preempted | Stop::Refused(_)) => Stage::Frames,
+    let mut budget = BUDGET;
+    if dom.tables().relinquish(&mut dom.mmu.lock(), head, &mut budget).is_err() {
+        return Stage::Frames;
     }
+    finish(dom);
+    Stage::Done
 }
 
 fn finish(dom: &Domain) {
     dom.dead.store(true, Ordering::SeqCst);
-    special::release_all(dom);
+    memory::release_specials(dom);
     reap_one(dom);
     events::raise_global(Virq::DOM_EXC);
 }
 
 /// Takes a dead domain out of the table if nothing of it is left.
 fn reap_one(dom: &Domain) {
-    let pages = dom.pages.lock();
-    let empty = pages.tot == 0 && pages.special.is_empty();
-    drop(pages);
+    let empty = dom.pages.lock().is_empty();
     // A use of a grant names its granter by number, so the number is not free before the use ends.
     let unused = dom.grants.lock().pinned() == 0;
-    if empty && unused && dom.dead.load(Ordering::SeqCst) && table::remove(dom.id) {
-        table::free_slot(dom.slot);
+    if empty && unused && dom.dead.load(Ordering::SeqCst) {
+        table::remove(dom.id);
     }
 }
 
 /// Looks through the dead domains for those whose last frame has gone.
 pub fn reap() {
-    for dom in table::list_from(hypercall_abi::ids::DomId::DOM0, table::MAX_DOMAINS) {
-        if dom.dead.load(Ordering::SeqCst) {
-            reap_one(&dom);
-            if table::get(dom.id).is_none() {
-                events::raise_global(Virq::DOM_EXC);
-            }
+    for dom in table::all().iter().filter(|dom| dom.dead.load(Ordering::SeqCst)) {
+        reap_one(dom);
+        if table::get(dom.id).is_none() {
+            events::raise_global(Virq::DOM_EXC);
         }
     }
 }

@@ -2,19 +2,12 @@
 
 use core::sync::atomic::Ordering;
 use hv_machine::{cpuinfo, err, info, power};
-use hypercall_abi::errno::Errno;
-use hypercall_abi::ids::{EvtchnPort, Virq};
 use hypercall_abi::sched::shutdown as reason;
+use hypercall_abi::{Errno, Virq};
 
 use super::vcpu::{flag, NO_CPU};
 use super::{Domain, Vcpu, NOT_SHUT_DOWN};
 use crate::{events, exit, options, sched};
-
-/// Exit codes of the emulator's debug port, by the reason of dom0's end.
-const EXIT_POWEROFF: u8 = 0x10;
-const EXIT_REBOOT: u8 = 0x11;
-const EXIT_CRASH: u8 = 0x12;
-const EXIT_WATCHDOG: u8 = 0x13;
 
 /// Holds a domain off the CPUs; returns when none runs it any more. The calling vCPU must not be
 /// one of its own.
@@ -28,6 +21,14 @@ pub fn unpause(dom: &Domain) {
     if dom.pause_count.fetch_sub(1, Ordering::SeqCst) == 1 {
         wake_all(dom);
     }
+}
+
+/// Does something to a domain while none of its vCPUs is on a CPU.
+pub fn while_paused<T>(dom: &Domain, act: impl FnOnce() -> T) -> T {
+    pause(dom);
+    let result = act();
+    unpause(dom);
+    result
 }
 
 /// Puts every runnable vCPU back into the queues.
@@ -47,9 +48,8 @@ pub fn controller_pause(dom: &Domain) {
 /// `EINVAL` when no controller paused it.
 pub fn controller_unpause(dom: &Domain) -> Result<(), Errno> {
     let step = |count: u32| count.checked_sub(1);
-    if dom.controller_pauses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step).is_err() {
-        return Err(Errno::EINVAL);
-    }
+    let left = dom.controller_pauses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, step);
+    left.map_err(|_| Errno::EINVAL)?;
     dom.created.store(true, Ordering::SeqCst);
     unpause(dom);
     Ok(())
@@ -66,13 +66,11 @@ pub fn shutdown(dom: &Domain, code: u32) {
     if first.is_err() {
         return;
     }
-    for vcpu in &dom.vcpus {
-        sched::update(dom, vcpu);
-    }
+    wake_all(dom);
     events::raise_global(Virq::DOM_EXC);
     let port = dom.control.lock().suspend_port;
     if let (Some(port), reason::SUSPEND) = (port, code) {
-        let _ = events::send(dom, EvtchnPort::new(port));
+        let _ = events::send(dom, port);
     }
 }
 
@@ -104,21 +102,20 @@ pub fn send_nmi(dom: &Domain, vcpu: &Vcpu) {
     }
 }
 
-/// dom0 is gone, and with it the machine.
+/// dom0 is gone, and with it the machine. A test run learns why from the exit code of the emulator.
 fn machine_shutdown(code: u32) -> ! {
-    let (name, exit) = match code {
-        reason::POWEROFF => ("powers off", EXIT_POWEROFF),
-        reason::REBOOT | reason::SOFT_RESET => ("reboots", EXIT_REBOOT),
-        reason::WATCHDOG => ("ran into its watchdog", EXIT_WATCHDOG),
-        _ => ("crashed", EXIT_CRASH),
+    let (name, exit_code) = match code {
+        reason::POWEROFF => ("powers off", 0x10),
+        reason::REBOOT | reason::SOFT_RESET => ("reboots", 0x11),
+        reason::WATCHDOG => ("ran into its watchdog", 0x13),
+        _ => ("crashed", 0x12),
     };
     info!("dom0 {name}");
     if options::get().exit_debug {
-        power::debug_exit(exit);
+        power::debug_exit(exit_code);
     }
     match code {
         reason::POWEROFF => power::poweroff(),
-        reason::REBOOT | reason::SOFT_RESET if !options::get().noreboot => power::reboot(),
         _ if options::get().noreboot => power::halt(),
         _ => power::reboot(),
     }

@@ -2,16 +2,19 @@
 //!
 //! Every frame given out is clean: it is scrubbed when its last owner lets go of it. A frame is
 //! charged from the moment it is given until its last reference is gone.
+//!
+//! Special frames hold what the hypervisor shares with a domain: shared info and grant table. They
+//! belong to the domain but are not charged, never become page tables and are never given up by the
+//! guest. At the end the hypervisor lets go of them; one that another domain still maps stays until
+//! that mapping is gone.
 
-use hv_core::page::{self, FrameInfo};
-use hv_machine::{directmap, frames, tlb};
-use hypercall_abi::addr::Mfn;
-use hypercall_abi::errno::Errno;
-use hypercall_abi::ids::DomId;
+use hv_core::page::{self, FrameInfo, PageType, State};
+use hv_machine::{cpuinfo, directmap, frames};
+use hypercall_abi::{DomId, Errno, Mfn};
 
-use super::{table, Domain};
-use crate::host::Host;
-use crate::{exit, switch};
+use super::{table, Domain, Pages};
+use crate::exit;
+use crate::host::{flush_since, Host};
 
 /// Largest power of two of frames the allocator hands out at once.
 pub const MAX_ORDER: u32 = 18;
@@ -23,20 +26,16 @@ pub const MAX_ORDER: u32 = 18;
 pub fn give_block(dom: &Domain, order: u32, bits: u32) -> Result<Mfn, Errno> {
     let count = 1u64 << order;
     charge(dom, count)?;
-    let block = if bits == 0 || bits >= 64 {
-        frames::alloc(order)
-    } else {
-        frames::alloc_below(order, bits)
+    let block = match bits {
+        0 | 64.. => frames::alloc(order),
+        _ => frames::alloc_below(order, bits),
     };
     let Some(first) = block else {
         uncharge(dom, count);
         return Err(Errno::ENOMEM);
     };
-    let mmu = dom.mmu.lock();
-    for index in 0..count {
-        adopt(dom, Mfn::new(first.get() + index));
-    }
-    drop(mmu);
+    let _mmu = dom.mmu.lock();
+    (first.get()..first.get() + count).for_each(|number| adopt(dom, Mfn::new(number)));
     Ok(first)
 }
 
@@ -44,7 +43,7 @@ pub fn give_block(dom: &Domain, order: u32, bits: u32) -> Result<Mfn, Errno> {
 /// caller holds the domain's page-table lock, under which no frame changes hands.
 pub fn adopt(dom: &Domain, mfn: Mfn) {
     flush_stale(mfn);
-    let given = page::assign(&Host, mfn, dom.id);
+    let given = page::assign(&Host, mfn, dom.id, State::ALLOCATED);
     assert!(given.is_ok(), "the allocator handed out a frame in use: {mfn:#x}");
     dom.pages.lock().list.push_back(frames::table(), mfn);
 }
@@ -52,13 +51,9 @@ pub fn adopt(dom: &Domain, mfn: Mfn) {
 /// Makes sure no CPU has a translation left from the frame's last life.
 pub fn flush_stale(mfn: Mfn) {
     let Some(frame) = frames::table().get(mfn.get() as usize) else { return };
-    let stamp = FrameInfo::stamp(frame);
-    if stamp == 0 {
-        return;
-    }
-    let stale = tlb::filter(switch::guest_cpus(), stamp);
-    if stale != 0 {
-        tlb::flush_cpus(stale, tlb::Flush::All);
+    match FrameInfo::stamp(frame) {
+        0 => {}
+        stamp => flush_since(stamp),
     }
 }
 
@@ -88,17 +83,16 @@ pub fn frame_released(mfn: Mfn, owner: DomId) {
         panic!("frame {mfn:#x} of unknown domain {owner} was released");
     };
     let mut pages = dom.pages.lock();
-    if super::special::forget(&mut pages, mfn) {
-        // Hypervisor content is not on the list of frames and not charged.
-    } else {
+    // Hypervisor content is not on the list of frames and not charged.
+    if !forget_special(&mut pages, mfn) {
         pages.list.remove(frames::table(), mfn);
         pages.tot = pages.tot.saturating_sub(1);
     }
-    let empty = pages.tot == 0 && pages.special.is_empty();
+    let is_last = pages.is_empty();
     drop(pages);
     recycle(mfn);
-    if empty && dom.is_dying() {
-        hv_machine::cpuinfo::raise_work(exit::work::REAP);
+    if is_last && dom.is_dying() {
+        cpuinfo::raise_work(exit::work::REAP);
     }
 }
 
@@ -107,4 +101,61 @@ pub fn recycle(mfn: Mfn) {
     frames::m2p_set(mfn, frames::M2P_INVALID);
     directmap::zero(mfn);
     frames::free(mfn, 0);
+}
+
+/// Takes a clean frame for a domain about to be made.
+///
+/// # Errors
+/// `ENOMEM`.
+pub fn take_special(owner: DomId) -> Result<Mfn, Errno> {
+    let mfn = frames::alloc(0).ok_or(Errno::ENOMEM)?;
+    flush_stale(mfn);
+    directmap::zero(mfn);
+    if page::assign(&Host, mfn, owner, State::special(PageType::Writable)).is_err() {
+        panic!("the allocator handed out a frame in use: {mfn:#x}");
+    }
+    Ok(mfn)
+}
+
+/// Adds a frame made by [`take_special`] to its domain's books.
+///
+/// # Errors
+/// `ENOMEM`; the frame is given back.
+pub fn add_special(dom: &Domain) -> Result<Mfn, Errno> {
+    let mfn = take_special(dom.id)?;
+    let mut pages = dom.pages.lock();
+    if pages.special.try_reserve(1).is_ok() {
+        pages.special.push(mfn);
+        return Ok(mfn);
+    }
+    drop(pages);
+    undo_special(mfn);
+    Err(Errno::ENOMEM)
+}
+
+/// Gives back a frame of a domain that did not come to be. It is in no books, so the allocator
+/// gets it directly.
+pub fn undo_special(mfn: Mfn) {
+    let Some(frame) = frames::table().get(mfn.get() as usize) else { return };
+    if frame.try_change(State::drop_special) == Ok(true) {
+        recycle(mfn);
+    }
+}
+
+/// Takes a released frame out of the books; false when it is an ordinary frame.
+fn forget_special(pages: &mut Pages, mfn: Mfn) -> bool {
+    let found = pages.special.iter().position(|special| *special == mfn);
+    found.map(|index| pages.special.swap_remove(index)).is_some()
+}
+
+/// Lets go of all special frames of a dead domain.
+///
+/// The grant table is retired first: uses that still go on are counted, but touch no frame any more.
+pub fn release_specials(dom: &Domain) {
+    drop(dom.grants.lock().retire());
+    let all = dom.pages.lock().special.clone();
+    for mfn in all {
+        // A frame that was let go of before and is still mapped answers with an error.
+        let _ = page::release_special(&Host, mfn);
+    }
 }

@@ -8,7 +8,6 @@ pub mod create;
 pub mod destroy;
 pub mod lifecycle;
 pub mod memory;
-pub mod special;
 pub mod table;
 pub mod vcpu;
 
@@ -18,13 +17,13 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hv_core::evtchn::{Pollers, PortTable};
 use hv_core::grant::{GrantTable, Maptrack};
-use hv_core::page::{MmuState, PageList};
+use hv_core::page::{MmuState, PageList, PageTables};
 use hv_machine::sync::Mutex;
-use hypercall_abi::addr::Mfn;
-use hypercall_abi::ids::{DomId, VcpuId};
 use hypercall_abi::memory::E820Entry;
+use hypercall_abi::{DomId, EvtchnPort, Mfn, VcpuId};
 
 use crate::control::rights::Rights;
+use crate::host::Host;
 pub use vcpu::{Vcpu, VcpuState};
 
 /// Frames a domain owns.
@@ -39,6 +38,13 @@ pub struct Pages {
     pub special: Vec<Mfn>,
 }
 
+impl Pages {
+    /// Whether no frame is left.
+    pub fn is_empty(&self) -> bool {
+        self.tot == 0 && self.special.is_empty()
+    }
+}
+
 /// Event channels and who sleeps for them.
 pub struct Ports {
     /// The channels.
@@ -48,6 +54,7 @@ pub struct Ports {
 }
 
 /// State a toolstack sets and reads.
+#[derive(Default)]
 pub struct Control {
     /// The toolstack's name for the domain.
     pub handle: [u8; 16],
@@ -58,7 +65,7 @@ pub struct Control {
     /// Reason recorded by `SCHEDOP_shutdown_code`.
     pub early_code: Option<u32>,
     /// Port notified when the domain has suspended.
-    pub suspend_port: Option<u32>,
+    pub suspend_port: Option<EvtchnPort>,
     /// Scheduling parameters as the toolstack sees them.
     pub weight: u16,
     /// Cap in percent of one CPU, 0 for none.
@@ -73,8 +80,6 @@ pub struct Control {
 pub struct Domain {
     /// Its number.
     pub id: DomId,
-    /// Its place in tables that want small numbers, its own until it leaves the table of domains.
-    pub slot: u16,
     /// Whether it is a control domain.
     pub privileged: bool,
     /// The shared info frame.
@@ -113,8 +118,6 @@ pub struct Domain {
     pub vm_assist: AtomicU64,
     /// CPUs whose TLB may hold translations of this domain.
     pub dirty_cpus: AtomicU64,
-    /// ns its vCPUs ran.
-    pub cpu_time_ns: AtomicU64,
     /// The domain's CPU policy may still be replaced.
     pub created: AtomicBool,
 }
@@ -152,6 +155,12 @@ impl Domain {
     #[inline]
     pub fn assisted(&self, feature: u32) -> bool {
         self.vm_assist.load(Ordering::Relaxed) >> feature & 1 != 0
+    }
+
+    /// Its page tables, changed on its own behalf. The caller holds the lock of [`Self::mmu`].
+    #[inline]
+    pub fn tables(&self) -> PageTables<'static, Host> {
+        PageTables::new(&Host, self.id, self.id)
     }
 
     /// Whether `self` may act on `target` as its controller (XSM_TARGET).

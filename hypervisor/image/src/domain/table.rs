@@ -7,8 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use hv_machine::sync::Mutex;
-use hypercall_abi::errno::Errno;
-use hypercall_abi::ids::DomId;
+use hypercall_abi::{DomId, Errno};
 
 use super::{Domain, DomainRef};
 use crate::current::Here;
@@ -19,12 +18,9 @@ pub const MAX_DOMAINS: usize = 512;
 struct Table {
     by_id: BTreeMap<u16, DomainRef>,
     next_id: u16,
-    /// Slots in use, a bit each.
-    slots: [u64; MAX_DOMAINS / 64],
 }
 
-static TABLE: Mutex<Table> =
-    Mutex::new(Table { by_id: BTreeMap::new(), next_id: 1, slots: [0; MAX_DOMAINS / 64] });
+static TABLE: Mutex<Table> = Mutex::new(Table { by_id: BTreeMap::new(), next_id: 1 });
 
 /// The domain with this number.
 pub fn get(id: DomId) -> Option<DomainRef> {
@@ -48,11 +44,7 @@ pub fn named(here: &Here, id: DomId) -> Result<DomainRef, Errno> {
 /// `ESRCH` when there is no such domain, `EPERM` without the right.
 pub fn target(here: &Here, id: DomId) -> Result<DomainRef, Errno> {
     let dom = named(here, id)?;
-    if here.dom().controls(&dom) {
-        Ok(dom)
-    } else {
-        Err(Errno::EPERM)
-    }
+    here.dom().controls(&dom).then_some(dom).ok_or(Errno::EPERM)
 }
 
 /// The first domain whose number is `id` or more.
@@ -63,6 +55,16 @@ pub fn first_from(id: DomId) -> Option<DomainRef> {
 /// Domains from number `first` on, at most `limit`.
 pub fn list_from(first: DomId, limit: usize) -> Vec<DomainRef> {
     TABLE.lock().by_id.range(first.get()..).take(limit).map(|(_, dom)| dom.clone()).collect()
+}
+
+/// All domains.
+pub fn all() -> Vec<DomainRef> {
+    list_from(DomId::DOM0, MAX_DOMAINS)
+}
+
+/// How many domains there are.
+pub fn count() -> usize {
+    TABLE.lock().by_id.len()
 }
 
 /// Chooses a number for a new domain: the wanted one, or the next free.
@@ -85,46 +87,27 @@ pub fn choose_id(wanted: Option<DomId>) -> Result<DomId, Errno> {
     Err(Errno::ENOMEM)
 }
 
-/// Takes the lowest free slot for a domain about to be made.
-///
-/// # Errors
-/// `ENOMEM` when there are as many domains as there can be.
-pub fn take_slot() -> Result<u16, Errno> {
-    let mut table = TABLE.lock();
-    for (index, word) in table.slots.iter_mut().enumerate() {
-        let free = word.trailing_ones();
-        if free < 64 {
-            *word |= 1 << free;
-            return Ok(index as u16 * 64 + free as u16);
-        }
-    }
-    Err(Errno::ENOMEM)
-}
-
-/// Gives a slot back.
-pub fn free_slot(slot: u16) {
-    let mut table = TABLE.lock();
-    if let Some(word) = table.slots.get_mut(slot as usize / 64) {
-        *word &= !(1 << (slot % 64));
-    }
-}
-
 /// Makes a domain known.
 ///
 /// # Errors
-/// `EEXIST` when its number was taken meanwhile.
+/// `EEXIST` when its number was taken meanwhile, `ENOMEM` when there are as many domains as there can
+/// be.
 pub fn insert(dom: Domain) -> Result<DomainRef, Errno> {
     let dom = Arc::new(dom);
     let mut table = TABLE.lock();
     if table.by_id.contains_key(&dom.id.get()) {
         return Err(Errno::EEXIST);
     }
+    if table.by_id.len() >= MAX_DOMAINS {
+        return Err(Errno::ENOMEM);
+    }
     table.by_id.insert(dom.id.get(), dom.clone());
     Ok(dom)
 }
 
-/// Forgets a dead domain; false when it was gone already.
-pub fn remove(id: DomId) -> bool {
+/// Forgets a dead domain.
+pub fn remove(id: DomId) {
+    // What is left of it goes when the lock is free again.
     let gone = TABLE.lock().by_id.remove(&id.get());
-    gone.is_some()
+    drop(gone);
 }

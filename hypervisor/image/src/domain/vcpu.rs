@@ -7,16 +7,14 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use hv_core::trap::{Callbacks, TrapTable};
-use hv_machine::cpu::FpuArea;
-use hv_machine::segments::SegState;
 use hv_core::msr::MsrState;
 use hv_core::sched::SchedId;
-use hv_core::trap::DebugRegs;
+use hv_core::trap::{Callbacks, DebugRegs, TrapTable};
+use hv_machine::cpu::FpuArea;
+use hv_machine::segments::SegState;
 use hv_machine::sync::{Mutex, Once};
 use hv_machine::GuestRegs;
-use hypercall_abi::addr::Mfn;
-use hypercall_abi::ids::VcpuId;
+use hypercall_abi::{Mfn, VcpuId};
 
 use crate::pvtime::Runstate;
 
@@ -24,6 +22,7 @@ use crate::pvtime::Runstate;
 pub const NO_CPU: u32 = u32::MAX;
 
 /// Architectural state of a vCPU.
+#[derive(Default)]
 pub struct VcpuState {
     /// General registers while the vCPU is not running.
     pub regs: GuestRegs,
@@ -90,6 +89,7 @@ pub mod flag {
 }
 
 /// One virtual CPU of a domain.
+#[derive(Default)]
 pub struct Vcpu {
     /// Its number in its domain.
     pub id: VcpuId,
@@ -105,12 +105,8 @@ pub struct Vcpu {
     pub info: AtomicU64,
     /// Secondary time area: guest address, or 0.
     pub time_area: AtomicU64,
-    /// Deadline of the one-shot timer in ns, or 0.
-    pub singleshot_ns: AtomicU64,
     /// Period of the periodic timer in ns, or 0.
     pub period_ns: AtomicU64,
-    /// When a poll with a timeout ends, in ns, or 0.
-    pub poll_ns: AtomicU64,
     /// Everything architectural.
     pub state: Mutex<VcpuState>,
     /// Time spent per run state.
@@ -123,20 +119,15 @@ const DEFAULT_PERIOD_NS: u64 = 10_000_000;
 impl Vcpu {
     /// A vCPU that is down, with its `vcpu_info` at machine address `info`.
     pub fn new(id: VcpuId, info: u64) -> Self {
-        Self {
+        let mut vcpu = Self {
             id,
-            flags: AtomicU32::new(0),
-            blocked: AtomicBool::new(false),
-            sched: Once::new(),
             cpu: AtomicU32::new(NO_CPU),
             info: AtomicU64::new(info),
-            time_area: AtomicU64::new(0),
-            singleshot_ns: AtomicU64::new(0),
             period_ns: AtomicU64::new(DEFAULT_PERIOD_NS),
-            poll_ns: AtomicU64::new(0),
-            state: Mutex::new(VcpuState::new()),
-            runstate: Mutex::new(Runstate::new()),
-        }
+            ..Self::default()
+        };
+        vcpu.state.get_mut().kernel_mode = true;
+        vcpu
     }
 
     /// Whether all of these flags are set.
@@ -164,35 +155,6 @@ impl Vcpu {
 }
 
 impl VcpuState {
-    fn new() -> Self {
-        Self {
-            regs: GuestRegs::default(),
-            kernel_mode: true,
-            traps: TrapTable::new(),
-            callbacks: Callbacks::default(),
-            kernel_ss: 0,
-            kernel_sp: 0,
-            root: None,
-            user_root: None,
-            gdt: Vec::new(),
-            gdt_ents: 0,
-            ldt_base: 0,
-            ldt_ents: 0,
-            ldt_pages: [None; 16],
-            segments: SegState::default(),
-            fpu: Box::new(FpuArea::new()),
-            fpu_used: false,
-            ts: false,
-            cr4: 0,
-            msrs: MsrState::default(),
-            xcr0: 0,
-            debug: DebugRegs::default(),
-            iopl: 0,
-            iobitmap: (0, 0),
-            nmi_masked: false,
-        }
-    }
-
     /// The root table for the mode the guest is in.
     pub fn active_root(&self) -> Option<Mfn> {
         if self.kernel_mode {

@@ -1,29 +1,30 @@
 //! `fpu_taskswitch`, `set_debugreg`, `get_debugreg`.
 
 use hv_machine::cpu;
-use hypercall_abi::errno::Errno;
+use hypercall_abi::Errno;
 
-use super::{Call, Outcome};
+use super::{Answer, Call};
 use crate::{current::Here, fpu, switch};
 
 /// CR4.DE, which decides whether registers 4 and 5 are other names for 6 and 7.
 const CR4_DE: u64 = 1 << 3;
 
 /// `fpu_taskswitch(set)`.
-pub fn fpu_taskswitch(call: &mut Call<'_>) -> Outcome {
+pub fn fpu_taskswitch(call: &mut Call<'_>) -> Answer {
     fpu::set_ts(call.here, call.args[0] != 0);
-    Outcome::Done(0)
+    Ok(0)
 }
 
 /// `set_debugreg(reg, value)`.
-pub fn set_debugreg(call: &mut Call<'_>) -> Outcome {
+pub fn set_debugreg(call: &mut Call<'_>) -> Answer {
     let [register, value, ..] = call.args;
-    set(call.here, register, value).into()
+    set(call.here, register, value)?;
+    Ok(0)
 }
 
 /// `get_debugreg(reg)`.
-pub fn get_debugreg(call: &mut Call<'_>) -> Outcome {
-    get(call.here, call.args[0]).map(|value| value as i64).into()
+pub fn get_debugreg(call: &mut Call<'_>) -> Answer {
+    Ok(get(call.here, call.args[0])? as i64)
 }
 
 /// Writes a debug register of the running vCPU.

@@ -4,54 +4,41 @@
 //! Port tables are locked in ascending order of domain number; no table stays locked while guest
 //! memory is touched.
 
-use hv_core::evtchn::{self, Channel, CloseOutcome, Closed};
-use hypercall_abi::errno::Errno;
-use hypercall_abi::evtchn::{
-    self as cmd, status, EvtchnAllocUnbound, EvtchnBindInterdomain, EvtchnBindIpi, EvtchnBindPirq,
-    EvtchnBindVcpu, EvtchnBindVirq, EvtchnClose, EvtchnReset, EvtchnSend, EvtchnStatus,
-    EvtchnUnmask,
-};
-use hypercall_abi::ids::{DomId, EvtchnPort, VcpuId};
+use hv_core::evtchn::{self, Channel, CloseOutcome};
+use hv_machine::sync::MutexGuard;
+use hypercall_abi::evtchn as abi;
+use hypercall_abi::{DomId, Errno, EvtchnPort};
 
-use super::{physdev, Call, Outcome};
+use super::{physdev, Answer, Call};
+use crate::current::Here;
 use crate::domain::{table, Domain, Ports};
 use crate::{events, guestmem};
 
 /// `event_channel_op(cmd, arg)`.
-pub fn event_channel_op(call: &mut Call<'_>) -> Outcome {
+pub fn event_channel_op(call: &mut Call<'_>) -> Answer {
     let [command, arg, ..] = call.args;
-    let result = match command as u32 {
-        cmd::SEND => send(call, arg),
-        cmd::UNMASK => unmask(call, arg),
-        cmd::ALLOC_UNBOUND => alloc_unbound(call, arg),
-        cmd::BIND_INTERDOMAIN => bind_interdomain(call, arg),
-        cmd::BIND_VIRQ => bind_virq(call, arg),
-        cmd::BIND_IPI => bind_ipi(call, arg),
-        cmd::BIND_PIRQ => bind_pirq(call, arg),
-        cmd::CLOSE => close(call, arg),
-        cmd::STATUS => port_status(call, arg),
-        cmd::BIND_VCPU => bind_vcpu(call, arg),
-        cmd::RESET => reset(call, arg),
-        _ => Err(Errno::ENOSYS),
-    };
-    result.into()
+    let here = call.here;
+    match command as u32 {
+        abi::SEND => events::send(here.dom(), guestmem::read::<abi::EvtchnSend>(arg)?.port)?,
+        abi::UNMASK => events::unmask(here.dom(), guestmem::read::<abi::EvtchnUnmask>(arg)?.port)?,
+        abi::ALLOC_UNBOUND => alloc_unbound(here, arg)?,
+        abi::BIND_INTERDOMAIN => bind_interdomain(here, arg)?,
+        abi::BIND_VIRQ => bind_virq(here.dom(), arg)?,
+        abi::BIND_IPI => bind_ipi(here.dom(), arg)?,
+        abi::BIND_PIRQ => bind_pirq(here.dom(), arg)?,
+        abi::CLOSE => close_port(here.dom(), guestmem::read::<abi::EvtchnClose>(arg)?.port)?,
+        abi::STATUS => guestmem::update(arg, |op| port_status(here, op))?,
+        abi::BIND_VCPU => bind_vcpu(here.dom(), &guestmem::read(arg)?)?,
+        abi::RESET => reset(here, &guestmem::read(arg)?)?,
+        _ => return Err(Errno::ENOSYS.into()),
+    }
+    Ok(0)
 }
 
-#[inline]
-fn send(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: EvtchnSend = guestmem::read(arg)?;
-    events::send(call.here.dom(), op.port)
-}
-
-fn unmask(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: EvtchnUnmask = guestmem::read(arg)?;
-    events::unmask(call.here.dom(), op.port)
-}
-
-fn alloc_unbound(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let mut op: EvtchnAllocUnbound = guestmem::read(arg)?;
-    let dom = table::target(call.here, op.dom)?;
-    let remote = resolve(call.here.dom(), op.remote_dom);
+fn alloc_unbound(here: &Here, arg: u64) -> Result<(), Errno> {
+    let mut op: abi::EvtchnAllocUnbound = guestmem::read(arg)?;
+    let dom = table::target(here, op.dom)?;
+    let remote = if op.remote_dom == DomId::SELF { here.dom().id } else { op.remote_dom };
     op.port = dom.ports.lock().table.alloc_unbound(remote)?;
     publish_or_close(&dom, op.port, arg, &op)
 }
@@ -68,79 +55,53 @@ fn publish_or_close<T: zerocopy::IntoBytes + zerocopy::Immutable>(
     })
 }
 
-fn resolve(caller: &Domain, id: DomId) -> DomId {
-    if id == DomId::SELF {
-        caller.id
+fn bind_interdomain(here: &Here, arg: u64) -> Result<(), Errno> {
+    let mut op: abi::EvtchnBindInterdomain = guestmem::read(arg)?;
+    let local = here.dom();
+    let remote = table::named(here, op.remote_dom)?;
+    op.local_port = if remote.id == local.id {
+        evtchn::bind_interdomain(&mut local.ports.lock().table, None, op.remote_port)?
     } else {
-        id
-    }
-}
-
-fn bind_interdomain(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let mut op: EvtchnBindInterdomain = guestmem::read(arg)?;
-    let local = call.here.dom();
-    let remote = table::named(call.here, op.remote_dom)?;
-    let port = if remote.id == local.id {
-        evtchn::bind_loopback(&mut local.ports.lock().table, op.remote_port)?
-    } else {
-        let mut pair = lock_two(local, &remote);
-        let (mine, theirs) = pair.tables(local.id < remote.id);
-        evtchn::bind_interdomain(&mut mine.table, &mut theirs.table, op.remote_port)?
+        let (mut mine, mut theirs) = lock_both(local, &remote);
+        evtchn::bind_interdomain(&mut mine.table, Some(&mut theirs.table), op.remote_port)?
     };
     // An event sent before the channel existed may have been lost, so one is raised now.
-    events::arrive(local.id, port);
-    op.local_port = port;
-    publish_or_close(local, port, arg, &op)
+    events::arrive(local.id, op.local_port);
+    publish_or_close(local, op.local_port, arg, &op)
 }
 
-/// The ports of two domains, locked in ascending order of domain number.
-struct Two<'a> {
-    low: hv_machine::sync::MutexGuard<'a, Ports>,
-    high: hv_machine::sync::MutexGuard<'a, Ports>,
-}
-
-impl Two<'_> {
-    fn tables(&mut self, first_is_low: bool) -> (&mut Ports, &mut Ports) {
-        if first_is_low {
-            (&mut self.low, &mut self.high)
-        } else {
-            (&mut self.high, &mut self.low)
-        }
+/// The ports of two different domains, locked in ascending order of domain number.
+fn lock_both<'a>(
+    mine: &'a Domain,
+    theirs: &'a Domain,
+) -> (MutexGuard<'a, Ports>, MutexGuard<'a, Ports>) {
+    if mine.id < theirs.id {
+        let mine = mine.ports.lock();
+        (mine, theirs.ports.lock())
+    } else {
+        let theirs = theirs.ports.lock();
+        (mine.ports.lock(), theirs)
     }
 }
 
-fn lock_two<'a>(a: &'a Domain, b: &'a Domain) -> Two<'a> {
-    let (low, high) = if a.id < b.id { (a, b) } else { (b, a) };
-    let low = low.ports.lock();
-    Two { low, high: high.ports.lock() }
-}
-
-fn bind_virq(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let mut op: EvtchnBindVirq = guestmem::read(arg)?;
-    let dom = call.here.dom();
+fn bind_virq(dom: &Domain, arg: u64) -> Result<(), Errno> {
+    let mut op: abi::EvtchnBindVirq = guestmem::read(arg)?;
     op.port = dom.ports.lock().table.bind_virq(op.virq, op.vcpu)?;
     publish_or_close(dom, op.port, arg, &op)
 }
 
-fn bind_ipi(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let mut op: EvtchnBindIpi = guestmem::read(arg)?;
-    let dom = call.here.dom();
+fn bind_ipi(dom: &Domain, arg: u64) -> Result<(), Errno> {
+    let mut op: abi::EvtchnBindIpi = guestmem::read(arg)?;
     op.port = dom.ports.lock().table.bind_ipi(op.vcpu)?;
     publish_or_close(dom, op.port, arg, &op)
 }
 
-fn bind_pirq(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let mut op: EvtchnBindPirq = guestmem::read(arg)?;
-    let dom = call.here.dom();
+fn bind_pirq(dom: &Domain, arg: u64) -> Result<(), Errno> {
+    let mut op: abi::EvtchnBindPirq = guestmem::read(arg)?;
     physdev::check_pirq(dom, op.pirq)?;
     op.port = dom.ports.lock().table.bind_pirq(op.pirq)?;
     physdev::start(dom, op.pirq);
     publish_or_close(dom, op.port, arg, &op)
-}
-
-fn close(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: EvtchnClose = guestmem::read(arg)?;
-    close_port(call.here.dom(), op.port)
 }
 
 /// Closes a port of a domain, whoever asks.
@@ -148,74 +109,54 @@ fn close(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
 /// # Errors
 /// `EINVAL` for a port that is not in use.
 pub fn close_port(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
-    loop {
-        let peer = match evtchn::close(&mut dom.ports.lock().table, port, None)? {
-            CloseOutcome::Closed(closed) => {
-                finish_close(dom, closed);
-                return Ok(());
+    let mut outcome = evtchn::close(&mut dom.ports.lock().table, port, None)?;
+    let was = loop {
+        // The channel may change while nothing is locked; then another peer is asked for.
+        outcome = match outcome {
+            CloseOutcome::Closed(was) => break was,
+            CloseOutcome::NeedsPeer(peer) => {
+                let peer = table::get(peer).ok_or(Errno::EINVAL)?;
+                let (mut mine, mut theirs) = lock_both(dom, &peer);
+                evtchn::close(&mut mine.table, port, Some(&mut theirs.table))?
             }
-            CloseOutcome::NeedsPeer(peer) => peer,
         };
-        let Some(peer) = table::get(peer) else { return Err(Errno::EINVAL) };
-        let mut pair = lock_two(dom, &peer);
-        let (mine, theirs) = pair.tables(dom.id < peer.id);
-        // The channel may have changed while nothing was locked; then the loop looks again.
-        let outcome = evtchn::close(&mut mine.table, port, Some(&mut theirs.table))?;
-        drop(pair);
-        if let CloseOutcome::Closed(closed) = outcome {
-            finish_close(dom, closed);
-            return Ok(());
-        }
-    }
-}
-
-fn finish_close(dom: &Domain, closed: Closed) {
-    events::clear_pending(dom, closed.port);
-    if let Channel::Pirq { pirq } = closed.was {
+    };
+    events::clear_pending(dom, port);
+    if let Channel::Pirq { pirq } = was {
         physdev::stop(dom, pirq);
     }
+    Ok(())
 }
 
-fn port_status(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let mut op: EvtchnStatus = guestmem::read(arg)?;
-    let dom = table::target(call.here, op.dom)?;
-    let found = dom.ports.lock().table.status(op.port)?;
+fn port_status(here: &Here, op: &mut abi::EvtchnStatus) -> Result<(), Errno> {
+    let found = table::target(here, op.dom)?.ports.lock().table.status(op.port)?;
     op.vcpu = found.vcpu;
     match found.channel {
-        Channel::Free | Channel::Reserved => op.status = status::CLOSED,
+        Channel::Free => op.status = abi::status::CLOSED,
         Channel::Unbound { remote } => op.set_unbound(remote),
         Channel::Interdomain { remote, remote_port } => op.set_interdomain(remote, remote_port),
-        Channel::Pirq { pirq } => op.set_irq(status::PIRQ, pirq),
-        Channel::Virq { virq } => op.set_irq(status::VIRQ, virq.get()),
-        Channel::Ipi => op.status = status::IPI,
+        Channel::Pirq { pirq } => op.set_irq(abi::status::PIRQ, pirq),
+        Channel::Virq { virq } => op.set_irq(abi::status::VIRQ, virq.get()),
+        Channel::Ipi => op.status = abi::status::IPI,
     }
-    guestmem::write(arg, &op)
+    Ok(())
 }
 
-fn bind_vcpu(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: EvtchnBindVcpu = guestmem::read(arg)?;
-    let vcpu: VcpuId = op.vcpu;
-    Ok(call.here.dom().ports.lock().table.bind_vcpu(op.port, vcpu)?)
+fn bind_vcpu(dom: &Domain, op: &abi::EvtchnBindVcpu) -> Result<(), Errno> {
+    Ok(dom.ports.lock().table.bind_vcpu(op.port, op.vcpu)?)
 }
 
-fn reset(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: EvtchnReset = guestmem::read(arg)?;
-    let dom = table::target(call.here, op.dom)?;
-    close_all(&dom, u32::MAX);
+fn reset(here: &Here, op: &abi::EvtchnReset) -> Result<(), Errno> {
+    close_all(&*table::target(here, op.dom)?, u32::MAX);
     Ok(())
 }
 
 /// Closes up to `budget` ports; true when none is left open.
 pub fn close_all(dom: &Domain, budget: u32) -> bool {
     for _ in 0..budget {
-        let next = dom.ports.lock().table.next_open(EvtchnPort::new(0));
-        match next {
-            Some(port) => {
-                if close_port(dom, port).is_err() {
-                    return false;
-                }
-            }
-            None => return true,
+        let Some(port) = dom.ports.lock().table.next_open(EvtchnPort::new(0)) else { return true };
+        if close_port(dom, port).is_err() {
+            return false;
         }
     }
     false

@@ -1,107 +1,72 @@
 //! `GNTTABOP_copy`: bytes between frames that grants, or the caller's ownership, give access to.
 
-use hv_core::grant::{status_of, Access, CopyPlan, CopySide, GrantError, MapKinds, Usage};
-use hv_core::page;
+use hv_core::grant::{status_of, Access, CopyPlan, CopySide, GrantError, UseKinds};
 use hv_machine::directmap;
-use hypercall_abi::addr::Mfn;
 use hypercall_abi::grant::GnttabCopy;
-use hypercall_abi::ids::{DomId, GrantRef};
+use hypercall_abi::{GrantRef, Mfn};
 
-use super::grant::{self, acquire, release};
-use super::{Call, Outcome};
+use super::grant::{acquire, each, hold, let_go, release};
+use super::{Answer, Call};
 use crate::current::Here;
 use crate::domain::{table, DomainRef};
-use crate::host::Host;
 
 /// `GNTTABOP_copy`.
-pub fn copy(call: &mut Call<'_>, count: u64) -> Outcome {
-    grant::each(call, count, |here, op: &mut GnttabCopy| {
-        let result = CopyPlan::decode(op).and_then(|plan| match plan {
-            Some(plan) => copy_one(here, &plan),
-            None => Ok(()),
-        });
-        op.status = status_of(&result);
+pub fn copy(call: &mut Call<'_>) -> Answer {
+    let here = call.here;
+    each(call, |op: &mut GnttabCopy| {
+        let plan = CopyPlan::decode(op);
+        op.status = status_of(&plan.and_then(|plan| plan.map_or(Ok(()), |p| copy_one(here, &p))));
     })
-}
-
-/// A side whose frame may be touched.
-struct Side {
-    frame: Mfn,
-    access: Access,
-    grant: Option<(DomainRef, GrantRef)>,
 }
 
 fn copy_one(here: &Here, plan: &CopyPlan) -> Result<(), GrantError> {
     let source = open(here, plan.source, Access::ReadOnly)?;
-    match open(here, plan.dest, Access::ReadWrite) {
-        Ok(dest) => {
-            directmap::copy_range(
-                dest.frame,
-                plan.dest_offset,
-                source.frame,
-                plan.source_offset,
-                plan.len,
-            );
-            close(dest);
-            close(source);
-            Ok(())
-        }
-        Err(error) => {
-            close(source);
-            Err(error)
-        }
+    let dest = open(here, plan.dest, Access::ReadWrite)?;
+    let (to, from) = ((dest.frame, plan.dest_offset), (source.frame, plan.source_offset));
+    directmap::copy_range(to.0, to.1, from.0, from.1, plan.len);
+    Ok(())
+}
+
+/// A side of a copy: its frame may be touched until the side is dropped.
+struct Side {
+    frame: Mfn,
+    access: Access,
+    _grant: Option<Use>,
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        let_go(self.frame, self.access);
+    }
+}
+
+/// A use of a grant, which lasts longer than the page reference taken for it.
+struct Use {
+    granter: DomainRef,
+    gref: GrantRef,
+    access: Access,
+}
+
+impl Drop for Use {
+    fn drop(&mut self) {
+        release(&self.granter, self.gref, self.access, UseKinds::COPY);
     }
 }
 
 fn open(here: &Here, side: CopySide, access: Access) -> Result<Side, GrantError> {
-    let caller = here.dom();
+    let caller = here.dom().id;
     let (frame, owner, grant) = match side {
-        CopySide::Own { frame } => (frame, caller.id, None),
+        CopySide::Own { frame } => (frame, caller, None),
         CopySide::Grant { dom, gref } => {
-            let granter = granter(here, dom)?;
-            let frame = acquire(&granter, gref, caller.id, access, Usage::Copy)?;
-            (frame, granter.id, Some((granter, gref)))
+            let granter = table::named(here, dom).map_err(|_| GrantError::BadDomain)?;
+            let frame = acquire(&granter, gref, caller, access, UseKinds::COPY)?;
+            (frame, granter.id, Some(Use { granter, gref, access }))
         }
     };
-    let side = Side { frame, access, grant };
-    match reference(frame, owner, access) {
-        Ok(()) => Ok(side),
-        Err(_) => {
-            end_grant(&side);
-            let own = side.grant.is_none() && access == Access::ReadOnly;
-            Err(if own { GrantError::NoFrame } else { GrantError::BadFrame })
-        }
-    }
-}
-
-fn granter(here: &Here, id: DomId) -> Result<DomainRef, GrantError> {
-    if id == DomId::SELF {
-        return Ok(here.dom().clone());
-    }
-    table::get(id).ok_or(GrantError::BadDomain)
-}
-
-fn reference(frame: Mfn, owner: DomId, access: Access) -> Result<(), page::PageError> {
-    match access {
-        Access::ReadOnly => page::get_page(&Host, frame, owner).map(|held| {
-            let _ = held.into_raw();
-        }),
-        Access::ReadWrite => page::get_writable(&Host, frame, owner).map(|held| {
-            let _ = held.into_raw();
-        }),
-    }
-}
-
-fn close(side: Side) {
-    match side.access {
-        Access::ReadOnly => page::put_page(&Host, page::PageRef::from_raw(side.frame)),
-        Access::ReadWrite => page::put_writable(&Host, page::WritableRef::from_raw(side.frame)),
-    }
-    end_grant(&side);
-}
-
-fn end_grant(side: &Side) {
-    if let Some((granter, gref)) = &side.grant {
-        release(granter, *gref, side.access, MapKinds::HOST);
-    }
+    let refusal = match (&grant, access) {
+        (None, Access::ReadOnly) => GrantError::NoFrame,
+        _ => GrantError::BadFrame,
+    };
+    hold(frame, owner, access).map_err(|_| refusal)?;
+    Ok(Side { frame, access, _grant: grant })
 }

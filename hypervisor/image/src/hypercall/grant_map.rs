@@ -5,64 +5,38 @@
 //! overwrites by other means drops its references once, and the handle can no longer be unmapped by
 //! address. Uses end only after stale translations are flushed.
 
-use core::sync::atomic::Ordering;
-use hv_core::grant::{Access, GrantError, MapKinds, MapRequest, Mapping, Usage};
-use hv_core::page::{self, Entry, ExpectedLeaf, PageRef, PageTables, WritableRef};
+use hv_core::grant::{status_of, Access, GrantError, MapRequest, Mapping, UseKinds};
+use hv_core::page::{Entry, ExpectedLeaf, PageTables};
 use hv_machine::{cpu, tlb};
-use hypercall_abi::addr::{GuestVa, Mfn};
 use hypercall_abi::grant::{
-    gntst, GnttabMapGrantRef, GnttabUnmapAndReplace, GnttabUnmapGrantRef, GrantHandle,
+    GnttabMapGrantRef, GnttabUnmapAndReplace, GnttabUnmapGrantRef, GrantHandle,
 };
 use hypercall_abi::mmu::pte;
+use hypercall_abi::{GuestVa, Mfn};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use super::grant::{acquire, go_on, release, OPS_PER_PASS};
-use super::mmu::BUDGET;
-use super::{grant, Call, Outcome};
+use super::grant::{acquire, each, hold, let_go, release, OPS_PER_PASS};
+use super::mmu::{entry_place, flush_domain, BUDGET};
+use super::{Answer, Call};
 use crate::current::Here;
 use crate::domain::{table, Domain};
-use crate::guestmem;
 use crate::host::Host;
 
 /// `GNTTABOP_map_grant_ref`.
-pub fn map(call: &mut Call<'_>, count: u64) -> Outcome {
-    grant::each(call, count, |here, op: &mut GnttabMapGrantRef| match map_one(here, op) {
-        Ok((handle, frame)) => {
-            op.status = gntst::OKAY;
-            op.handle = handle;
-            op.dev_bus_addr = frame.maddr();
-        }
-        Err(error) => op.status = error.status(),
-    })
+pub fn map(call: &mut Call<'_>) -> Answer {
+    let here = call.here;
+    each(call, |op: &mut GnttabMapGrantRef| op.status = status_of(&map_one(here, op)))
 }
 
-fn map_one(here: &Here, op: &GnttabMapGrantRef) -> Result<(GrantHandle, Mfn), GrantError> {
+fn map_one(here: &Here, op: &mut GnttabMapGrantRef) -> Result<(), GrantError> {
     let request = MapRequest::decode(op.flags)?;
-    let granter = table::get(op.dom).ok_or(GrantError::BadDomain)?;
-    if granter.is_dying() {
-        return Err(GrantError::BadDomain);
-    }
-    let mapper = here.dom();
-    let mut maptrack = mapper.maptrack.lock();
+    let granter = table::get(op.dom).filter(|dom| !dom.is_dying()).ok_or(GrantError::BadDomain)?;
+    let mut maptrack = here.dom().maptrack.lock();
     let handle = maptrack.reserve()?;
-    let mapped = map_reserved(here, &granter, &request, op);
-    match mapped {
-        Ok(frame) => {
-            let mapping = Mapping {
-                granter: granter.id,
-                gref: op.gref,
-                frame,
-                access: request.access,
-                kinds: request.kinds,
-                contains_pte: request.contains_pte,
-            };
-            maptrack.commit(handle, mapping);
-            Ok((handle, frame))
-        }
-        Err(error) => {
-            maptrack.cancel(handle);
-            Err(error)
-        }
-    }
+    let mapping = map_reserved(here, &granter, &request, op)?;
+    op.handle = handle.commit(mapping);
+    op.dev_bus_addr = mapping.frame.maddr();
+    Ok(())
 }
 
 fn map_reserved(
@@ -70,58 +44,52 @@ fn map_reserved(
     granter: &Domain,
     request: &MapRequest,
     op: &GnttabMapGrantRef,
-) -> Result<Mfn, GrantError> {
-    let usage = Usage::Map(request.kinds);
-    let frame = acquire(granter, op.gref, here.dom().id, request.access, usage)?;
-    take_references(granter, request, frame)
-        .and_then(|()| {
-            if !request.kinds.contains(MapKinds::HOST) {
-                return Ok(());
-            }
-            write_entry(here, request, op.host_addr, frame).inspect_err(|_| {
-                drop_references(request.access, request.kinds, frame);
-            })
-        })
-        .inspect_err(|_| release(granter, op.gref, request.access, request.kinds))?;
-    Ok(frame)
+) -> Result<Mapping, GrantError> {
+    let MapRequest { access, kinds, contains_pte, .. } = *request;
+    let frame = acquire(granter, op.gref, here.dom().id, access, kinds)?;
+    // One page reference per kind of mapping.
+    let wanted = kinds.iter().count();
+    let held = kinds.iter().take_while(|_| hold(frame, granter.id, access).is_ok()).count();
+    let mapped = if held < wanted {
+        Err(GrantError::BadFrame)
+    } else if kinds.contains(UseKinds::HOST) {
+        write_entry(here, request, op.host_addr, frame)
+    } else {
+        Ok(())
+    };
+    mapped.inspect_err(|_| {
+        (0..held).for_each(|_| let_go(frame, access));
+        release(granter, op.gref, access, kinds);
+    })?;
+    Ok(Mapping { granter: granter.id, gref: op.gref, frame, access, kinds, contains_pte })
 }
 
-/// One set of references per kind of mapping.
-fn take_references(granter: &Domain, request: &MapRequest, frame: Mfn) -> Result<(), GrantError> {
-    let mut taken = MapKinds::empty();
-    for kind in request.kinds.iter() {
-        if take_reference(granter, request.access, frame).is_err() {
-            drop_references(request.access, taken, frame);
-            return Err(GrantError::BadFrame);
-        }
-        taken |= kind;
+/// Ends the use of a grant by kinds of mapping that are gone. The reference of a mapping for the CPU
+/// lies in its page-table entry and goes with that; one for a device has a reference of its own.
+pub fn end(mapping: &Mapping) {
+    if mapping.kinds.contains(UseKinds::DEVICE) {
+        let_go(mapping.frame, mapping.access);
     }
-    Ok(())
-}
-
-fn take_reference(granter: &Domain, access: Access, frame: Mfn) -> Result<(), page::PageError> {
-    match access {
-        Access::ReadOnly => page::get_page(&Host, frame, granter.id).map(|held| {
-            let _ = held.into_raw();
-        }),
-        Access::ReadWrite => page::get_writable(&Host, frame, granter.id).map(|held| {
-            let _ = held.into_raw();
-        }),
+    if let Some(granter) = table::get(mapping.granter) {
+        release(&granter, mapping.gref, mapping.access, mapping.kinds);
     }
 }
 
-fn drop_references(access: Access, kinds: MapKinds, frame: Mfn) {
-    for _ in kinds.iter() {
-        match access {
-            Access::ReadOnly => page::put_page(&Host, PageRef::from_raw(frame)),
-            Access::ReadWrite => page::put_writable(&Host, WritableRef::from_raw(frame)),
-        }
+/// Does something to the caller's leaf tables; `None` stands for an address that does not do.
+fn on_tables<R>(
+    here: &Here,
+    act: impl FnOnce(&PageTables<'_, Host>) -> Option<R>,
+) -> Result<R, GrantError> {
+    let dom = here.dom();
+    let tables = dom.tables();
+    let mut mmu = dom.mmu.lock();
+    let mut budget = BUDGET;
+    // What an earlier operation left over is bounded by the domain's own page tables.
+    while tables.settle(&mut mmu, &mut budget).is_err() {
+        budget = BUDGET;
+        tlb::service();
     }
-}
-
-/// Drops what a mapping for devices holds.
-pub fn drop_device_reference(mapping: &Mapping) {
-    drop_references(mapping.access, MapKinds::DEVICE, mapping.frame);
+    act(&tables).ok_or(GrantError::WrongAddress)
 }
 
 /// The place of the page-table entry an address names.
@@ -132,179 +100,108 @@ fn slot(
     addr: u64,
 ) -> Option<(Mfn, usize)> {
     if contains_pte {
-        return (addr % 8 == 0).then(|| (Mfn::from_maddr(addr), (addr as usize & 0xfff) / 8));
+        return (addr.is_multiple_of(8)).then(|| entry_place(addr));
     }
     let root = here.vcpu().state.lock().root?;
     tables.leaf_slot(root, GuestVa::new(addr))
 }
 
-fn write_entry(
-    here: &Here,
-    request: &MapRequest,
-    addr: u64,
-    frame: Mfn,
-) -> Result<(), GrantError> {
-    let dom = here.dom();
-    let mut bits = pte::PRESENT | pte::ACCESSED | pte::DIRTY | request.avail_bits;
-    if cpu::features().nx {
-        bits |= pte::NX;
-    }
-    if request.access == Access::ReadWrite {
-        bits |= pte::RW;
-    }
-    if request.for_user {
-        bits |= pte::USER;
-    }
+fn write_entry(here: &Here, request: &MapRequest, addr: u64, frame: Mfn) -> Result<(), GrantError> {
+    let flag = |wanted, bit| if wanted { bit } else { 0 };
+    let bits = pte::PRESENT
+        | pte::ACCESSED
+        | pte::DIRTY
+        | request.avail_bits
+        | flag(cpu::features().nx, pte::NX)
+        | flag(request.access == Access::ReadWrite, pte::RW)
+        | flag(request.for_user, pte::USER);
     let entry = Entry::new(pte::make(frame, bits)).adjusted_leaf();
-    let tables = PageTables::new(&Host, dom.id, dom.id);
-    let mut mmu = dom.mmu.lock();
-    let mut budget = BUDGET;
-    // What an earlier operation left over is bounded by the domain's own page tables.
-    while tables.settle(&mut mmu, &mut budget).is_err() {
-        budget = BUDGET;
-        tlb::service();
-    }
-    let (table, index) =
-        slot(here, &tables, request.contains_pte, addr).ok_or(GrantError::WrongAddress)?;
-    let old = tables
-        .swap_leaf(table, index, entry, None)
-        .map_err(|_| GrantError::WrongAddress)?;
-    tables.drop_leaf(old);
-    Ok(())
-}
-
-/// Uses that end when the flush at the end of a pass is done.
-struct Ended {
-    list: [Option<(Mapping, MapKinds)>; OPS_PER_PASS as usize],
-    len: usize,
-}
-
-impl Ended {
-    fn new() -> Self {
-        Self { list: [None; OPS_PER_PASS as usize], len: 0 }
-    }
-
-    fn push(&mut self, mapping: Mapping, kinds: MapKinds) {
-        if let Some(slot) = self.list.get_mut(self.len) {
-            *slot = Some((mapping, kinds));
-            self.len += 1;
-        }
-    }
-
-    /// Flushes once for all entries that went, then gives the grants back.
-    fn finish(self, here: &Here) {
-        if self.len == 0 {
-            return;
-        }
-        tlb::flush_cpus(here.dom().dirty_cpus.load(Ordering::SeqCst), tlb::Flush::All);
-        for (mapping, kinds) in self.list.into_iter().flatten() {
-            if kinds.contains(MapKinds::DEVICE) {
-                drop_device_reference(&mapping);
-            }
-            if let Some(granter) = table::get(mapping.granter) {
-                release(&granter, mapping.gref, mapping.access, kinds);
-            }
-        }
-    }
+    on_tables(here, |tables| {
+        let (table, index) = slot(here, tables, request.contains_pte, addr)?;
+        let old = tables.swap_leaf(table, index, entry, None).ok()?;
+        tables.drop_leaf(old);
+        Some(())
+    })
 }
 
 /// `GNTTABOP_unmap_grant_ref`.
-pub fn unmap(call: &mut Call<'_>, count: u64) -> Outcome {
-    pass(call, count, |here, op: &mut GnttabUnmapGrantRef, ended| {
-        let result = unmap_one(here, op.handle, op.host_addr, op.dev_bus_addr, None, ended);
-        op.status = hv_core::grant::status_of(&result);
+pub fn unmap(call: &mut Call<'_>) -> Answer {
+    let here = call.here;
+    unmap_each(call, |op: &mut GnttabUnmapGrantRef| {
+        let unmapped = unmap_one(here, op.handle, op.host_addr, op.dev_bus_addr, 0);
+        op.status = status_of(&unmapped);
+        unmapped.ok()
     })
 }
 
 /// `GNTTABOP_unmap_and_replace`.
-pub fn unmap_and_replace(call: &mut Call<'_>, count: u64) -> Outcome {
-    pass(call, count, |here, op: &mut GnttabUnmapAndReplace, ended| {
-        let result = unmap_one(here, op.handle, op.host_addr, 0, Some(op.new_addr), ended);
-        op.status = hv_core::grant::status_of(&result);
+pub fn unmap_and_replace(call: &mut Call<'_>) -> Answer {
+    let here = call.here;
+    unmap_each(call, |op: &mut GnttabUnmapAndReplace| {
+        let unmapped = unmap_one(here, op.handle, op.host_addr, 0, op.new_addr);
+        op.status = status_of(&unmapped);
+        unmapped.ok()
     })
 }
 
-fn pass<T>(
-    call: &mut Call<'_>,
-    count: u64,
-    apply: impl Fn(&Here, &mut T, &mut Ended),
-) -> Outcome
+/// Unmaps, flushes once for all entries that went, and only then ends the uses of the grants.
+fn unmap_each<T>(call: &mut Call<'_>, unmap: impl Fn(&mut T) -> Option<Mapping>) -> Answer
 where
-    T: zerocopy::FromBytes + zerocopy::IntoBytes + zerocopy::Immutable,
+    T: FromBytes + IntoBytes + Immutable,
 {
-    let list = call.args[1];
-    let mut ended = Ended::new();
-    let mut fault = None;
-    for index in 0..count.min(OPS_PER_PASS) {
-        let result = guestmem::read_at::<T>(list, index).and_then(|mut op| {
-            apply(call.here, &mut op, &mut ended);
-            guestmem::write_at(list, index, &op)
-        });
-        if let Err(errno) = result {
-            fault = Some(errno);
-            break;
+    let here = call.here;
+    let mut unmapped = [None; OPS_PER_PASS as usize];
+    let mut slots = unmapped.iter_mut();
+    let answer = each(call, |op| {
+        if let (Some(mapping), Some(slot)) = (unmap(op), slots.next()) {
+            *slot = Some(mapping);
         }
+    });
+    if unmapped.iter().any(Option::is_some) {
+        flush_domain(here.dom());
     }
-    ended.finish(call.here);
-    match fault {
-        Some(errno) => errno.into(),
-        None => go_on::<T>(call, count, count.min(OPS_PER_PASS)),
-    }
+    unmapped.iter().flatten().for_each(end);
+    answer
 }
 
+/// Takes away what the addresses name; the answer has the kinds that are gone.
 fn unmap_one(
     here: &Here,
     handle: GrantHandle,
     host_addr: u64,
     dev_bus_addr: u64,
-    replace: Option<u64>,
-    ended: &mut Ended,
-) -> Result<(), GrantError> {
+    new_addr: u64,
+) -> Result<Mapping, GrantError> {
     let mut maptrack = here.dom().maptrack.lock();
     let mapping = maptrack.lookup(handle)?;
     let kinds = mapping.plan_unmap(host_addr, dev_bus_addr)?;
-    if kinds.contains(MapKinds::HOST) {
-        clear_entry(here, &mapping, host_addr, replace)?;
+    if kinds.contains(UseKinds::HOST) {
+        clear_entry(here, &mapping, host_addr, new_addr)?;
     }
-    let removed = maptrack.remove(handle, kinds)?;
-    ended.push(mapping, removed.kinds);
-    Ok(())
+    maptrack.remove(handle, kinds)?;
+    Ok(Mapping { kinds, ..mapping })
 }
 
-/// Takes the entry of a mapping out, or puts that of another address in its place.
-fn clear_entry(
-    here: &Here,
-    mapping: &Mapping,
-    addr: u64,
-    replace: Option<u64>,
-) -> Result<(), GrantError> {
-    let dom = here.dom();
-    let tables = PageTables::new(&Host, dom.id, dom.id);
-    let mut mmu = dom.mmu.lock();
-    let mut budget = BUDGET;
-    while tables.settle(&mut mmu, &mut budget).is_err() {
-        budget = BUDGET;
-        tlb::service();
-    }
-    let wrong = |_| GrantError::WrongAddress;
-    let place = slot(here, &tables, mapping.contains_pte, addr).ok_or(GrantError::WrongAddress)?;
-    let expected = ExpectedLeaf {
-        mfn: mapping.frame,
-        is_writable: mapping.access == Access::ReadWrite,
-    };
-    let mut new = Entry::new(0);
-    let mut from = None;
-    if let Some(new_addr) = replace.filter(|addr| *addr != 0) {
-        let source = slot(here, &tables, false, new_addr).ok_or(GrantError::WrongAddress)?;
-        new = tables.read_leaf(source.0, source.1).map_err(wrong)?;
-        from = Some(source);
-    }
-    let old = tables.swap_leaf(place.0, place.1, new, Some(expected)).map_err(wrong)?;
-    if let Some((table, index)) = from.filter(|source| *source != place) {
-        // The references moved along with the entry.
-        let moved = tables.swap_leaf(table, index, Entry::new(0), None);
-        debug_assert!(moved.is_ok());
-    }
-    tables.drop_leaf(old);
-    Ok(())
+/// Takes the entry of a mapping out, or puts that of another address, if not 0, in its place.
+fn clear_entry(here: &Here, mapping: &Mapping, addr: u64, new_addr: u64) -> Result<(), GrantError> {
+    let (mfn, is_writable) = (mapping.frame, mapping.access == Access::ReadWrite);
+    on_tables(here, |tables| {
+        let place = slot(here, tables, mapping.contains_pte, addr)?;
+        let source = match new_addr {
+            0 => None,
+            // An entry cannot replace itself: it would stay, and its references would go.
+            _ => Some(slot(here, tables, false, new_addr).filter(|source| *source != place)?),
+        };
+        let read = |(table, index)| tables.read_leaf(table, index).ok();
+        let new = source.map_or(Some(Entry::new(0)), read)?;
+        let expected = ExpectedLeaf { mfn, is_writable };
+        let old = tables.swap_leaf(place.0, place.1, new, Some(expected)).ok()?;
+        if let Some((table, index)) = source {
+            // The references moved along with the entry.
+            let moved = tables.swap_leaf(table, index, Entry::new(0), None);
+            debug_assert!(moved.is_ok());
+        }
+        tables.drop_leaf(old);
+        Some(())
+    })
 }

@@ -3,21 +3,17 @@
 //! The reservation operations answer with the number of extents done, never with an error, and are
 //! continued by the extent they have come to, kept in the upper bits of the command.
 
-use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use hv_core::page;
-use hv_machine::frames;
-use hypercall_abi::addr::{Mfn, MACH2PHYS_VIRT_END, MACH2PHYS_VIRT_START};
-use hypercall_abi::errno::Errno;
-use hypercall_abi::memory::{
-    self as cmd, memf, resource, E820Entry, XenForeignMemoryMap, XenMachphysMapping,
-    XenMachphysMfnList, XenMemAcquireResource, XenMemoryDomain, XenMemoryMap,
-    XenMemoryReservation, CMD_MASK, CMD_START_EXTENT_SHIFT, MAX_MEMORY_MAP_ENTRIES,
-};
+use hv_machine::{directmap, frames};
+use hypercall_abi::addr::{MACH2PHYS_VIRT_END, MACH2PHYS_VIRT_START};
+use hypercall_abi::memory::{self as abi, memf, resource, XenMemoryReservation};
+use hypercall_abi::{Errno, Mfn};
 
-use super::{exchange, grant, Call, Outcome};
+use super::{ensure, exchange, grant, Answer, Call, End};
 use crate::boot;
 use crate::current::Here;
-use crate::domain::{memory, table, Domain, DomainRef};
+use crate::domain::{memory, table, Domain};
 use crate::guestmem;
 use crate::host::Host;
 
@@ -29,42 +25,36 @@ const DOMU_ORDER: u32 = 9;
 const DOMU_MAX_MFN: u64 = (1 << 35) - 1;
 
 /// `memory_op(cmd, arg)`.
-pub fn memory_op(call: &mut Call<'_>) -> Outcome {
+pub fn memory_op(call: &mut Call<'_>) -> Answer {
     let [command, arg, ..] = call.args;
-    let start = command >> CMD_START_EXTENT_SHIFT;
     let here = call.here;
-    match (command & CMD_MASK) as u32 {
-        cmd::INCREASE_RESERVATION => reservation(call, start, Kind::Increase),
-        cmd::DECREASE_RESERVATION => reservation(call, start, Kind::Decrease),
-        cmd::POPULATE_PHYSMAP => reservation(call, start, Kind::Populate),
-        cmd::EXCHANGE => exchange::exchange(call),
-        cmd::MAXIMUM_RAM_PAGE => Outcome::Done(frames::max_mfn() as i64),
-        cmd::CURRENT_RESERVATION => amount(here, arg, |dom| dom.pages.lock().tot).into(),
-        cmd::MAXIMUM_RESERVATION => amount(here, arg, |dom| dom.pages.lock().max).into(),
-        cmd::MAXIMUM_GPFN => amount(here, arg, max_pfn).map(|pfn| pfn - 1).into(),
-        cmd::MACHPHYS_MFN_LIST => machphys_list(arg).into(),
-        cmd::MACHPHYS_MAPPING => machphys_mapping(here, arg).into(),
-        cmd::MEMORY_MAP => memory_map(here, arg).into(),
-        cmd::SET_MEMORY_MAP => set_memory_map(here, arg).into(),
-        cmd::MACHINE_MEMORY_MAP => machine_memory_map(here, arg).into(),
-        cmd::CLAIM_PAGES => claim_pages(here, arg).into(),
-        cmd::ACQUIRE_RESOURCE => acquire_resource(here, arg).into(),
-        cmd::ADD_TO_PHYSMAP | cmd::REMOVE_FROM_PHYSMAP | cmd::ADD_TO_PHYSMAP_BATCH => {
-            Errno::EACCES.into()
+    match (command & abi::CMD_MASK) as u32 {
+        abi::INCREASE_RESERVATION => return reservation(call, max_order(here), increase),
+        abi::DECREASE_RESERVATION => return reservation(call, memory::MAX_ORDER, decrease),
+        abi::POPULATE_PHYSMAP => return reservation(call, max_order(here), populate),
+        abi::EXCHANGE => return exchange::exchange(call),
+        abi::MAXIMUM_RAM_PAGE => return Ok(frames::max_mfn() as i64),
+        abi::CURRENT_RESERVATION => return amount(here, arg, |dom| dom.pages.lock().tot),
+        abi::MAXIMUM_RESERVATION => return amount(here, arg, |dom| dom.pages.lock().max),
+        abi::MAXIMUM_GPFN => return amount(here, arg, max_pfn).map(|pfn| pfn - 1),
+        abi::MACHPHYS_MFN_LIST => guestmem::update(arg, machphys_list)?,
+        abi::MACHPHYS_MAPPING => machphys_mapping(here, arg)?,
+        abi::MEMORY_MAP => guestmem::update(arg, |op| memory_map(here, op))?,
+        abi::SET_MEMORY_MAP => set_memory_map(here, &guestmem::read(arg)?)?,
+        abi::MACHINE_MEMORY_MAP => {
+            call.privileged()?;
+            guestmem::update(arg, machine_memory_map)?;
         }
-        cmd::GET_VNUMAINFO => Errno::EOPNOTSUPP.into(),
-        cmd::RESERVED_DEVICE_MEMORY_MAP if here.dom().privileged => Outcome::Done(0),
-        cmd::RESERVED_DEVICE_MEMORY_MAP => Errno::EPERM.into(),
-        _ => Errno::ENOSYS.into(),
+        abi::CLAIM_PAGES => claim_pages(call, &guestmem::read(arg)?)?,
+        abi::ACQUIRE_RESOURCE => acquire_resource(call, arg)?,
+        abi::ADD_TO_PHYSMAP | abi::REMOVE_FROM_PHYSMAP | abi::ADD_TO_PHYSMAP_BATCH => {
+            return Err(Errno::EACCES.into())
+        }
+        abi::GET_VNUMAINFO => return Err(Errno::EOPNOTSUPP.into()),
+        abi::RESERVED_DEVICE_MEMORY_MAP => call.privileged()?,
+        _ => return Err(Errno::ENOSYS.into()),
     }
-}
-
-/// A kind of change to a reservation.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Increase,
-    Decrease,
-    Populate,
+    Ok(0)
 }
 
 /// Largest extent `here` may ask for.
@@ -76,43 +66,38 @@ pub fn max_order(here: &Here) -> u32 {
     }
 }
 
-fn reservation(call: &mut Call<'_>, start: u64, kind: Kind) -> Outcome {
+/// Changes a reservation extent by extent, none of them larger than `order` says.
+fn reservation(
+    call: &mut Call<'_>,
+    order: u32,
+    change: fn(&Domain, &XenMemoryReservation, u64) -> Result<(), Errno>,
+) -> Answer {
+    let start = call.args[0] >> abi::CMD_START_EXTENT_SHIFT;
     let Ok(op) = guestmem::read::<XenMemoryReservation>(call.args[1]) else {
-        return Outcome::Done(start as i64);
+        return Ok(start as i64);
     };
-    let target = table::target(call.here, op.domid);
-    let allowed = kind == Kind::Decrease || op.extent_order <= max_order(call.here);
-    let Some(dom) = target.ok().filter(|_| allowed && op.extent_order <= memory::MAX_ORDER) else {
-        return Outcome::Done(start as i64);
-    };
+    let target = table::target(call.here, op.domid).ok();
+    let Some(dom) = target.filter(|_| op.extent_order <= order) else { return Ok(start as i64) };
     let per_pass = (FRAMES_PER_PASS >> op.extent_order).max(1);
-    let mut done = start;
-    while done < op.nr_extents {
+    for done in start..op.nr_extents {
         if done - start >= per_pass {
-            let command = call.args[0] & CMD_MASK;
-            call.args[0] = command | done << CMD_START_EXTENT_SHIFT;
-            return Outcome::Again;
+            call.args[0] = call.args[0] & abi::CMD_MASK | done << abi::CMD_START_EXTENT_SHIFT;
+            return Err(End::AGAIN);
         }
-        let ok = match kind {
-            Kind::Increase => increase(&dom, &op, done),
-            Kind::Decrease => decrease(&dom, &op, done),
-            Kind::Populate => populate(&dom, &op, done),
-        };
-        if ok.is_err() {
-            break;
+        if change(&dom, &op, done).is_err() {
+            return Ok(done as i64);
         }
-        done += 1;
     }
-    Outcome::Done(done as i64)
+    Ok(op.nr_extents.max(start) as i64)
 }
 
-/// Address bits a reservation asks for; 0 for any.
-fn address_bits(flags: u32) -> u32 {
-    flags & memf::ADDRESS_BITS_MASK
+/// Gives an extent to a domain.
+fn give(dom: &Domain, op: &XenMemoryReservation) -> Result<Mfn, Errno> {
+    memory::give_block(dom, op.extent_order, op.mem_flags & memf::ADDRESS_BITS_MASK)
 }
 
 fn increase(dom: &Domain, op: &XenMemoryReservation, index: u64) -> Result<(), Errno> {
-    let first = memory::give_block(dom, op.extent_order, address_bits(op.mem_flags))?;
+    let first = give(dom, op)?;
     if op.extent_start.is_null() {
         return Ok(());
     }
@@ -120,13 +105,12 @@ fn increase(dom: &Domain, op: &XenMemoryReservation, index: u64) -> Result<(), E
 }
 
 fn populate(dom: &Domain, op: &XenMemoryReservation, index: u64) -> Result<(), Errno> {
-    let list = op.extent_start.get();
-    let pfn: u64 = guestmem::read_at(list, index)?;
-    let first = memory::give_block(dom, op.extent_order, address_bits(op.mem_flags))?;
+    let pfn: u64 = guestmem::read_at(op.extent_start.get(), index)?;
+    let first = give(dom, op)?;
     for offset in 0..1u64 << op.extent_order {
         frames::m2p_set(Mfn::new(first.get() + offset), pfn.wrapping_add(offset));
     }
-    guestmem::write_at(list, index, &first)
+    guestmem::write_at(op.extent_start.get(), index, &first)
 }
 
 fn decrease(dom: &Domain, op: &XenMemoryReservation, index: u64) -> Result<(), Errno> {
@@ -144,35 +128,32 @@ fn decrease(dom: &Domain, op: &XenMemoryReservation, index: u64) -> Result<(), E
     Ok(())
 }
 
-fn amount(here: &Here, arg: u64, read: impl Fn(&Domain) -> u64) -> Result<i64, Errno> {
-    let op: XenMemoryDomain = guestmem::read(arg)?;
+fn amount(here: &Here, arg: u64, read: impl Fn(&Domain) -> u64) -> Answer {
+    let op: abi::XenMemoryDomain = guestmem::read(arg)?;
     Ok(read(&*table::target(here, op.domid)?) as i64)
 }
 
 /// Number of frames the guest says it knows, in its shared info.
 fn max_pfn(dom: &Domain) -> u64 {
     const ARCH_MAX_PFN: usize = 0xc10 / 8;
-    hv_machine::directmap::table(dom.shared_info)[ARCH_MAX_PFN]
-        .load(core::sync::atomic::Ordering::Relaxed)
+    directmap::table(dom.shared_info)[ARCH_MAX_PFN].load(Ordering::Relaxed)
 }
 
 /// Frames of the machine-to-physical table, one per 2 MiB of it.
-fn machphys_list(arg: u64) -> Result<(), Errno> {
-    let mut op: XenMachphysMfnList = guestmem::read(arg)?;
+fn machphys_list(op: &mut abi::XenMachphysMfnList) -> Result<(), Errno> {
     let wanted = u64::from(op.max_extents).min(frames::m2p_pieces());
-    let mut last = Mfn::new(0);
-    for index in 0..wanted {
-        // Where there is no memory to describe, the piece before stands in.
-        last = frames::m2p_piece(index).unwrap_or(last);
-        guestmem::write_at(op.extent_start.get(), index, &last)?;
-    }
-    op.nr_extents = wanted as u32;
-    guestmem::write(arg, &op)
+    // Where there is no memory to describe, the piece before stands in.
+    let pieces = (0..wanted).scan(Mfn::new(0), |last, index| {
+        *last = frames::m2p_piece(index).unwrap_or(*last);
+        Some(*last)
+    });
+    op.nr_extents = guestmem::write_array(op.extent_start.get(), pieces)?;
+    Ok(())
 }
 
 fn machphys_mapping(here: &Here, arg: u64) -> Result<(), Errno> {
     let last = frames::max_mfn().saturating_sub(1);
-    let mapping = XenMachphysMapping {
+    let mapping = abi::XenMachphysMapping {
         v_start: MACH2PHYS_VIRT_START,
         v_end: MACH2PHYS_VIRT_END,
         max_mfn: if here.dom().privileged { last } else { DOMU_MAX_MFN },
@@ -180,95 +161,56 @@ fn machphys_mapping(here: &Here, arg: u64) -> Result<(), Errno> {
     guestmem::write(arg, &mapping)
 }
 
-fn memory_map(here: &Here, arg: u64) -> Result<(), Errno> {
-    let mut op: XenMemoryMap = guestmem::read(arg)?;
-    let map = here.dom().control.lock().memory_map.clone();
-    if map.is_empty() {
-        return Err(Errno::ENOSYS);
-    }
-    let count = map.len().min(op.nr_entries as usize);
-    for (index, entry) in map.iter().take(count).enumerate() {
-        guestmem::write_at(op.buffer.get(), index as u64, entry)?;
-    }
-    op.nr_entries = count as u32;
-    guestmem::write(arg, &op)
+fn memory_map(here: &Here, op: &mut abi::XenMemoryMap) -> Result<(), Errno> {
+    let map = &here.dom().control.lock().memory_map;
+    ensure(!map.is_empty(), Errno::ENOSYS)?;
+    let fitting = map.iter().take(op.nr_entries as usize).copied();
+    op.nr_entries = guestmem::write_array(op.buffer.get(), fitting)?;
+    Ok(())
 }
 
-fn set_memory_map(here: &Here, arg: u64) -> Result<(), Errno> {
-    let op: XenForeignMemoryMap = guestmem::read(arg)?;
-    if op.map.nr_entries > MAX_MEMORY_MAP_ENTRIES {
-        return Err(Errno::EINVAL);
-    }
+fn set_memory_map(here: &Here, op: &abi::XenForeignMemoryMap) -> Result<(), Errno> {
+    ensure(op.map.nr_entries <= abi::MAX_MEMORY_MAP_ENTRIES, Errno::EINVAL)?;
     let dom = table::target(here, op.domid)?;
-    let mut map: Vec<E820Entry> = Vec::new();
-    map.try_reserve_exact(op.map.nr_entries as usize).map_err(|_| Errno::ENOMEM)?;
-    for index in 0..op.map.nr_entries {
-        map.push(guestmem::read_at(op.map.buffer.get(), u64::from(index))?);
-    }
+    let map = guestmem::read_array(op.map.buffer.get(), op.map.nr_entries)?;
     dom.control.lock().memory_map = map;
     Ok(())
 }
 
 /// The machine's own map, for the control domain.
-fn machine_memory_map(here: &Here, arg: u64) -> Result<(), Errno> {
-    if !here.dom().privileged {
-        return Err(Errno::EPERM);
-    }
-    let mut op: XenMemoryMap = guestmem::read(arg)?;
-    let count = boot::memory_map().len();
+fn machine_memory_map(op: &mut abi::XenMemoryMap) -> Result<(), Errno> {
+    let count = boot::memory_map().len() as u32;
     if !op.buffer.is_null() {
-        if op.nr_entries as usize <= count {
-            return Err(Errno::EINVAL);
-        }
-        for (index, entry) in boot::memory_map().enumerate() {
-            guestmem::write_at(op.buffer.get(), index as u64, &entry)?;
-        }
+        ensure(op.nr_entries > count, Errno::EINVAL)?;
+        guestmem::write_array(op.buffer.get(), boot::memory_map())?;
     }
-    op.nr_entries = count as u32;
-    guestmem::write(arg, &op)
+    op.nr_entries = count;
+    Ok(())
 }
 
 /// Claims are promises for a moment; here the pages are there or they are not.
-fn claim_pages(here: &Here, arg: u64) -> Result<(), Errno> {
-    let op: XenMemoryReservation = guestmem::read(arg)?;
+fn claim_pages(call: &Call<'_>, op: &XenMemoryReservation) -> Result<(), Errno> {
     let dom = table::get(op.domid).ok_or(Errno::EINVAL)?;
-    if !here.dom().privileged {
-        return Err(Errno::EPERM);
-    }
-    if !op.extent_start.is_null() || op.extent_order != 0 || op.mem_flags != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let have = dom.pages.lock().tot;
-    if op.nr_extents.saturating_sub(have) > frames::free_count() {
-        return Err(Errno::ENOMEM);
-    }
-    Ok(())
+    call.privileged()?;
+    let is_plain = op.extent_start.is_null() && op.extent_order == 0 && op.mem_flags == 0;
+    ensure(is_plain, Errno::EINVAL)?;
+    let missing = op.nr_extents.saturating_sub(dom.pages.lock().tot);
+    ensure(missing <= frames::free_count(), Errno::ENOMEM)
 }
 
 /// Frames of the hypervisor that belong to another domain: here its grant table.
-fn acquire_resource(here: &Here, arg: u64) -> Result<(), Errno> {
-    let mut op: XenMemAcquireResource = guestmem::read(arg)?;
-    if op.pad != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let dom: DomainRef = table::get(op.domid).ok_or(Errno::ESRCH)?;
-    if !here.dom().privileged || dom.id == here.dom().id {
-        return Err(Errno::EPERM);
-    }
-    if op.kind != resource::GRANT_TABLE || op.id != resource::GRANT_TABLE_ID_SHARED {
-        return Err(Errno::EOPNOTSUPP);
-    }
+fn acquire_resource(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
+    let mut op: abi::XenMemAcquireResource = guestmem::read(arg)?;
+    ensure(op.pad == 0, Errno::EINVAL)?;
+    let dom = table::get(op.domid).ok_or(Errno::ESRCH)?;
+    call.privileged()?;
+    ensure(dom.id != call.here.dom().id, Errno::EPERM)?;
+    let is_known = op.kind == resource::GRANT_TABLE && op.id == resource::GRANT_TABLE_ID_SHARED;
+    ensure(is_known, Errno::EOPNOTSUPP)?;
     if op.frame_list.is_null() {
-        if op.nr_frames != 0 {
-            return Err(Errno::EINVAL);
-        }
+        ensure(op.nr_frames == 0, Errno::EINVAL)?;
         op.nr_frames = dom.grants.lock().max_frames();
         return guestmem::write(arg, &op);
     }
-    let list = grant::frames_from(&dom, op.frame, op.nr_frames)?;
-    for (index, mfn) in list.iter().enumerate() {
-        guestmem::write_at(op.frame_list.get(), index as u64, mfn)?;
-    }
-    Ok(())
+    grant::write_frames(&dom, op.frame, op.nr_frames, op.frame_list)
 }
-

@@ -1,22 +1,23 @@
-//! `mmu_update`: a list of changes to page-table entries and to the machine-to-physical table.
+//! Page-table entries: `mmu_update`, a list of changes to them and to the machine-to-physical
+//! table, and `update_va_mapping`, the entry that maps one address.
 //!
-//! Requests are copied in by the chunk and carried out in order; the first that fails ends the
-//! call, and what was done before stays. The page-table lock of the tables' owner is held for one
-//! chunk at a time.
+//! Requests of a list are copied in by the chunk and carried out in order; the first that fails
+//! ends the call, and what was done before stays. The page-table lock of the tables' owner is held
+//! for one chunk at a time.
 
 use core::sync::atomic::Ordering;
-use hv_core::page::{self, EntryUpdate, MmuState, PageTables, Stop, UpdateMode};
-use hv_machine::{frames, tlb};
-use hypercall_abi::addr::Mfn;
-use hypercall_abi::errno::Errno;
-use hypercall_abi::ids::DomId;
+use hv_core::page::{self, EntryUpdate, PageTables, UpdateMode};
+use hv_machine::{cpu, frames, tlb};
+use hypercall_abi::mmu::{uvmf, ForeignDom, MmuUpdate, MMU_UPDATE_PREEMPTED};
 use hypercall_abi::mmu::{
-    ForeignDom, MmuUpdate, MMU_MACHPHYS_UPDATE, MMU_NORMAL_PT_UPDATE, MMU_PT_UPDATE_NO_TRANSLATE,
-    MMU_PT_UPDATE_PRESERVE_AD, MMU_UPDATE_PREEMPTED,
+    MMU_MACHPHYS_UPDATE, MMU_NORMAL_PT_UPDATE, MMU_PT_UPDATE_NO_TRANSLATE,
+    MMU_PT_UPDATE_PRESERVE_AD,
 };
+use hypercall_abi::{DomId, Errno, GuestVa, Mfn};
 use zerocopy::IntoBytes;
 
-use super::{Call, Outcome};
+use super::mmuext::read_vcpu_mask;
+use super::{ensure, Answer, Call, End};
 use crate::current::Here;
 use crate::domain::{table, Domain, DomainRef};
 use crate::guestmem;
@@ -29,57 +30,21 @@ const CHUNK: usize = 16;
 /// Requests carried out per entry of the hypervisor.
 const REQUESTS_PER_PASS: u32 = 512;
 
-/// Whose tables are changed, and whose frames may be mapped.
-pub struct Parties {
-    /// Owner of the tables; `None` for the caller.
-    tables: Option<DomainRef>,
-    /// Owner of the frames.
-    pub frames: DomId,
-}
-
-impl Parties {
-    /// Owner of the tables.
-    #[inline]
-    pub fn tables<'a>(&'a self, here: &'a Here) -> &'a DomainRef {
-        self.tables.as_ref().unwrap_or_else(|| here.dom())
-    }
-}
-
-/// Makes sense of a `foreigndom` argument.
+/// A domain other than the caller, over which the caller has the right.
 ///
 /// # Errors
 /// `ESRCH` for domains that do not exist and for the caller by its number, `EPERM`.
-#[inline]
-pub fn parties(here: &Here, raw: u32) -> Result<Parties, Errno> {
-    if raw == u32::from(DomId::SELF.get()) {
-        return Ok(Parties { tables: None, frames: here.dom().id });
-    }
-    let named = ForeignDom::from_raw(raw);
-    let tables = match named.tables {
-        None => None,
-        Some(id) => Some(foreign(here, id)?),
-    };
-    Ok(Parties { tables, frames: frame_owner(here, named.frames)? })
-}
-
-/// A domain other than the caller, over which the caller has the right.
-fn foreign(here: &Here, id: DomId) -> Result<DomainRef, Errno> {
-    if id == here.dom().id {
-        return Err(Errno::ESRCH);
-    }
-    let dom = table::get(id).ok_or(Errno::ESRCH)?;
-    if here.dom().controls(&dom) {
-        Ok(dom)
-    } else {
-        Err(Errno::EPERM)
-    }
+pub fn foreign(here: &Here, id: DomId) -> Result<DomainRef, Errno> {
+    ensure(id != here.dom().id && id != DomId::SELF, Errno::ESRCH)?;
+    table::target(here, id)
 }
 
 /// Makes sense of a page owner.
 ///
 /// # Errors
-/// As [`parties`].
-pub fn frame_owner(here: &Here, id: DomId) -> Result<DomId, Errno> {
+/// As [`foreign`].
+#[inline]
+fn frame_owner(here: &Here, id: DomId) -> Result<DomId, Errno> {
     match id {
         DomId::SELF => Ok(here.dom().id),
         DomId::IO => Ok(DomId::IO),
@@ -89,175 +54,159 @@ pub fn frame_owner(here: &Here, id: DomId) -> Result<DomId, Errno> {
     }
 }
 
+/// The place of a page-table entry with this machine address.
+pub fn entry_place(maddr: u64) -> (Mfn, usize) {
+    (Mfn::from_maddr(maddr), (maddr as usize & 0xfff) / 8)
+}
+
 /// `mmu_update(requests, count, done, foreigndom)`.
-pub fn mmu_update(call: &mut Call<'_>) -> Outcome {
-    let [requests, raw_count, done_at, foreigndom, _] = call.args;
+pub fn mmu_update(call: &mut Call<'_>) -> Answer {
+    let here = call.here;
+    let named = ForeignDom::from_raw(call.args[3] as u32);
+    let foreign = named.tables.map(|id| foreign(here, id)).transpose()?;
+    let owner = foreign.as_ref().unwrap_or_else(|| here.dom());
+    let page_owner = frame_owner(here, named.frames)?;
+    list::<MmuUpdate>(call, |requests, count, done| {
+        let mut budget = BUDGET;
+        while *done < count {
+            if *done >= REQUESTS_PER_PASS {
+                return Err(End::AGAIN);
+            }
+            let mut chunk = [MmuUpdate { ptr: 0, val: 0 }; CHUNK];
+            let at = guestmem::element::<MmuUpdate>(requests, u64::from(*done))?;
+            let got = read_chunk(at, &mut chunk, (count - *done) as usize)?;
+            run_chunk(here, owner, page_owner, got, &mut budget, done)?;
+        }
+        Ok(())
+    })
+}
+
+/// The frame of `mmu_update` and `mmuext_op`: `pass` gets the list and its length, and counts the
+/// operations it has done. The guest learns their number, and what is to be continued is taken off
+/// the list. A guest that gave a bad address for the number does not learn it; that is no error.
+pub fn list<T>(
+    call: &mut Call<'_>,
+    pass: impl FnOnce(u64, u32, &mut u32) -> Result<(), End>,
+) -> Answer {
+    let [list, raw_count, done_at, ..] = call.args;
     let raw_count = raw_count as u32;
     let count = raw_count & !MMU_UPDATE_PREEMPTED;
-    let parties = match parties(call.here, foreigndom as u32) {
-        Ok(parties) => parties,
-        Err(errno) => return errno.into(),
+    let earlier = if raw_count & MMU_UPDATE_PREEMPTED != 0 && done_at != 0 {
+        guestmem::read::<u32>(done_at).unwrap_or(0)
+    } else {
+        0
     };
-    let before = earlier(raw_count, done_at);
-    let (finished, end) = run(call.here, &parties, requests, count);
-    tell_done(done_at, before.wrapping_add(finished));
-    match end {
-        End::Finished => Outcome::Done(0),
-        End::Failed(errno) => errno.into(),
-        End::Preempted => {
-            call.args[0] = requests.wrapping_add(u64::from(finished) * REQUEST_BYTES);
-            call.args[1] = u64::from(count - finished) | u64::from(MMU_UPDATE_PREEMPTED);
-            Outcome::Again
-        }
-    }
-}
-
-const REQUEST_BYTES: u64 = core::mem::size_of::<MmuUpdate>() as u64;
-
-/// Operations that a continued call has done before.
-pub fn earlier(raw_count: u32, done_at: u64) -> u32 {
-    if raw_count & MMU_UPDATE_PREEMPTED == 0 || done_at == 0 {
-        return 0;
-    }
-    guestmem::read::<u32>(done_at).unwrap_or(0)
-}
-
-/// Tells the guest how many operations are done, if it wants to know. One that gave a bad address
-/// for it does not learn it; the call's result is the same.
-pub fn tell_done(done_at: u64, done: u32) {
-    if done_at != 0 {
-        let _ = guestmem::write(done_at, &done);
-    }
-}
-
-/// How a pass over the list ended.
-pub enum End {
-    /// All done.
-    Finished,
-    /// The next operation failed.
-    Failed(Errno),
-    /// To be continued.
-    Preempted,
-}
-
-fn run(here: &Here, parties: &Parties, requests: u64, count: u32) -> (u32, End) {
     let mut done = 0;
-    let mut budget = BUDGET;
-    while done < count {
-        if done >= REQUESTS_PER_PASS {
-            return (done, End::Preempted);
-        }
-        let mut chunk = [MmuUpdate { ptr: 0, val: 0 }; CHUNK];
-        let wanted = CHUNK.min((count - done) as usize);
-        let got = match read_chunk(requests, done, &mut chunk, wanted) {
-            Ok(got) => got,
-            Err(errno) => return (done, End::Failed(errno)),
-        };
-        let part = chunk.get(..got).unwrap_or_default();
-        let (finished, end) = run_chunk(here, parties, part, &mut budget);
-        done += finished;
-        match end {
-            End::Finished => {}
-            other => return (done, other),
-        }
+    let end = pass(list, count, &mut done);
+    if done_at != 0 {
+        let _ = guestmem::write(done_at, &earlier.wrapping_add(done));
     }
-    (done, End::Finished)
+    if let Err(End::AGAIN) = end {
+        call.args[0] = list.wrapping_add(u64::from(done) * size_of::<T>() as u64);
+        call.args[1] = u64::from(count - done) | u64::from(MMU_UPDATE_PREEMPTED);
+    }
+    end.map(|()| 0)
 }
 
-/// Copies requests in: all that are wanted, or as a last resort the next one alone.
-fn read_chunk(
-    requests: u64,
-    first: u32,
-    chunk: &mut [MmuUpdate; CHUNK],
-    wanted: usize,
-) -> Result<usize, Errno> {
-    let at = guestmem::element::<MmuUpdate>(requests, u64::from(first))?;
-    for len in [wanted, 1] {
+/// Copies requests in: as many of those left as fit, or as a last resort the next one alone.
+fn read_chunk(at: u64, chunk: &mut [MmuUpdate], left: usize) -> Result<&[MmuUpdate], Errno> {
+    for len in [left.min(CHUNK), 1] {
         let part = chunk.get_mut(..len).unwrap_or_default();
         if guestmem::read_bytes(at, part.as_mut_bytes()).is_ok() {
-            return Ok(len);
+            return Ok(chunk.get(..len).unwrap_or_default());
         }
     }
     Err(Errno::EFAULT)
 }
 
-fn run_chunk(here: &Here, parties: &Parties, chunk: &[MmuUpdate], budget: &mut u32) -> (u32, End) {
-    let owner = parties.tables(here);
-    let mut pass = Pass {
-        tables: PageTables::new(&Host, owner.id, here.dom().id),
-        mmu: &mut owner.mmu.lock(),
-        frames: parties.frames,
-        own_tables: owner.id == here.dom().id,
-        flush: false,
-    };
-    let mut done = 0;
-    let mut end = End::Finished;
-    for request in chunk {
-        end = pass.one(request, budget);
-        if !matches!(end, End::Finished) {
-            break;
+/// Carries out requests under the page-table lock, and flushes once for all of them.
+fn run_chunk(
+    here: &Here,
+    owner: &Domain,
+    page_owner: DomId,
+    chunk: &[MmuUpdate],
+    budget: &mut u32,
+    done: &mut u32,
+) -> Result<(), End> {
+    let tables = PageTables::new(&Host, owner.id, here.dom().id);
+    let mmu = &mut *owner.mmu.lock();
+    let mut flush = false;
+    let end = chunk.iter().try_for_each(|request| {
+        let mode = match request.cmd() {
+            MMU_NORMAL_PT_UPDATE | MMU_PT_UPDATE_NO_TRANSLATE => Some(UpdateMode::Normal),
+            MMU_PT_UPDATE_PRESERVE_AD => Some(UpdateMode::PreserveAd),
+            // Not of a page table but of the machine-to-physical table.
+            MMU_MACHPHYS_UPDATE => None,
+            _ => return Err(Errno::ENOSYS.into()),
+        };
+        if let Some(mode) = mode {
+            let (table, index) = entry_place(request.maddr());
+            let update = EntryUpdate { table, index, value: request.val, mode, page_owner };
+            flush |= tables.update_entry(mmu, &update, budget)?.flush_domain;
+        } else {
+            ensure(owner.id == here.dom().id, Errno::EPERM)?;
+            set_pfn(Mfn::from_maddr(request.maddr()), request.val, page_owner)?;
         }
-        done += 1;
-    }
-    if pass.flush {
+        *done += 1;
+        Ok(())
+    });
+    if flush {
         flush_domain(owner);
     }
-    (done, end)
+    end
 }
 
-/// A pass over a chunk, under the page-table lock.
-struct Pass<'a> {
-    tables: PageTables<'a, Host>,
-    mmu: &'a mut MmuState,
-    frames: DomId,
-    own_tables: bool,
-    flush: bool,
-}
-
-impl Pass<'_> {
-    #[inline]
-    fn one(&mut self, request: &MmuUpdate, budget: &mut u32) -> End {
-        let mode = match request.cmd() {
-            MMU_NORMAL_PT_UPDATE | MMU_PT_UPDATE_NO_TRANSLATE => UpdateMode::Normal,
-            MMU_PT_UPDATE_PRESERVE_AD => UpdateMode::PreserveAd,
-            MMU_MACHPHYS_UPDATE => return self.machphys(request),
-            _ => return End::Failed(Errno::ENOSYS),
-        };
-        let update = EntryUpdate {
-            table: Mfn::from_maddr(request.maddr()),
-            index: (request.maddr() as usize & 0xfff) / 8,
-            value: request.val,
-            mode,
-            page_owner: self.frames,
-        };
-        match self.tables.update_entry(self.mmu, &update, budget) {
-            Ok(updated) => {
-                self.flush |= updated.flush_domain;
-                End::Finished
-            }
-            Err(Stop::Preempted) => End::Preempted,
-            Err(Stop::Refused(error)) => End::Failed(error.into()),
-        }
-    }
-
-    /// `MMU_MACHPHYS_UPDATE`: the frame must belong to the page owner.
-    fn machphys(&self, request: &MmuUpdate) -> End {
-        if !self.own_tables {
-            return End::Failed(Errno::EPERM);
-        }
-        let mfn = Mfn::from_maddr(request.maddr());
-        match page::get_page(&Host, mfn, self.frames) {
-            Ok(held) => {
-                frames::m2p_set(mfn, request.val);
-                page::put_page(&Host, held);
-                End::Finished
-            }
-            Err(_) => End::Failed(Errno::EINVAL),
-        }
-    }
+/// `MMU_MACHPHYS_UPDATE`: the frame must belong to the page owner.
+fn set_pfn(mfn: Mfn, pfn: u64, owner: DomId) -> Result<(), Errno> {
+    let held = page::get_page(&Host, mfn, owner).map_err(|_| Errno::EINVAL)?;
+    frames::m2p_set(mfn, pfn);
+    page::put_page(&Host, held);
+    Ok(())
 }
 
 /// Flushes all CPUs that may have translations of a domain.
 pub fn flush_domain(dom: &Domain) {
     tlb::flush_cpus(dom.dirty_cpus.load(Ordering::SeqCst), tlb::Flush::All);
+}
+
+/// `update_va_mapping(va, value, flags)`.
+pub fn update_va_mapping(call: &mut Call<'_>) -> Answer {
+    update_mapping(call, call.here.dom().id)
+}
+
+/// `update_va_mapping_otherdomain(va, value, flags, domid)`.
+pub fn update_va_mapping_otherdomain(call: &mut Call<'_>) -> Answer {
+    update_mapping(call, frame_owner(call.here, DomId::new(call.args[3] as u16))?)
+}
+
+fn update_mapping(call: &Call<'_>, page_owner: DomId) -> Answer {
+    let [va, value, flags, ..] = call.args;
+    let va = GuestVa::new(va);
+    let dom = call.here.dom();
+    let root = call.here.vcpu().state.lock().root.ok_or(Errno::EINVAL)?;
+    let mut budget = BUDGET;
+    let mut mmu = dom.mmu.lock();
+    dom.tables().update_va_mapping(&mut mmu, root, va, value, page_owner, &mut budget)?;
+    drop(mmu);
+    flush_after(call.here, va, flags)?;
+    Ok(0)
+}
+
+/// Flushes what the caller of `update_va_mapping` asks for.
+#[inline]
+fn flush_after(here: &Here, va: GuestVa, flags: u64) -> Result<(), Errno> {
+    let what = match flags & uvmf::FLUSHTYPE_MASK {
+        uvmf::TLB_FLUSH => tlb::Flush::All,
+        uvmf::INVLPG if va.is_guest_accessible() => tlb::Flush::Page(va.get()),
+        _ => return Ok(()),
+    };
+    match flags & !uvmf::FLUSHTYPE_MASK {
+        uvmf::LOCAL => match what {
+            tlb::Flush::All => cpu::flush_local_all(),
+            tlb::Flush::Page(va) => cpu::invlpg(va),
+        },
+        uvmf::ALL => tlb::flush_cpus(here.dom().dirty_cpus.load(Ordering::SeqCst), what),
+        bitmap => tlb::flush_cpus(read_vcpu_mask(here, bitmap)?, what),
+    }
+    Ok(())
 }

@@ -3,128 +3,81 @@
 use core::sync::atomic::Ordering;
 use hv_core::page::{self, Level, PageTables, Stop};
 use hv_machine::{cpu, desc, directmap, tlb};
-use hypercall_abi::addr::Mfn;
-use hypercall_abi::errno::Errno;
-use hypercall_abi::mmu::{mmuext, MmuextOp, MMU_UPDATE_PREEMPTED};
+use hypercall_abi::mmu::{mmuext, MmuextOp};
 use hypercall_abi::regs::MAX_LDT_ENTRIES;
+use hypercall_abi::{DomId, Errno, Mfn};
 
-use super::mmu::{earlier, parties, tell_done, End, Parties, BUDGET};
-use super::{Call, Outcome};
+use super::mmu::{foreign, list, BUDGET};
+use super::{ensure, Answer, Call, End};
 use crate::current::Here;
 use crate::domain::vcpu::NO_CPU;
-use crate::domain::DomainRef;
+use crate::domain::{Domain, VcpuState};
 use crate::host::Host;
 use crate::{control::context, guestmem};
 
 /// Operations carried out per entry of the hypervisor.
 const OPS_PER_PASS: u32 = 64;
-const OP_BYTES: u64 = core::mem::size_of::<MmuextOp>() as u64;
+/// A number that was never a command.
+const HOLE: u32 = 14;
+/// The first number behind all commands.
+const FIRST_UNKNOWN: u32 = mmuext::UNMARK_SUPER + 1;
 
-/// `mmuext_op(ops, count, done, foreigndom)`.
-pub fn mmuext_op(call: &mut Call<'_>) -> Outcome {
-    let [ops, raw_count, done_at, foreigndom, _] = call.args;
-    let raw_count = raw_count as u32;
-    let count = raw_count & !MMU_UPDATE_PREEMPTED;
-    let parties = match target(call.here, foreigndom as u32) {
-        Ok(parties) => parties,
-        Err(errno) => return errno.into(),
+/// `mmuext_op(ops, count, done, foreigndom)`. Here the last argument names the domain acted on.
+pub fn mmuext_op(call: &mut Call<'_>) -> Answer {
+    let here = call.here;
+    let named = call.args[3] as u32;
+    let other = if named == u32::from(DomId::SELF.get()) {
+        None
+    } else {
+        Some(foreign(here, DomId::new(named as u16))?)
     };
-    let before = earlier(raw_count, done_at);
-    let mut budget = BUDGET;
-    let mut done = 0;
-    let mut end = End::Finished;
-    while done < count && matches!(end, End::Finished) {
-        end = if done == OPS_PER_PASS {
-            End::Preempted
-        } else {
-            match guestmem::read_at::<MmuextOp>(ops, u64::from(done)) {
-                Ok(op) => one(call.here, &parties, &op, &mut budget),
-                Err(errno) => End::Failed(errno),
+    let dom = other.as_ref().unwrap_or_else(|| here.dom());
+    list::<MmuextOp>(call, |ops, count, done| {
+        let mut budget = BUDGET;
+        while *done < count {
+            if *done == OPS_PER_PASS {
+                return Err(End::AGAIN);
             }
-        };
-        done += u32::from(matches!(end, End::Finished));
-    }
-    tell_done(done_at, before.wrapping_add(done));
-    match end {
-        End::Finished => Outcome::Done(0),
-        End::Failed(errno) => errno.into(),
-        End::Preempted => {
-            call.args[0] = ops.wrapping_add(u64::from(done) * OP_BYTES);
-            call.args[1] = u64::from(count - done) | u64::from(MMU_UPDATE_PREEMPTED);
-            Outcome::Again
+            one(here, dom, &guestmem::read_at(ops, u64::from(*done))?, &mut budget)?;
+            *done += 1;
         }
-    }
+        Ok(())
+    })
 }
 
-/// Here the whole argument names the domain that is acted on.
-fn target(here: &Here, raw: u32) -> Result<Parties, Errno> {
-    let own = u32::from(hypercall_abi::ids::DomId::SELF.get());
-    if raw == own {
-        return parties(here, own);
-    }
-    // The page owner of `mmu_update` is the table owner here.
-    let id = raw & 0xffff;
-    parties(here, (id + 1) << 16 | id)
-}
-
-/// Turns the result of a page operation into how the pass goes on.
-fn ended(result: Result<(), Stop>) -> End {
-    match result {
-        Ok(()) => End::Finished,
-        Err(Stop::Preempted) => End::Preempted,
-        Err(Stop::Refused(error)) => End::Failed(error.into()),
-    }
-}
-
-fn done(result: Result<(), Errno>) -> End {
-    result.map_or_else(End::Failed, |()| End::Finished)
-}
-
-fn one(here: &Here, parties: &Parties, op: &MmuextOp, budget: &mut u32) -> End {
-    let dom = parties.tables(here);
-    let own = dom.id == here.dom().id;
-    match op.cmd {
-        mmuext::PIN_L1_TABLE => pin(here, dom, op.mfn(), Level::L1, budget),
-        mmuext::PIN_L2_TABLE => pin(here, dom, op.mfn(), Level::L2, budget),
-        mmuext::PIN_L3_TABLE => pin(here, dom, op.mfn(), Level::L3, budget),
-        mmuext::PIN_L4_TABLE => pin(here, dom, op.mfn(), Level::L4, budget),
-        mmuext::UNPIN_TABLE => {
-            let tables = PageTables::new(&Host, dom.id, here.dom().id);
-            ended(tables.unpin(&mut dom.mmu.lock(), op.mfn(), budget))
-        }
-        mmuext::CLEAR_PAGE => done(clear_page(dom, op.mfn())),
-        mmuext::COPY_PAGE => done(copy_page(dom, op.mfn(), op.src_mfn())),
-        mmuext::MARK_SUPER | mmuext::UNMARK_SUPER => End::Failed(Errno::EOPNOTSUPP),
-        14 => End::Failed(Errno::ENOSYS),
-        command if command > mmuext::UNMARK_SUPER => End::Failed(Errno::ENOSYS),
-        _ if !own => End::Failed(Errno::EPERM),
-        mmuext::NEW_BASEPTR => new_baseptr(here, op.mfn(), budget),
-        mmuext::NEW_USER_BASEPTR => new_user_baseptr(here, op.mfn(), budget),
-        mmuext::SET_LDT => done(set_ldt(here, op)),
-        _ => flush(here, op),
-    }
-}
-
-fn pin(here: &Here, dom: &DomainRef, mfn: Mfn, level: Level, budget: &mut u32) -> End {
+fn one(here: &Here, dom: &Domain, op: &MmuextOp, budget: &mut u32) -> Result<(), End> {
     let tables = PageTables::new(&Host, dom.id, here.dom().id);
-    ended(tables.pin(&mut dom.mmu.lock(), mfn, level, budget))
+    match op.cmd {
+        mmuext::PIN_L1_TABLE => tables.pin(&mut dom.mmu.lock(), op.mfn(), Level::L1, budget)?,
+        mmuext::PIN_L2_TABLE => tables.pin(&mut dom.mmu.lock(), op.mfn(), Level::L2, budget)?,
+        mmuext::PIN_L3_TABLE => tables.pin(&mut dom.mmu.lock(), op.mfn(), Level::L3, budget)?,
+        mmuext::PIN_L4_TABLE => tables.pin(&mut dom.mmu.lock(), op.mfn(), Level::L4, budget)?,
+        mmuext::UNPIN_TABLE => tables.unpin(&mut dom.mmu.lock(), op.mfn(), budget)?,
+        mmuext::CLEAR_PAGE => clear_page(dom, op.mfn())?,
+        mmuext::COPY_PAGE => copy_page(dom, op.mfn(), op.src_mfn())?,
+        mmuext::MARK_SUPER | mmuext::UNMARK_SUPER => return Err(Errno::EOPNOTSUPP.into()),
+        HOLE | FIRST_UNKNOWN.. => return Err(Errno::ENOSYS.into()),
+        _ if dom.id != here.dom().id => return Err(Errno::EPERM.into()),
+        mmuext::NEW_BASEPTR => new_baseptr(here, op.mfn(), budget)?,
+        mmuext::NEW_USER_BASEPTR => new_user_baseptr(here, op.mfn(), budget)?,
+        mmuext::SET_LDT => set_ldt(here, op)?,
+        _ => flush(here, op)?,
+    }
+    Ok(())
 }
 
 /// The kernel's root. The same frame again is a flush.
-fn new_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> End {
-    let old = here.vcpu().state.lock().root;
-    if old == Some(mfn) {
-        cpu::load_guest_root(mfn);
-        return End::Finished;
-    }
-    let end = switch_root(here, mfn, old, budget, |state| state.root = Some(mfn));
-    if matches!(end, End::Finished) {
-        context::drop_ldt_pages(here.dom(), &mut here.vcpu().state.lock());
+fn new_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> Result<(), Stop> {
+    let vcpu = here.vcpu();
+    if vcpu.state.lock().root != Some(mfn) {
+        switch_root(here, |state| &mut state.root, Some(mfn), budget)?;
+        let mut state = vcpu.state.lock();
+        context::drop_ldt_pages(here.dom(), &mut state);
         desc::ldt_clear();
-        desc::ldt_set(here.vcpu().state.lock().ldt_ents);
-        cpu::load_guest_root(mfn);
+        desc::ldt_set(state.ldt_ents);
     }
-    end
+    cpu::load_guest_root(mfn);
+    Ok(())
 }
 
 /// Loads a root for the guest's own `mov cr3`; false when it cannot be one.
@@ -132,60 +85,49 @@ pub fn load_root(here: &Here, mfn: Mfn) -> bool {
     loop {
         let mut budget = BUDGET;
         match new_baseptr(here, mfn, &mut budget) {
-            End::Finished => return true,
-            End::Failed(_) => return false,
-            End::Preempted => tlb::service(),
+            Ok(()) => return true,
+            Err(Stop::Refused(_)) => return false,
+            Err(Stop::Preempted) => tlb::service(),
         }
     }
 }
 
 /// The user's root; 0 for none. It is not loaded before the guest goes to user mode.
-fn new_user_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> End {
-    let old = here.vcpu().state.lock().user_root;
-    if old == Some(mfn) || (old.is_none() && mfn.get() == 0) {
-        return End::Finished;
+fn new_user_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> Result<(), Stop> {
+    let new = (mfn.get() != 0).then_some(mfn);
+    if here.vcpu().state.lock().user_root == new {
+        return Ok(());
     }
-    if mfn.get() != 0 {
-        return switch_root(here, mfn, old, budget, |state| state.user_root = Some(mfn));
-    }
-    let Some(old) = old else { return End::Finished };
-    let tables = PageTables::new(&Host, here.dom().id, here.dom().id);
-    let end = ended(tables.put_root(&mut here.dom().mmu.lock(), old, budget));
-    if matches!(end, End::Finished) {
-        here.vcpu().state.lock().user_root = None;
-    }
-    end
+    switch_root(here, |state| &mut state.user_root, new, budget)
 }
 
 /// Exchanges the reference on one root for that on another, and records it before the old table
 /// can be taken apart by anyone who looks at the vCPU.
 fn switch_root(
     here: &Here,
-    new: Mfn,
-    old: Option<Mfn>,
+    root: impl Fn(&mut VcpuState) -> &mut Option<Mfn>,
+    new: Option<Mfn>,
     budget: &mut u32,
-    record: impl FnOnce(&mut crate::domain::VcpuState),
-) -> End {
+) -> Result<(), Stop> {
     let dom = here.dom();
-    let tables = PageTables::new(&Host, dom.id, dom.id);
+    let old = *root(&mut here.vcpu().state.lock());
+    let tables = dom.tables();
     let mut mmu = dom.mmu.lock();
-    let end = ended(tables.switch_root(&mut mmu, new, old, budget));
-    if matches!(end, End::Finished) {
-        record(&mut here.vcpu().state.lock());
+    match (new, old) {
+        (Some(new), old) => tables.switch_root(&mut mmu, new, old, budget)?,
+        (None, Some(old)) => tables.put_root(&mut mmu, old, budget)?,
+        (None, None) => {}
     }
-    end
+    *root(&mut here.vcpu().state.lock()) = new;
+    Ok(())
 }
 
 fn set_ldt(here: &Here, op: &MmuextOp) -> Result<(), Errno> {
     let (base, entries) = (op.linear_addr(), op.nr_ents());
-    if u64::from(entries) > MAX_LDT_ENTRIES || !base.is_aligned(4096) {
-        return Err(Errno::EINVAL);
-    }
-    if entries != 0 && !base.is_guest_accessible() {
-        return Err(Errno::EINVAL);
-    }
+    let fits = u64::from(entries) <= MAX_LDT_ENTRIES && base.is_aligned(4096);
+    ensure(fits && (entries == 0 || base.is_guest_accessible()), Errno::EINVAL)?;
     let mut state = here.vcpu().state.lock();
-    if state.ldt_base == base.get() && state.ldt_ents == entries {
+    if (state.ldt_base, state.ldt_ents) == (base.get(), entries) {
         return Ok(());
     }
     context::drop_ldt_pages(here.dom(), &mut state);
@@ -197,14 +139,14 @@ fn set_ldt(here: &Here, op: &MmuextOp) -> Result<(), Errno> {
 }
 
 /// Zeroes a frame of a domain; the reference keeps it from being a page table meanwhile.
-fn clear_page(dom: &DomainRef, mfn: Mfn) -> Result<(), Errno> {
+fn clear_page(dom: &Domain, mfn: Mfn) -> Result<(), Errno> {
     let held = page::get_writable(&Host, mfn, dom.id).map_err(|_| Errno::EINVAL)?;
     directmap::zero(mfn);
     page::put_writable(&Host, held);
     Ok(())
 }
 
-fn copy_page(dom: &DomainRef, to: Mfn, from: Mfn) -> Result<(), Errno> {
+fn copy_page(dom: &Domain, to: Mfn, from: Mfn) -> Result<(), Errno> {
     let source = page::get_page(&Host, from, dom.id).map_err(|_| Errno::EINVAL)?;
     let copied = page::get_writable(&Host, to, dom.id).map(|target| {
         directmap::copy(to, from);
@@ -214,60 +156,52 @@ fn copy_page(dom: &DomainRef, to: Mfn, from: Mfn) -> Result<(), Errno> {
     copied.map_err(|_| Errno::EINVAL)
 }
 
-fn flush(here: &Here, op: &MmuextOp) -> End {
+/// Flushes TLBs or caches. An address that is not the guest's has no translation to flush.
+fn flush(here: &Here, op: &MmuextOp) -> Result<(), Errno> {
     let dom = here.dom();
     let va = op.linear_addr();
-    let all = dom.dirty_cpus.load(Ordering::SeqCst);
-    let page = tlb::Flush::Page(va.get());
+    let everywhere = dom.dirty_cpus.load(Ordering::SeqCst);
+    let named = || read_vcpu_mask(here, op.vcpumask().get()).map_err(|_| Errno::EINVAL);
+    let (cpus, what) = match op.cmd {
+        mmuext::TLB_FLUSH_ALL => (everywhere, tlb::Flush::All),
+        mmuext::TLB_FLUSH_MULTI => (named()?, tlb::Flush::All),
+        mmuext::INVLPG_ALL => (everywhere, tlb::Flush::Page(va.get())),
+        mmuext::INVLPG_MULTI => (named()?, tlb::Flush::Page(va.get())),
+        _ => return flush_here(here, op),
+    };
+    if matches!(what, tlb::Flush::All) || va.is_guest_accessible() {
+        tlb::flush_cpus(cpus, what);
+    }
+    Ok(())
+}
+
+/// Those that concern this CPU only.
+fn flush_here(here: &Here, op: &MmuextOp) -> Result<(), Errno> {
+    let va = op.linear_addr();
+    let may_flush_cache = here.dom().has_devices.load(Ordering::Relaxed);
     match op.cmd {
         mmuext::TLB_FLUSH_LOCAL => cpu::flush_local_all(),
         mmuext::INVLPG_LOCAL if va.is_guest_accessible() => cpu::invlpg(va.get()),
-        mmuext::TLB_FLUSH_ALL => tlb::flush_cpus(all, tlb::Flush::All),
-        mmuext::INVLPG_ALL if va.is_guest_accessible() => tlb::flush_cpus(all, page),
-        mmuext::TLB_FLUSH_MULTI | mmuext::INVLPG_MULTI => {
-            let mask = match read_vcpu_mask(here, op.vcpumask().get(), Errno::EINVAL) {
-                Ok(mask) => mask,
-                Err(errno) => return End::Failed(errno),
-            };
-            if op.cmd == mmuext::TLB_FLUSH_MULTI {
-                tlb::flush_cpus(mask, tlb::Flush::All);
-            } else if va.is_guest_accessible() {
-                tlb::flush_cpus(mask, page);
-            }
-        }
-        mmuext::FLUSH_CACHE | mmuext::FLUSH_CACHE_GLOBAL => return flush_cache(here, op.cmd),
+        mmuext::FLUSH_CACHE | mmuext::FLUSH_CACHE_GLOBAL if may_flush_cache => cpu::wbinvd(),
+        mmuext::FLUSH_CACHE => return Err(Errno::EACCES),
+        mmuext::FLUSH_CACHE_GLOBAL => return Err(Errno::EINVAL),
         _ => {}
     }
-    End::Finished
-}
-
-fn flush_cache(here: &Here, command: u32) -> End {
-    if !here.dom().has_devices.load(Ordering::Relaxed) {
-        let local = command == mmuext::FLUSH_CACHE;
-        return End::Failed(if local { Errno::EACCES } else { Errno::EINVAL });
-    }
-    cpu::wbinvd();
-    End::Finished
+    Ok(())
 }
 
 /// Reads a bitmap of vCPUs and answers with the CPUs they run on. Those that do not run flush when
 /// they are next scheduled.
 ///
 /// # Errors
-/// `fault` when the bitmap cannot be read.
-pub fn read_vcpu_mask(here: &Here, bitmap: u64, fault: Errno) -> Result<u64, Errno> {
+/// `EFAULT`.
+pub fn read_vcpu_mask(here: &Here, bitmap: u64) -> Result<u64, Errno> {
     let dom = here.dom();
-    let bytes = dom.vcpus.len().div_ceil(8);
     let mut raw = [0u8; 8];
-    let part = raw.get_mut(..bytes.min(8)).unwrap_or_default();
-    guestmem::read_bytes(bitmap, part).map_err(|_| fault)?;
+    let bytes = dom.vcpus.len().div_ceil(8).min(raw.len());
+    guestmem::read_bytes(bitmap, raw.get_mut(..bytes).unwrap_or_default())?;
     let wanted = u64::from_le_bytes(raw);
-    let mut cpus = 0;
-    for vcpu in dom.vcpus.iter().filter(|vcpu| wanted >> vcpu.id.get() & 1 != 0) {
-        let cpu = vcpu.cpu.load(Ordering::SeqCst);
-        if cpu != NO_CPU {
-            cpus |= 1 << cpu;
-        }
-    }
-    Ok(cpus)
+    let named = dom.vcpus.iter().filter(|vcpu| wanted >> vcpu.id.get() & 1 != 0);
+    let cpus = named.map(|vcpu| vcpu.cpu.load(Ordering::SeqCst)).filter(|cpu| *cpu != NO_CPU);
+    Ok(cpus.fold(0, |mask, cpu| mask | 1 << cpu))
 }

@@ -1,9 +1,9 @@
 //! Hypercalls: from the registers of a guest kernel to one function per call, and back.
 //!
 //! [`entry`] is reached from the machine's `SYSCALL` path. A handler gets the argument registers
-//! and answers with an [`Outcome`]. Long calls do a bounded amount of work, describe the rest in
-//! their own arguments and answer [`Outcome::Again`]: the guest then executes its `SYSCALL` once
-//! more, and interrupts and events get their turn in between.
+//! and gives an [`Answer`]. Long calls do a bounded amount of work, describe the rest in their own
+//! arguments and end with [`End::AGAIN`]: the guest then executes its `SYSCALL` once more, and
+//! interrupts and events get their turn in between.
 
 pub mod callbacks;
 pub mod console;
@@ -21,45 +21,57 @@ pub mod multicall;
 pub mod physdev;
 pub mod platform;
 pub mod sched;
-pub mod va_mapping;
 pub mod vcpu;
 pub mod version;
 
+use hv_core::page::Stop;
 use hv_machine::GuestRegs;
-use hypercall_abi::errno::Errno;
-use hypercall_abi::nr;
+use hypercall_abi::{nr, Errno};
 
 use crate::counters::{self, bump};
 use crate::current::LazyHere;
 use crate::{control, upcall};
 
-/// What became of a call.
-pub enum Outcome {
-    /// It is finished with this value for `rax`.
-    Done(i64),
+/// How a call ends that does not answer with a value: by an error, or as the constants say. It is
+/// one number, because an [`Answer`] then fits into two registers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct End(i64);
+
+impl End {
     /// It is to be executed again with the arguments as they are now.
-    Again,
+    pub const AGAIN: Self = Self(i64::MIN);
     /// It replaced the registers.
-    Gone,
+    pub const GONE: Self = Self(i64::MIN + 1);
 }
 
-impl From<Result<i64, Errno>> for Outcome {
-    #[inline]
-    fn from(result: Result<i64, Errno>) -> Self {
-        Self::Done(result.unwrap_or_else(Errno::to_ret))
-    }
-}
+/// What became of a call: the value for `rax`, or another end.
+pub type Answer = Result<i64, End>;
 
-impl From<Result<(), Errno>> for Outcome {
-    #[inline]
-    fn from(result: Result<(), Errno>) -> Self {
-        result.map(|()| 0).into()
-    }
-}
-
-impl From<Errno> for Outcome {
+impl From<Errno> for End {
     fn from(errno: Errno) -> Self {
-        Self::Done(errno.to_ret())
+        Self(errno.to_ret())
+    }
+}
+
+impl From<Stop> for End {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Preempted => Self::AGAIN,
+            Stop::Refused(error) => Errno::from(error).into(),
+        }
+    }
+}
+
+/// A check of what a guest asks for, in one line.
+///
+/// # Errors
+/// `otherwise`, unless the condition holds.
+#[inline]
+pub fn ensure(holds: bool, otherwise: Errno) -> Result<(), Errno> {
+    if holds {
+        Ok(())
+    } else {
+        Err(otherwise)
     }
 }
 
@@ -73,15 +85,23 @@ pub struct Call<'a> {
     pub regs: &'a mut GuestRegs,
 }
 
+impl Call<'_> {
+    /// Insists on a control domain as the caller.
+    ///
+    /// # Errors
+    /// `EPERM`.
+    pub fn privileged(&self) -> Result<(), Errno> {
+        ensure(self.here.dom().privileged, Errno::EPERM)
+    }
+}
+
 /// A hypercall.
-pub type Handler = fn(&mut Call<'_>) -> Outcome;
+pub type Handler = fn(&mut Call<'_>) -> Answer;
 
 /// Entries of the table of calls.
 pub const NR_HYPERCALLS: usize = 64;
 
-static TABLE: [Handler; NR_HYPERCALLS] = table();
-
-const fn table() -> [Handler; NR_HYPERCALLS] {
+static TABLE: [Handler; NR_HYPERCALLS] = {
     let mut table: [Handler; NR_HYPERCALLS] = [unknown; NR_HYPERCALLS];
     table[nr::SET_TRAP_TABLE as usize] = callbacks::set_trap_table;
     table[nr::MMU_UPDATE as usize] = mmu::mmu_update;
@@ -95,13 +115,13 @@ const fn table() -> [Handler; NR_HYPERCALLS] {
     table[nr::UPDATE_DESCRIPTOR as usize] = descriptors::update_descriptor;
     table[nr::MEMORY_OP as usize] = memory::memory_op;
     table[nr::MULTICALL as usize] = multicall::multicall;
-    table[nr::UPDATE_VA_MAPPING as usize] = va_mapping::update_va_mapping;
+    table[nr::UPDATE_VA_MAPPING as usize] = mmu::update_va_mapping;
     table[nr::SET_TIMER_OP as usize] = sched::set_timer_op;
     table[nr::XEN_VERSION as usize] = version::xen_version;
     table[nr::CONSOLE_IO as usize] = console::console_io;
     table[nr::GRANT_TABLE_OP as usize] = grant::grant_table_op;
     table[nr::VM_ASSIST as usize] = callbacks::vm_assist;
-    table[nr::UPDATE_VA_MAPPING_OTHERDOMAIN as usize] = va_mapping::otherdomain;
+    table[nr::UPDATE_VA_MAPPING_OTHERDOMAIN as usize] = mmu::update_va_mapping_otherdomain;
     table[nr::IRET as usize] = iret;
     table[nr::VCPU_OP as usize] = vcpu::vcpu_op;
     table[nr::SET_SEGMENT_BASE as usize] = descriptors::set_segment_base;
@@ -114,47 +134,46 @@ const fn table() -> [Handler; NR_HYPERCALLS] {
     table[nr::SYSCTL as usize] = control::sysctl::sysctl;
     table[nr::DOMCTL as usize] = control::domctl::domctl;
     table
+};
+
+fn unknown(_: &mut Call<'_>) -> Answer {
+    Err(Errno::ENOSYS.into())
 }
 
-fn unknown(_: &mut Call<'_>) -> Outcome {
-    Outcome::Done(Errno::ENOSYS.to_ret())
-}
-
-fn iret(call: &mut Call<'_>) -> Outcome {
+fn iret(call: &mut Call<'_>) -> Answer {
     upcall::iret(call.here, call.regs);
-    Outcome::Gone
+    Err(End::GONE)
 }
 
 /// Carries out the call with this number.
+///
+/// # Errors
+/// What its handler says; `ENOSYS` for a number without one.
 #[inline]
-pub fn dispatch(number: u64, call: &mut Call<'_>) -> Outcome {
-    match TABLE.get(number as usize) {
-        Some(handler) => {
-            if let Some(counter) = counters::here().hypercalls.get(number as usize) {
-                bump(counter);
-            }
-            handler(call)
-        }
-        None => Outcome::Done(Errno::ENOSYS.to_ret()),
+pub fn dispatch(number: u64, call: &mut Call<'_>) -> Answer {
+    let handler = TABLE.get(number as usize).ok_or(Errno::ENOSYS)?;
+    if let Some(counter) = counters::here().hypercalls.get(number as usize) {
+        bump(counter);
     }
+    handler(call)
 }
 
 /// Length of the `SYSCALL` instruction.
 const SYSCALL_BYTES: u64 = 2;
 
 /// A guest kernel executed `SYSCALL`.
-pub fn entry(regs: &mut GuestRegs) {
-    let here = LazyHere::new();
+pub extern "C" fn entry(regs: &mut GuestRegs) {
+    let here = LazyHere::default();
     let number = regs.rax;
     let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8];
     let mut call = Call { args, here: &here, regs };
     match dispatch(number, &mut call) {
-        Outcome::Done(value) => regs.rax = value as u64,
-        Outcome::Again => {
+        Err(End::AGAIN) => {
             let [rdi, rsi, rdx, r10, r8] = call.args;
             (regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8) = (rdi, rsi, rdx, r10, r8);
             regs.rip = regs.rip.wrapping_sub(SYSCALL_BYTES);
         }
-        Outcome::Gone => {}
+        Err(End::GONE) => {}
+        Ok(value) | Err(End(value)) => regs.rax = value as u64,
     }
 }

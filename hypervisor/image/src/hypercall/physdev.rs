@@ -4,17 +4,13 @@
 //! binds it to a port; a level-triggered line stays masked from its interrupt until the guest's
 //! `eoi`. Message-signalled interrupts are not offered.
 
-use hv_machine::irq::{self, Polarity, Trigger, GSI_VECTORS, VEC_GSI_BASE};
+use hv_machine::irq::{self, Signal, GSI_VECTORS, VEC_GSI_BASE};
 use hv_machine::sync::Mutex;
-use hypercall_abi::errno::Errno;
-use hypercall_abi::ids::DomId;
-use hypercall_abi::physdev::{
-    self as cmd, PhysdevEoi, PhysdevGetFreePirq, PhysdevIrq, PhysdevIrqStatusQuery,
-    PhysdevMapPirq, PhysdevSetIobitmap, PhysdevSetIopl, PhysdevSetupGsi, PhysdevUnmapPirq,
-    IRQSTAT_NEEDS_EOI, MAP_PIRQ_TYPE_GSI, MAX_IO_PORTS,
-};
+use hypercall_abi::physdev as abi;
+use hypercall_abi::{DomId, Errno};
 
-use super::{Call, Outcome};
+use super::{ensure, Answer, Call};
+use crate::current::Here;
 use crate::domain::{table, Domain};
 use crate::{events, guestmem};
 
@@ -23,70 +19,71 @@ use crate::{events, guestmem};
 struct Line {
     /// The domain that has it bound.
     owner: Option<DomId>,
-    /// Level-triggered, active low, if it was set up so.
-    level_low: Option<(bool, bool)>,
+    /// Level-triggered, active low, if dom0 has said so.
+    set_up: Option<(bool, bool)>,
+}
+
+impl Line {
+    /// Whether line `pirq` is level-triggered, and whether it is active low.
+    fn level_low(&self, pirq: u32) -> (bool, bool) {
+        self.set_up.unwrap_or((pirq >= ISA_LINES, pirq >= ISA_LINES))
+    }
 }
 
 static LINES: Mutex<[Line; GSI_VECTORS as usize]> =
-    Mutex::new([Line { owner: None, level_low: None }; GSI_VECTORS as usize]);
+    Mutex::new([Line { owner: None, set_up: None }; GSI_VECTORS as usize]);
 
 /// Lines below this number are ISA interrupts: edge-triggered, active high.
 const ISA_LINES: u32 = 16;
 
 /// `physdev_op(cmd, arg)`.
-pub fn physdev_op(call: &mut Call<'_>) -> Outcome {
+pub fn physdev_op(call: &mut Call<'_>) -> Answer {
     let [command, arg, ..] = call.args;
-    let privileged = call.here.dom().privileged;
-    let result = match command as u32 {
-        cmd::SET_IOPL => set_iopl(call, arg),
-        cmd::SET_IOBITMAP => set_iobitmap(call, arg),
-        cmd::IRQ_STATUS_QUERY => status_query(arg),
-        cmd::EOI => eoi(call, arg),
-        cmd::MAP_PIRQ => map_pirq(call, arg),
-        cmd::UNMAP_PIRQ => unmap_pirq(call, arg),
-        cmd::SETUP_GSI if privileged => setup_gsi(arg),
-        cmd::ALLOC_IRQ_VECTOR if privileged => alloc_vector(arg),
-        cmd::GET_FREE_PIRQ if privileged => get_free_pirq(arg),
-        // dom0 tells what it found on the buses; nothing here depends on it.
-        cmd::PCI_DEVICE_ADD
-        | cmd::PCI_DEVICE_REMOVE
-        | cmd::MANAGE_PCI_ADD
-        | cmd::MANAGE_PCI_ADD_EXT
-        | cmd::MANAGE_PCI_REMOVE
-        | cmd::PCI_MMCFG_RESERVED
-            if privileged =>
-        {
-            Ok(())
+    let here = call.here;
+    match command as u32 {
+        abi::SET_IOPL => set_iopl(here, &guestmem::read(arg)?)?,
+        abi::SET_IOBITMAP => set_iobitmap(here, &guestmem::read(arg)?)?,
+        abi::IRQ_STATUS_QUERY => guestmem::update(arg, status_query)?,
+        abi::EOI => eoi(here, &guestmem::read(arg)?)?,
+        abi::MAP_PIRQ => guestmem::update(arg, |op| map_pirq(here, op))?,
+        abi::UNMAP_PIRQ => unmap_pirq(here, &guestmem::read(arg)?)?,
+        command => {
+            ensure(FOR_DOM0.contains(&command), Errno::ENOSYS)?;
+            call.privileged()?;
+            match command {
+                abi::SETUP_GSI => setup_gsi(&guestmem::read(arg)?)?,
+                abi::ALLOC_IRQ_VECTOR => guestmem::update(arg, alloc_vector)?,
+                abi::GET_FREE_PIRQ => guestmem::update(arg, get_free_pirq)?,
+                // dom0 tells what it found on the buses; nothing here depends on it.
+                _ => {}
+            }
         }
-        cmd::SETUP_GSI
-        | cmd::ALLOC_IRQ_VECTOR
-        | cmd::GET_FREE_PIRQ
-        | cmd::PCI_DEVICE_ADD
-        | cmd::PCI_DEVICE_REMOVE
-        | cmd::MANAGE_PCI_ADD
-        | cmd::MANAGE_PCI_ADD_EXT
-        | cmd::MANAGE_PCI_REMOVE
-        | cmd::PCI_MMCFG_RESERVED => Err(Errno::EPERM),
-        _ => Err(Errno::ENOSYS),
-    };
-    result.into()
+    }
+    Ok(0)
 }
 
-fn set_iopl(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: PhysdevSetIopl = guestmem::read(arg)?;
-    if op.iopl > 3 {
-        return Err(Errno::EINVAL);
-    }
-    call.here.vcpu().state.lock().iopl = op.iopl as u8;
+/// Commands of a control domain.
+const FOR_DOM0: [u32; 9] = [
+    abi::SETUP_GSI,
+    abi::ALLOC_IRQ_VECTOR,
+    abi::GET_FREE_PIRQ,
+    abi::PCI_DEVICE_ADD,
+    abi::PCI_DEVICE_REMOVE,
+    abi::MANAGE_PCI_ADD,
+    abi::MANAGE_PCI_ADD_EXT,
+    abi::MANAGE_PCI_REMOVE,
+    abi::PCI_MMCFG_RESERVED,
+];
+
+fn set_iopl(here: &Here, op: &abi::PhysdevSetIopl) -> Result<(), Errno> {
+    ensure(op.iopl <= 3, Errno::EINVAL)?;
+    here.vcpu().state.lock().iopl = op.iopl as u8;
     Ok(())
 }
 
-fn set_iobitmap(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: PhysdevSetIobitmap = guestmem::read(arg)?;
-    if op.nr_ports > MAX_IO_PORTS {
-        return Err(Errno::EINVAL);
-    }
-    call.here.vcpu().state.lock().iobitmap = (op.bitmap.get(), op.nr_ports);
+fn set_iobitmap(here: &Here, op: &abi::PhysdevSetIobitmap) -> Result<(), Errno> {
+    ensure(op.nr_ports <= abi::MAX_IO_PORTS, Errno::EINVAL)?;
+    here.vcpu().state.lock().iobitmap = (op.bitmap.get(), op.nr_ports);
     Ok(())
 }
 
@@ -95,22 +92,16 @@ fn exists(pirq: u32) -> bool {
     pirq < GSI_VECTORS && pirq < irq::gsi_count()
 }
 
-fn status_query(arg: u64) -> Result<(), Errno> {
-    let mut op: PhysdevIrqStatusQuery = guestmem::read(arg)?;
-    if op.irq >= irq::gsi_count().max(GSI_VECTORS) {
-        return Err(Errno::EINVAL);
-    }
-    op.flags = IRQSTAT_NEEDS_EOI;
-    guestmem::write(arg, &op)
+fn status_query(op: &mut abi::PhysdevIrqStatusQuery) -> Result<(), Errno> {
+    ensure(op.irq < irq::gsi_count().max(GSI_VECTORS), Errno::EINVAL)?;
+    op.flags = abi::IRQSTAT_NEEDS_EOI;
+    Ok(())
 }
 
-fn eoi(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: PhysdevEoi = guestmem::read(arg)?;
-    if !exists(op.irq) {
-        return Err(Errno::EINVAL);
-    }
-    if owner(op.irq) == Some(call.here.dom().id) {
-        irq::gsi_eoi(op.irq);
+fn eoi(here: &Here, op: &abi::PhysdevEoi) -> Result<(), Errno> {
+    ensure(exists(op.irq), Errno::EINVAL)?;
+    if owner(op.irq) == Some(here.dom().id) {
+        irq::gsi_unmask(op.irq);
     }
     Ok(())
 }
@@ -125,16 +116,9 @@ fn owner(pirq: u32) -> Option<DomId> {
 /// `EINVAL` for a line that does not exist, `EPERM` without the right, `EBUSY` when another domain
 /// has it.
 pub fn check_pirq(dom: &Domain, pirq: u32) -> Result<(), Errno> {
-    if !exists(pirq) {
-        return Err(Errno::EINVAL);
-    }
-    if !dom.rights.lock().irqs.contains(u64::from(pirq)) {
-        return Err(Errno::EPERM);
-    }
-    match owner(pirq) {
-        Some(other) if other != dom.id => Err(Errno::EBUSY),
-        _ => Ok(()),
-    }
+    ensure(exists(pirq), Errno::EINVAL)?;
+    ensure(dom.rights.lock().irqs.contains(u64::from(pirq)), Errno::EPERM)?;
+    ensure(owner(pirq).is_none_or(|owner| owner == dom.id), Errno::EBUSY)
 }
 
 /// Begins to deliver a line to a domain that has bound it.
@@ -142,11 +126,8 @@ pub fn start(dom: &Domain, pirq: u32) {
     let mut lines = LINES.lock();
     let Some(line) = lines.get_mut(pirq as usize) else { return };
     line.owner = Some(dom.id);
-    let isa = pirq < ISA_LINES;
-    let (level, low) = line.level_low.unwrap_or((!isa, !isa));
-    let trigger = if level { Trigger::Level } else { Trigger::Edge };
-    let polarity = if low { Polarity::Low } else { Polarity::High };
-    irq::gsi_route(pirq, VEC_GSI_BASE + pirq as u8, trigger, polarity);
+    let (is_level, is_low) = line.level_low(pirq);
+    irq::gsi_route(pirq, VEC_GSI_BASE + pirq as u8, Signal { is_level, is_low });
     irq::gsi_unmask(pirq);
 }
 
@@ -165,76 +146,49 @@ pub fn release_domain(dom: &Domain) {
     (0..GSI_VECTORS).for_each(|pirq| stop(dom, pirq));
 }
 
-/// Whether a line stays raised until its device is served.
-fn is_level(pirq: u32) -> bool {
-    let lines = LINES.lock();
-    let setup = lines.get(pirq as usize).and_then(|line| line.level_low);
-    setup.map_or(pirq >= ISA_LINES, |(level, _)| level)
-}
-
-/// A line fired.
+/// A line fired. A level-triggered one stays raised until its device is served.
 pub fn interrupt(vector: u8) {
     let Some(pirq) = vector.checked_sub(VEC_GSI_BASE).map(u32::from) else { return };
-    if is_level(pirq) {
+    let Some(line) = LINES.lock().get(pirq as usize).copied() else { return };
+    if line.level_low(pirq).0 {
         irq::gsi_mask(pirq);
     }
-    if let Some(dom) = owner(pirq).and_then(table::get) {
+    if let Some(dom) = line.owner.and_then(table::get) {
         events::raise_pirq(&dom, pirq);
     }
 }
 
-fn map_pirq(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let mut op: PhysdevMapPirq = guestmem::read(arg)?;
-    let dom = table::target(call.here, op.domid)?;
-    if op.kind != MAP_PIRQ_TYPE_GSI {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    let gsi = u32::try_from(op.index).map_err(|_| Errno::EINVAL)?;
-    check_pirq(&dom, gsi)?;
-    if op.pirq >= 0 && op.pirq != op.index {
-        return Err(Errno::EINVAL);
-    }
+fn map_pirq(here: &Here, op: &mut abi::PhysdevMapPirq) -> Result<(), Errno> {
+    let dom = table::target(here, op.domid)?;
+    ensure(op.kind == abi::MAP_PIRQ_TYPE_GSI, Errno::EOPNOTSUPP)?;
+    check_pirq(&dom, u32::try_from(op.index).map_err(|_| Errno::EINVAL)?)?;
+    ensure(op.pirq < 0 || op.pirq == op.index, Errno::EINVAL)?;
     op.pirq = op.index;
-    guestmem::write(arg, &op)
-}
-
-fn unmap_pirq(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: PhysdevUnmapPirq = guestmem::read(arg)?;
-    let dom = table::target(call.here, op.domid)?;
-    let pirq = u32::try_from(op.pirq).ok().filter(|pirq| exists(*pirq)).ok_or(Errno::EINVAL)?;
-    check_pirq(&dom, pirq)
-}
-
-fn setup_gsi(arg: u64) -> Result<(), Errno> {
-    let op: PhysdevSetupGsi = guestmem::read(arg)?;
-    let gsi = u32::try_from(op.gsi).map_err(|_| Errno::EINVAL)?;
-    if !exists(gsi) {
-        return Err(Errno::EINVAL);
-    }
-    let mut lines = LINES.lock();
-    let line = lines.get_mut(gsi as usize).ok_or(Errno::EINVAL)?;
-    if line.level_low.is_some() {
-        return Err(Errno::EEXIST);
-    }
-    line.level_low = Some((op.triggering != 0, op.polarity != 0));
     Ok(())
 }
 
-fn alloc_vector(arg: u64) -> Result<(), Errno> {
-    let mut op: PhysdevIrq = guestmem::read(arg)?;
-    if !exists(op.irq) {
-        return Err(Errno::EINVAL);
-    }
-    op.vector = op.irq;
-    guestmem::write(arg, &op)
+fn unmap_pirq(here: &Here, op: &abi::PhysdevUnmapPirq) -> Result<(), Errno> {
+    let dom = table::target(here, op.domid)?;
+    check_pirq(&dom, u32::try_from(op.pirq).map_err(|_| Errno::EINVAL)?)
 }
 
-fn get_free_pirq(arg: u64) -> Result<(), Errno> {
-    let mut op: PhysdevGetFreePirq = guestmem::read(arg)?;
-    let lines = LINES.lock();
-    let free = (ISA_LINES..GSI_VECTORS)
-        .find(|pirq| exists(*pirq) && lines.get(*pirq as usize).is_some_and(|l| l.owner.is_none()));
-    drop(lines);
-    op.pirq = free.ok_or(Errno::ENOSPC)?;
-    guestmem::write(arg, &op)
+fn setup_gsi(op: &abi::PhysdevSetupGsi) -> Result<(), Errno> {
+    let gsi = u32::try_from(op.gsi).ok().filter(|gsi| exists(*gsi)).ok_or(Errno::EINVAL)?;
+    let mut lines = LINES.lock();
+    let line = lines.get_mut(gsi as usize).ok_or(Errno::EINVAL)?;
+    ensure(line.set_up.is_none(), Errno::EEXIST)?;
+    line.set_up = Some((op.triggering != 0, op.polarity != 0));
+    Ok(())
+}
+
+fn alloc_vector(op: &mut abi::PhysdevIrq) -> Result<(), Errno> {
+    ensure(exists(op.irq), Errno::EINVAL)?;
+    op.vector = op.irq;
+    Ok(())
+}
+
+fn get_free_pirq(op: &mut abi::PhysdevGetFreePirq) -> Result<(), Errno> {
+    let mut candidates = (ISA_LINES..GSI_VECTORS).filter(|pirq| exists(*pirq));
+    op.pirq = candidates.find(|pirq| owner(*pirq).is_none()).ok_or(Errno::ENOSPC)?;
+    Ok(())
 }

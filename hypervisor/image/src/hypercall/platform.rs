@@ -2,56 +2,41 @@
 //! its CPUs. The rest answers `ENOSYS`, on which guests go without.
 
 use hv_machine::{cpu, percpu};
-use hypercall_abi::errno::Errno;
-use hypercall_abi::platform::{
-    self as cmd, XenPlatformOp, XenpfPcpuVersion, XenpfPcpuinfo, PCPU_FLAGS_ONLINE,
-};
+use hypercall_abi::platform as abi;
 use hypercall_abi::xen::XENPF_INTERFACE_VERSION;
+use hypercall_abi::Errno;
 
-use super::{Call, Outcome};
+use super::{ensure, Answer, Call};
 use crate::guestmem;
 
 /// `platform_op(op)`.
-pub fn platform_op(call: &mut Call<'_>) -> Outcome {
-    let at = call.args[0];
-    let mut op: XenPlatformOp = match guestmem::read(at) {
-        Ok(op) => op,
-        Err(errno) => return errno.into(),
-    };
-    if op.interface_version != XENPF_INTERFACE_VERSION {
-        return Errno::EACCES.into();
-    }
-    if !call.here.dom().privileged {
-        return Errno::EPERM.into();
-    }
-    let result = match op.cmd {
-        cmd::GET_CPUINFO => get_cpuinfo(&mut op),
-        cmd::GET_CPU_VERSION => get_cpu_version(&mut op),
-        _ => Err(Errno::ENOSYS),
-    };
-    result.and_then(|()| guestmem::write(at, &op)).into()
+pub fn platform_op(call: &mut Call<'_>) -> Answer {
+    guestmem::update(call.args[0], |op: &mut abi::XenPlatformOp| {
+        ensure(op.interface_version == XENPF_INTERFACE_VERSION, Errno::EACCES)?;
+        call.privileged()?;
+        match op.cmd {
+            abi::GET_CPUINFO => op.set_payload(&cpuinfo(op.payload())?),
+            abi::GET_CPU_VERSION => op.set_payload(&cpu_version(op.payload())?),
+            _ => return Err(Errno::ENOSYS),
+        }
+        Ok(())
+    })?;
+    Ok(0)
 }
 
-fn get_cpuinfo(op: &mut XenPlatformOp) -> Result<(), Errno> {
-    let mut info: XenpfPcpuinfo = op.payload();
+fn cpuinfo(mut info: abi::XenpfPcpuinfo) -> Result<abi::XenpfPcpuinfo, Errno> {
     let cpus = percpu::nr_cpus();
-    if info.xen_cpuid >= cpus {
-        return Err(Errno::EINVAL);
-    }
+    ensure(info.xen_cpuid < cpus, Errno::EINVAL)?;
     info.max_present = cpus - 1;
-    info.flags = PCPU_FLAGS_ONLINE;
+    info.flags = abi::PCPU_FLAGS_ONLINE;
     info.apic_id = info.xen_cpuid;
     info.acpi_id = info.xen_cpuid;
-    op.set_payload(&info);
-    Ok(())
+    Ok(info)
 }
 
-fn get_cpu_version(op: &mut XenPlatformOp) -> Result<(), Errno> {
-    let mut version: XenpfPcpuVersion = op.payload();
+fn cpu_version(mut version: abi::XenpfPcpuVersion) -> Result<abi::XenpfPcpuVersion, Errno> {
     let cpus = percpu::nr_cpus();
-    if version.xen_cpuid >= cpus {
-        return Err(Errno::EINVAL);
-    }
+    ensure(version.xen_cpuid < cpus, Errno::EINVAL)?;
     let [_, b, c, d] = cpu::cpuid(0, 0);
     let [signature, ..] = cpu::cpuid(1, 0);
     for (slot, register) in version.vendor_id.chunks_exact_mut(4).zip([b, d, c]) {
@@ -62,6 +47,5 @@ fn get_cpu_version(op: &mut XenPlatformOp) -> Result<(), Errno> {
     version.model = signature >> 4 & 0xf | (signature >> 16 & 0xf) << 4;
     version.stepping = signature & 0xf;
     version.max_present = cpus - 1;
-    op.set_payload(&version);
-    Ok(())
+    Ok(version)
 }

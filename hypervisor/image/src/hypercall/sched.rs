@@ -2,15 +2,12 @@
 
 use core::sync::atomic::Ordering;
 use hv_core::evtchn::MAX_POLL_PORTS;
-use hv_machine::{cpuinfo, time};
-use hypercall_abi::errno::Errno;
-use hypercall_abi::ids::EvtchnPort;
-use hypercall_abi::sched::{
-    self as cmd, shutdown, SchedPinOverride, SchedPoll, SchedRemoteShutdown, SchedShutdown,
-    SchedWatchdog,
-};
+use hv_machine::{cpuinfo, percpu, time};
+use hypercall_abi::sched as abi;
+use hypercall_abi::{Errno, EvtchnPort, Virq};
 
-use super::{Call, Outcome};
+use super::{ensure, Answer, Call};
+use crate::current::Here;
 use crate::domain::{lifecycle, table, vcpu::flag};
 use crate::{events, exit, guestmem, sched, wake};
 
@@ -24,34 +21,45 @@ const NR_WATCHDOGS: u32 = 2;
 const SECOND_NS: u64 = 1_000_000_000;
 
 /// `sched_op(cmd, arg)`.
-pub fn sched_op(call: &mut Call<'_>) -> Outcome {
+pub fn sched_op(call: &mut Call<'_>) -> Answer {
     let [command, arg, ..] = call.args;
+    let here = call.here;
     match command as u32 {
-        cmd::YIELD => yield_cpu(call),
-        cmd::BLOCK => block(call),
-        cmd::SHUTDOWN => shut_down(call, arg).into(),
-        cmd::POLL => poll(call, arg).into(),
-        cmd::REMOTE_SHUTDOWN => remote_shutdown(call, arg).into(),
-        cmd::SHUTDOWN_CODE => shutdown_code(call, arg).into(),
-        cmd::WATCHDOG => watchdog(call, arg).into(),
-        cmd::PIN_OVERRIDE => pin_override(call, arg).into(),
-        _ => Errno::ENOSYS.into(),
+        abi::YIELD => yield_cpu(here),
+        abi::BLOCK => block(here),
+        abi::POLL => poll(here, &guestmem::read(arg)?)?,
+        abi::SHUTDOWN => {
+            let op: abi::SchedShutdown = guestmem::read(arg)?;
+            ensure(op.reason <= abi::shutdown::MAX, Errno::EINVAL)?;
+            lifecycle::shutdown(here.dom(), op.reason);
+        }
+        abi::REMOTE_SHUTDOWN => remote_shutdown(call, &guestmem::read(arg)?)?,
+        abi::SHUTDOWN_CODE => {
+            let op: abi::SchedShutdown = guestmem::read(arg)?;
+            here.dom().control.lock().early_code.get_or_insert(op.reason);
+        }
+        abi::WATCHDOG => return watchdog(here, &guestmem::read(arg)?),
+        abi::PIN_OVERRIDE => {
+            call.privileged()?;
+            pin_override(here, &guestmem::read(arg)?)?;
+        }
+        _ => return Err(Errno::ENOSYS.into()),
     }
+    Ok(0)
 }
 
-fn yield_cpu(call: &Call<'_>) -> Outcome {
+fn yield_cpu(here: &Here) {
     if !sched::is_alone() {
-        call.here.vcpu().set(flag::YIELDED);
+        here.vcpu().set(flag::YIELDED);
         cpuinfo::raise_work(exit::work::SCHEDULE);
     }
-    Outcome::Done(0)
 }
 
 /// Unmasks, then waits unless something is pending already. Whoever raises an event sets the
 /// pending byte first and looks at `blocked` afterwards; here it is the other way round, so one of
 /// the two sees the other.
-fn block(call: &Call<'_>) -> Outcome {
-    let (dom, vcpu) = (call.here.dom(), call.here.vcpu());
+fn block(here: &Here) {
+    let (dom, vcpu) = (here.dom(), here.vcpu());
     events::set_upcall_mask(vcpu, false);
     vcpu.blocked.store(true, Ordering::SeqCst);
     if events::upcall_pending(dom, vcpu.id) {
@@ -59,21 +67,17 @@ fn block(call: &Call<'_>) -> Outcome {
     } else {
         cpuinfo::raise_work(exit::work::SCHEDULE);
     }
-    Outcome::Done(0)
 }
 
-fn poll(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: SchedPoll = guestmem::read(arg)?;
+fn poll(here: &Here, op: &abi::SchedPoll) -> Result<(), Errno> {
     let count = op.nr_ports as usize;
-    if count > MAX_POLL_PORTS {
-        return Err(Errno::EINVAL);
-    }
+    ensure(count <= MAX_POLL_PORTS, Errno::EINVAL)?;
     let mut ports = [EvtchnPort::new(0); MAX_POLL_PORTS];
-    for (index, port) in ports.iter_mut().take(count).enumerate() {
-        *port = guestmem::read_at(op.ports.get(), index as u64)?;
+    for (index, port) in (0..).zip(ports.iter_mut().take(count)) {
+        *port = guestmem::read_at(op.ports.get(), index)?;
     }
     let ports = ports.get(..count).unwrap_or_default();
-    let (dom, vcpu) = (call.here.dom(), call.here.vcpu());
+    let (dom, vcpu) = (here.dom(), here.vcpu());
     // The order decides: registered and blocked first, looked at afterwards.
     vcpu.blocked.store(true, Ordering::SeqCst);
     let mut table = dom.ports.lock();
@@ -81,9 +85,7 @@ fn poll(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
     let max_port = table.table.max_port();
     drop(table);
     let ready = registered.and_then(|()| {
-        if ports.iter().any(|port| port.get() > max_port) {
-            return Err(Errno::EINVAL);
-        }
+        ensure(ports.iter().all(|port| port.get() <= max_port), Errno::EINVAL)?;
         let upcall = events::upcall_pending(dom, vcpu.id) && events::upcall_mask(vcpu) == 0;
         Ok(upcall || ports.iter().any(|port| events::is_pending(dom, *port)))
     });
@@ -101,70 +103,44 @@ fn poll(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
 }
 
 /// Tidies up after a poll, when the vCPU runs again.
-pub fn finish_poll(here: &crate::current::Here) {
+pub fn finish_poll(here: &Here) {
     if here.vcpu().clear(flag::POLLING) & flag::POLLING != 0 {
         here.dom().ports.lock().pollers.end(here.vcpu().id);
         wake::cancel(here.dom(), here.vcpu(), wake::Kind::Poll);
     }
 }
 
-fn shut_down(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: SchedShutdown = guestmem::read(arg)?;
-    if op.reason > shutdown::MAX {
-        return Err(Errno::EINVAL);
-    }
-    lifecycle::shutdown(call.here.dom(), op.reason);
-    Ok(())
-}
-
-fn remote_shutdown(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: SchedRemoteShutdown = guestmem::read(arg)?;
+fn remote_shutdown(call: &Call<'_>, op: &abi::SchedRemoteShutdown) -> Result<(), Errno> {
     let dom = table::get(op.domain_id).ok_or(Errno::ESRCH)?;
-    if !call.here.dom().privileged || dom.id == call.here.dom().id {
-        return Err(Errno::EPERM);
-    }
-    if op.reason > shutdown::MAX {
-        return Err(Errno::EINVAL);
-    }
+    call.privileged()?;
+    ensure(dom.id != call.here.dom().id, Errno::EPERM)?;
+    ensure(op.reason <= abi::shutdown::MAX, Errno::EINVAL)?;
     lifecycle::shutdown(&dom, op.reason);
     Ok(())
 }
 
-fn shutdown_code(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    let op: SchedShutdown = guestmem::read(arg)?;
-    let mut control = call.here.dom().control.lock();
-    control.early_code.get_or_insert(op.reason);
-    Ok(())
-}
-
-fn watchdog(call: &Call<'_>, arg: u64) -> Result<i64, Errno> {
-    let op: SchedWatchdog = guestmem::read(arg)?;
-    if op.id > NR_WATCHDOGS {
-        return Err(Errno::EINVAL);
-    }
-    let (dom, vcpu) = (call.here.dom(), &call.here.dom().vcpus[0]);
+/// Watchdog 0 stands for a free one, whose number is the answer; a timeout of 0 stops a watchdog.
+fn watchdog(here: &Here, op: &abi::SchedWatchdog) -> Answer {
+    ensure(op.id <= NR_WATCHDOGS && (op.id, op.timeout_s) != (0, 0), Errno::EINVAL)?;
+    let (dom, vcpu) = (here.dom(), &here.dom().vcpus[0]);
+    let deadline = match op.timeout_s {
+        0 => 0,
+        seconds => time::now_ns().saturating_add(u64::from(seconds) * SECOND_NS),
+    };
     let mut control = dom.control.lock();
-    let deadline = time::now_ns().saturating_add(u64::from(op.timeout_s) * SECOND_NS);
-    if op.id == 0 && op.timeout_s == 0 {
-        return Err(Errno::EINVAL);
-    }
-    let slot = if op.id == 0 {
-        match control.watchdogs.iter().position(|slot| *slot == 0) {
-            Some(slot) => slot,
-            // Xen hands this one out as an unsigned 32-bit number.
-            None => return Ok(i64::from(Errno::ENOSPC.to_ret() as u32)),
-        }
-    } else {
-        op.id as usize - 1
+    let free = control.watchdogs.iter().position(|deadline| *deadline == 0);
+    let slot = match (op.id.checked_sub(1), free) {
+        (Some(slot), _) => slot as usize,
+        (None, Some(slot)) => slot,
+        // Xen hands this one out as an unsigned 32-bit number.
+        (None, None) => return Ok(i64::from(Errno::ENOSPC.to_ret() as u32)),
     };
     let timer = control.watchdogs.get_mut(slot).ok_or(Errno::EINVAL)?;
-    if op.id != 0 && *timer == 0 {
-        return Err(Errno::EINVAL);
-    }
-    *timer = if op.timeout_s == 0 { 0 } else { deadline };
+    ensure(op.id == 0 || *timer != 0, Errno::EINVAL)?;
+    *timer = deadline;
     drop(control);
-    let kind = wake::Kind::Watchdog(slot as u8);
-    if op.timeout_s == 0 {
+    let kind = wake::Kind::WATCHDOGS[slot];
+    if deadline == 0 {
         wake::cancel(dom, vcpu, kind);
     } else {
         wake::arm(dom, vcpu, kind, deadline);
@@ -172,39 +148,32 @@ fn watchdog(call: &Call<'_>, arg: u64) -> Result<i64, Errno> {
     Ok(if op.id == 0 { slot as i64 + 1 } else { 0 })
 }
 
-fn pin_override(call: &Call<'_>, arg: u64) -> Result<(), Errno> {
-    if !call.here.dom().privileged {
-        return Err(Errno::EPERM);
-    }
-    let op: SchedPinOverride = guestmem::read(arg)?;
+fn pin_override(here: &Here, op: &abi::SchedPinOverride) -> Result<(), Errno> {
     let cpus = match u32::try_from(op.pcpu) {
-        Ok(cpu) if cpu < hv_machine::percpu::nr_cpus() => 1u64 << cpu,
+        Ok(cpu) if cpu < percpu::nr_cpus() => 1u64 << cpu,
         Ok(_) => return Err(Errno::EINVAL),
         Err(_) => u64::MAX,
     };
-    sched::set_affinity(call.here.vcpu(), cpus)
+    sched::set_affinity(here.vcpu(), cpus)
 }
 
 /// `set_timer_op(deadline)`.
-pub fn set_timer_op(call: &mut Call<'_>) -> Outcome {
-    set_singleshot(call, call.args[0]);
-    Outcome::Done(0)
+pub fn set_timer_op(call: &mut Call<'_>) -> Answer {
+    set_singleshot(call.here, call.args[0]);
+    Ok(0)
 }
 
 /// Arms the calling vCPU's one-shot timer; 0 stops it, a time in the past fires at once.
-pub fn set_singleshot(call: &Call<'_>, deadline_ns: u64) {
-    let (dom, vcpu) = (call.here.dom(), call.here.vcpu());
-    if deadline_ns == 0 {
-        wake::cancel(dom, vcpu, wake::Kind::Singleshot);
-        return;
-    }
+pub fn set_singleshot(here: &Here, deadline_ns: u64) {
+    let (dom, vcpu) = (here.dom(), here.vcpu());
     let now = time::now_ns();
-    let far = deadline_ns > i64::MAX as u64 || deadline_ns.saturating_sub(now) > FAR_NS;
-    if deadline_ns <= now {
-        wake::cancel(dom, vcpu, wake::Kind::Singleshot);
-        events::raise_virq(dom, vcpu.id, hypercall_abi::ids::Virq::TIMER);
-    } else {
+    if deadline_ns > now {
+        let far = deadline_ns > i64::MAX as u64 || deadline_ns - now > FAR_NS;
         let deadline = if far { now + FAR_FIRES_AFTER_NS } else { deadline_ns };
-        wake::arm(dom, vcpu, wake::Kind::Singleshot, deadline);
+        return wake::arm(dom, vcpu, wake::Kind::Singleshot, deadline);
+    }
+    wake::cancel(dom, vcpu, wake::Kind::Singleshot);
+    if deadline_ns != 0 {
+        events::raise_virq(dom, vcpu.id, Virq::TIMER);
     }
 }

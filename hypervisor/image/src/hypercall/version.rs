@@ -1,125 +1,85 @@
 //! `xen_version`: what this hypervisor claims to be.
 //!
 //! It claims to be Xen 4.17, because guests and toolstacks decide by that what they may ask for;
-//! the extra version and the changeset tell who it really is. The bigger answers are functions of
-//! their own, never inlined, so that the smallest one (the version, which guests use as the null
-//! hypercall) pays for no stack frame.
+//! the extra version and the changeset tell who it really is. All answers but the smallest one are
+//! behind a call that is never inlined, so that the version, which guests use as the null hypercall,
+//! pays for no stack frame.
 
 use hypercall_abi::addr::HYPERVISOR_VIRT_START;
-use hypercall_abi::errno::Errno;
-use hypercall_abi::version::{
-    self as cmd, xenfeat, XenCompileInfo, XenFeatureInfo, XEN_4_17 as VERSION,
-};
-use hypercall_abi::vm_assist;
+use hypercall_abi::version::{self as abi, xenfeat};
+use hypercall_abi::{vm_assist, Errno, PAGE_SIZE};
 
-use super::{Call, Outcome};
-use crate::guestmem;
+use super::{ensure, Answer, Call};
+use crate::domain::Domain;
+use crate::{boot, guestmem};
 
 /// Appended to the version number.
 const EXTRA_VERSION: &str = ".0-zendo";
 /// What kinds of guests run.
 pub const CAPABILITIES: &str = "xen-3.0-x86_64 ";
-const PAGE_SIZE: i64 = 4096;
+/// Identification of the sources.
+const CHANGESET: &str = concat!("zendo-", env!("CARGO_PKG_VERSION"));
 
 /// `xen_version(cmd, arg)`.
-pub fn xen_version(call: &mut Call<'_>) -> Outcome {
-    let [command, arg, ..] = call.args;
-    match command as u32 {
-        cmd::VERSION => Outcome::Done(i64::from(VERSION)),
-        cmd::EXTRAVERSION => text::<16>(arg, EXTRA_VERSION),
-        cmd::COMPILE_INFO => compile_info(arg),
-        cmd::CAPABILITIES => text::<1024>(arg, CAPABILITIES),
-        cmd::CHANGESET => text::<64>(arg, concat!("zendo-", env!("CARGO_PKG_VERSION"))),
-        cmd::PLATFORM_PARAMETERS => platform_parameters(arg),
-        cmd::GET_FEATURES => get_features(call, arg),
-        cmd::PAGESIZE => page_size(arg),
-        cmd::GUEST_HANDLE => guest_handle(call, arg),
-        cmd::COMMANDLINE => command_line(call, arg),
-        cmd::BUILD_ID => build_id(call),
-        _ => unknown(),
-    }
-}
-
-/// Copies a text out as a fixed array filled with zeros.
-#[inline(never)]
-fn text<const N: usize>(arg: u64, text: &str) -> Outcome {
-    let mut bytes = [0u8; N];
-    fill(&mut bytes, text);
-    guestmem::write(arg, &bytes).into()
-}
-
-fn fill(bytes: &mut [u8], text: &str) {
-    let room = bytes.len() - 1;
-    bytes.iter_mut().zip(text.bytes().take(room)).for_each(|(to, from)| *to = from);
-}
-
-#[inline(never)]
-fn unknown() -> Outcome {
-    Errno::ENOSYS.into()
-}
-
-#[inline(never)]
-fn platform_parameters(arg: u64) -> Outcome {
-    guestmem::write(arg, &HYPERVISOR_VIRT_START).into()
-}
-
-#[inline(never)]
-fn page_size(arg: u64) -> Outcome {
-    if arg == 0 {
-        Outcome::Done(PAGE_SIZE)
-    } else {
-        Errno::EINVAL.into()
+pub fn xen_version(call: &mut Call<'_>) -> Answer {
+    match call.args[0] as u32 {
+        abi::VERSION => Ok(i64::from(abi::XEN_4_17)),
+        command => details(call, command),
     }
 }
 
 #[inline(never)]
-fn guest_handle(call: &Call<'_>, arg: u64) -> Outcome {
-    let handle = call.here.dom().control.lock().handle;
-    guestmem::write(arg, &handle).into()
-}
-
-#[inline(never)]
-fn compile_info(arg: u64) -> Outcome {
-    let mut info = XenCompileInfo::default();
-    fill(&mut info.compiler, "rustc");
-    fill(&mut info.compile_by, "zendo");
-    fill(&mut info.compile_date, env!("CARGO_PKG_VERSION"));
-    guestmem::write(arg, &info).into()
-}
-
-#[inline(never)]
-fn command_line(call: &Call<'_>, arg: u64) -> Outcome {
-    if call.here.dom().privileged {
-        text::<1024>(arg, crate::boot::command_line())
-    } else {
-        text::<1024>(arg, "<denied>")
-    }
-}
-
-#[inline(never)]
-fn build_id(call: &Call<'_>) -> Outcome {
-    if call.here.dom().privileged {
-        Errno::ENODATA.into()
-    } else {
-        Errno::EPERM.into()
-    }
-}
-
-#[inline(never)]
-fn get_features(call: &Call<'_>, arg: u64) -> Outcome {
-    let info = guestmem::read::<XenFeatureInfo>(arg).and_then(|info| {
-        if info.submap_idx == 0 {
-            Ok(XenFeatureInfo { submap: features(call), ..info })
-        } else {
-            Err(Errno::EINVAL)
+fn details(call: &Call<'_>, command: u32) -> Answer {
+    let arg = call.args[1];
+    let dom = call.here.dom();
+    match command {
+        abi::EXTRAVERSION => guestmem::write(arg, &text::<16>(EXTRA_VERSION))?,
+        abi::COMPILE_INFO => guestmem::write(arg, &compile_info())?,
+        abi::CAPABILITIES => guestmem::write(arg, &text::<1024>(CAPABILITIES))?,
+        abi::CHANGESET => guestmem::write(arg, &text::<64>(CHANGESET))?,
+        abi::PLATFORM_PARAMETERS => guestmem::write(arg, &HYPERVISOR_VIRT_START)?,
+        abi::GET_FEATURES => guestmem::update(arg, |info: &mut abi::XenFeatureInfo| {
+            ensure(info.submap_idx == 0, Errno::EINVAL)?;
+            info.submap = features(dom);
+            Ok(())
+        })?,
+        abi::PAGESIZE if arg == 0 => return Ok(PAGE_SIZE as i64),
+        abi::PAGESIZE => return Err(Errno::EINVAL.into()),
+        abi::GUEST_HANDLE => {
+            let handle = dom.control.lock().handle;
+            guestmem::write(arg, &handle)?;
         }
-    });
-    info.and_then(|info| guestmem::write(arg, &info)).into()
+        abi::COMMANDLINE => {
+            let line = if dom.privileged { boot::command_line() } else { "<denied>" };
+            guestmem::write(arg, &text::<1024>(line))?;
+        }
+        abi::BUILD_ID => {
+            call.privileged()?;
+            return Err(Errno::ENODATA.into());
+        }
+        _ => return Err(Errno::ENOSYS.into()),
+    }
+    Ok(0)
+}
+
+/// A text as an array that ends with zeros, at least one.
+fn text<const N: usize>(text: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.iter_mut().zip(text.bytes().take(N - 1)).for_each(|(to, from)| *to = from);
+    bytes
+}
+
+fn compile_info() -> abi::XenCompileInfo {
+    abi::XenCompileInfo {
+        compiler: text("rustc"),
+        compile_by: text("zendo"),
+        compile_date: text(env!("CARGO_PKG_VERSION")),
+        ..Default::default()
+    }
 }
 
 /// The features of submap 0.
-fn features(call: &Call<'_>) -> u32 {
-    let dom = call.here.dom();
+fn features(dom: &Domain) -> u32 {
     let bit = |feature: u32| 1u32 << feature;
     let mut submap = bit(xenfeat::MMU_PT_UPDATE_PRESERVE_AD)
         | bit(xenfeat::HIGHMEM_ASSIST)

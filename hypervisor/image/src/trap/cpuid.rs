@@ -3,12 +3,13 @@
 //! Two policies are made at boot: one for the control domain, one for all others.
 
 use hv_core::cpuid::{Leaf, Policy, PolicyOptions, QueryContext, TimeInfo, Via, XenInfo};
+use hv_core::emul::code::FORCED_CPUID;
 use hv_core::emul::cr::CR4_OSXSAVE;
-use hv_core::emul::forced::{recognise, Forced, CPUID_LEN};
 use hv_core::trap::Mode;
 use hv_machine::sync::Once;
 use hv_machine::{cpu, frames, time, GuestRegs};
 use hypercall_abi::version::XEN_4_17;
+use hypercall_abi::xen::{XenCpuidLeaf, CPUID_NO_SUBLEAF};
 
 use super::{fetch, privop};
 use crate::counters::{self, bump};
@@ -34,20 +35,16 @@ pub fn policy(privileged: bool) -> &'static Policy {
     })
 }
 
+/// Guests learn from the width of machine addresses whether grants of version 1 can hold every
+/// frame number, so it is that of the RAM there is.
 fn xen_info() -> XenInfo {
+    const PAGE_SHIFT: u32 = 12;
+    let last_frame = frames::max_mfn().saturating_sub(1);
     XenInfo {
         major: (XEN_4_17 >> 16) as u16,
         minor: XEN_4_17 as u16,
-        machine_address_bits: machine_address_bits(),
+        machine_address_bits: (u64::BITS - last_frame.leading_zeros() + PAGE_SHIFT) as u8,
     }
-}
-
-/// Bits of the highest machine address of RAM: with it guests decide whether grants of version 1 can
-/// hold every frame number.
-fn machine_address_bits() -> u8 {
-    const PAGE_SHIFT: u32 = 12;
-    let last_frame = frames::max_mfn().saturating_sub(1);
-    (u64::BITS - last_frame.leading_zeros() + PAGE_SHIFT) as u8
 }
 
 /// The counter runs as it is for everyone. A toolstack that sets a domain's time makes it the
@@ -64,46 +61,38 @@ fn time_info(privileged: bool) -> TimeInfo {
     }
 }
 
-/// The state components a guest may enable.
-pub fn offered_xcr0() -> u64 {
-    policy(false).offered_xcr0()
-}
-
-/// What `cpuid` with these inputs gives the running guest.
-fn query(here: &Here, leaf: u32, subleaf: u32, via: Via) -> Leaf {
-    let (cr4, xcr0) = {
-        let state = here.vcpu().state.lock();
-        (state.cr4, if state.xcr0 == 0 { DEFAULT_XCR0 } else { state.xcr0 })
-    };
+/// What `cpuid` gives a domain of this kind: the answer depends on how it is asked, and on what the
+/// vCPU has enabled.
+fn query(privileged: bool, at: (u32, u32), how: (Mode, Via), cr4: u64, xcr0: u64) -> Leaf {
     let context = QueryContext {
-        mode: upcall::mode(),
-        via,
+        mode: how.0,
+        via: how.1,
         guest_osxsave: cr4 & CR4_OSXSAVE != 0,
         hypervisor_osxsave: cpu::host_cr4() & CR4_OSXSAVE != 0,
-        xcr0,
+        xcr0: if xcr0 == 0 { DEFAULT_XCR0 } else { xcr0 },
         xen: &xen_info(),
-        time: &time_info(here.dom().privileged),
+        time: &time_info(privileged),
     };
-    policy(here.dom().privileged).query(leaf, subleaf, &context)
+    policy(privileged).query(at.0, at.1, &context)
 }
 
 /// Carries out `cpuid` on the registers.
 pub fn execute(here: &Here, regs: &mut GuestRegs, via: Via) {
-    let [a, b, c, d] = query(here, regs.rax as u32, regs.rcx as u32, via);
-    regs.rax = u64::from(a);
-    regs.rbx = u64::from(b);
-    regs.rcx = u64::from(c);
-    regs.rdx = u64::from(d);
+    let at = (regs.rax as u32, regs.rcx as u32);
+    let state = here.vcpu().state.lock();
+    let leaf = query(here.dom().privileged, at, (upcall::mode(), via), state.cr4, state.xcr0);
+    let [a, b, c, d] = leaf.map(u64::from);
+    (regs.rax, regs.rbx, regs.rcx, regs.rdx) = (a, b, c, d);
 }
 
 /// Carries out the prefixed form; false when something else stands at rip.
 pub fn forced(here: &Here, regs: &mut GuestRegs) -> bool {
-    if recognise(&fetch(regs)) != Forced::Cpuid {
+    if !fetch(regs).is_forced_cpuid() {
         return false;
     }
     execute(here, regs, Via::Prefix);
     bump(&counters::here().emulated);
-    privop::advance(here, regs, CPUID_LEN as u64);
+    privop::advance(here, regs, FORCED_CPUID.len() as u64);
     true
 }
 
@@ -114,30 +103,24 @@ const BASIC: u32 = 0xe;
 /// Extended leaves a policy lists.
 const EXTENDED: core::ops::Range<u32> = 0x8000_0000..0x8000_0022;
 
-/// All leaves of the policy of ordinary domains, with their subleaf where there is one.
-pub fn policy_leaves() -> impl Iterator<Item = (u32, Option<u32>, Leaf)> {
+/// All leaves of the policy of ordinary domains.
+pub fn policy_leaves() -> impl Iterator<Item = XenCpuidLeaf> {
     let plain = (0..BASIC)
         .filter(|leaf| SUBLEAVES.iter().all(|(other, _)| other != leaf))
         .chain(EXTENDED)
-        .map(|leaf| (leaf, None));
+        .map(|leaf| (leaf, CPUID_NO_SUBLEAF));
     let with_subleaf = SUBLEAVES
         .into_iter()
-        .flat_map(|(leaf, count)| (0..count).map(move |subleaf| (leaf, Some(subleaf))));
-    plain.chain(with_subleaf).map(|(leaf, subleaf)| (leaf, subleaf, bare(leaf, subleaf.unwrap_or(0))))
+        .flat_map(|(leaf, count)| (0..count).map(move |subleaf| (leaf, subleaf)));
+    plain.chain(with_subleaf).map(|(leaf, subleaf)| {
+        let [a, b, c, d] = bare(leaf, subleaf);
+        XenCpuidLeaf { leaf, subleaf, a, b, c, d }
+    })
 }
 
 /// An answer that depends on no vCPU.
 fn bare(leaf: u32, subleaf: u32) -> Leaf {
-    let context = QueryContext {
-        mode: Mode::User,
-        via: Via::Fault,
-        guest_osxsave: false,
-        hypervisor_osxsave: false,
-        xcr0: DEFAULT_XCR0,
-        xen: &xen_info(),
-        time: &time_info(false),
-    };
-    policy(false).query(leaf, subleaf, &context)
+    query(false, (leaf, subleaf), (Mode::User, Via::Fault), 0, 0)
 }
 
 /// The words of a feature set, in the order of the public `cpufeatureset.h`.
@@ -151,8 +134,5 @@ pub fn feature_words() -> [u32; 14] {
     let [.., power] = bare(0x8000_0007, 0);
     let [_, ext8, ..] = bare(0x8000_0008, 0);
     let [ext21, ..] = bare(0x8000_0021, 0);
-    [
-        edx1, ecx1, ext_edx, ext_ecx, eax_d1, ebx7, ecx7, power, ext8, edx7, eax7_1, ext21, 0,
-        edx7_2,
-    ]
+    [edx1, ecx1, ext_edx, ext_ecx, eax_d1, ebx7, ecx7, power, ext8, edx7, eax7_1, ext21, 0, edx7_2]
 }

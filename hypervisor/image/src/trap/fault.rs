@@ -2,21 +2,26 @@
 //!
 //! Two kinds are the hypervisor's own business: a look into the window of the guest's LDT, whose
 //! pages are mapped when they are first used, and a write to a page table that is emulated. All
-//! others are delivered, with the error code as the guest's mode makes it.
+//! others are delivered, with the error code as the guest's mode makes it. A third kind exists in one
+//! emulator only ([`emulate_iretq`]).
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use hv_core::page::{PageTables, Stop};
-use hv_core::trap::{pagefault, vector};
+use hv_core::emul::{apply, decode_store, Store};
+use hv_core::page::{self, Entry, PageError, PageType, Stop, Translation};
+use hv_core::trap::pagefault::{self, PRESENT, USER};
+use hv_core::trap::{flags, vector};
 use hv_machine::{cpu, desc, directmap, GuestRegs};
-use hypercall_abi::addr::GuestVa;
 use hypercall_abi::vm_assist;
+use hypercall_abi::GuestVa;
 
-use super::{ptwr, quirk};
+use super::fetch;
+use super::privop::{write_gpr, View};
+use crate::counters::{self, bump};
 use crate::current::Here;
-use crate::domain::lifecycle;
-use crate::host::Host;
+use crate::domain::{lifecycle, Vcpu};
+use crate::host::{to_end, Host};
 use crate::hypercall::mmu::BUDGET;
-use crate::upcall;
+use crate::{guestmem, upcall};
 
 /// Offset of `arch.cr2` in `vcpu_info`.
 const CR2_OFFSET: usize = 16;
@@ -30,16 +35,16 @@ pub fn page_fault(here: &Here, regs: &mut GuestRegs) {
     }
     if pagefault::may_be_page_table_write(hardware, upcall::mode())
         && writable_tables(here)
-        && ptwr::emulate(here, regs, GuestVa::new(va))
+        && emulate_write(here, regs, GuestVa::new(va))
     {
         return;
     }
-    if quirk::iretq(regs, GuestVa::new(va)) {
+    if emulate_iretq(regs, GuestVa::new(va)) {
         return;
     }
     match pagefault::guest_error_code(hardware, upcall::mode()) {
-        Ok(code) => deliver(here, regs, va, code),
-        Err(_) => {
+        Some(code) => deliver(here, regs, va, code),
+        None => {
             super::report(here, regs, "reserved bit in a page table");
             lifecycle::crash(here.dom(), "has a page table with a reserved bit");
         }
@@ -52,31 +57,21 @@ fn writable_tables(here: &Here) -> bool {
     here.dom().privileged || here.dom().assisted(vm_assist::TYPE_WRITABLE_PAGETABLES)
 }
 
-/// The guest's CR2, which is a word of its `vcpu_info`.
-fn cr2_word(here: &Here) -> &'static AtomicU64 {
-    let (mfn, offset) = here.vcpu().info_place();
+/// What the guest reads from CR2: a word of its `vcpu_info`.
+pub fn guest_cr2(vcpu: &Vcpu) -> &'static AtomicU64 {
+    let (mfn, offset) = vcpu.info_place();
     &directmap::table(mfn)[(offset + CR2_OFFSET) / 8]
-}
-
-/// What the guest reads from CR2.
-pub fn guest_cr2(here: &Here) -> u64 {
-    cr2_word(here).load(Ordering::Relaxed)
-}
-
-/// Sets what the guest reads from CR2.
-pub fn set_guest_cr2(here: &Here, va: u64) {
-    cr2_word(here).store(va, Ordering::Relaxed);
 }
 
 /// Delivers a page fault at an address.
 pub fn deliver(here: &Here, regs: &mut GuestRegs, va: u64, code: u32) {
-    set_guest_cr2(here, va);
+    guest_cr2(here.vcpu()).store(va, Ordering::Relaxed);
     upcall::exception(here, regs, vector::PAGE_FAULT, code);
 }
 
 /// The CPU looked for a descriptor in an LDT page that is not mapped yet.
 fn descriptor_fault(here: &Here, regs: &mut GuestRegs, offset: u64) {
-    if map_ldt_page(here, offset) {
+    if map_ldt_page(here, offset).is_some() {
         return;
     }
     let base = here.vcpu().state.lock().ldt_base;
@@ -86,40 +81,116 @@ fn descriptor_fault(here: &Here, regs: &mut GuestRegs, offset: u64) {
 
 /// Maps the LDT page that contains byte `offset`: the frame behind the guest's own mapping of it
 /// becomes a page of checked descriptors.
-fn map_ldt_page(here: &Here, offset: u64) -> bool {
-    let dom = here.dom();
+fn map_ldt_page(here: &Here, offset: u64) -> Option<()> {
+    let (dom, vcpu) = (here.dom(), here.vcpu());
     let index = (offset >> 12) as usize;
     let (root, va) = {
-        let state = here.vcpu().state.lock();
-        let Some(root) = state.root else { return false };
-        if offset / 8 >= u64::from(state.ldt_ents) {
-            return false;
-        }
+        let state = vcpu.state.lock();
+        let root = state.root.filter(|_| offset / 8 < u64::from(state.ldt_ents))?;
         (root, GuestVa::new(state.ldt_base.wrapping_add(offset & !0xfff)))
     };
-    let tables = PageTables::new(&Host, dom.id, dom.id);
+    let tables = dom.tables();
     let mut mmu = dom.mmu.lock();
-    let Some(found) = tables.translate(root, va) else { return false };
-    let mut budget = BUDGET;
-    loop {
-        match tables.get_descriptor_page(&mut mmu, found.mfn(), &mut budget) {
-            Ok(()) => break,
-            Err(Stop::Preempted) => budget = BUDGET,
+    let mfn = tables.translate(root, va)?.mfn();
+    to_end(|budget| tables.get_descriptor_page(&mut mmu, mfn, budget)).ok()?;
+    let mut state = vcpu.state.lock();
+    let Some(slot @ None) = state.ldt_pages.get_mut(index) else {
+        // The page is there already, so the fault was about something else.
+        tables.put_descriptor_page(mfn);
+        return None;
+    };
+    *slot = Some(mfn);
+    desc::ldt_map_page(index, mfn);
+    Some(())
+}
+
+/// `iretq`.
+const IRETQ: [u8; 2] = [0x48, 0xcf];
+
+/// Carries out an `iretq` that faulted for no reason of the guest's; false when it was not that.
+///
+/// A quirk of QEMU: it reads the frame of an `iretq` with the rights of ring 0, whatever the
+/// privilege of the code, so with SMAP it may not touch the guest's stack. No processor makes such a
+/// fault: the access of ring 3 to a present page of its own with the "user" bit clear. Guest kernels
+/// return from handlers this way, so the instruction is carried out here.
+fn emulate_iretq(regs: &mut GuestRegs, va: GuestVa) -> bool {
+    let impossible = regs.error_code & (PRESENT | USER) == PRESENT && va.is_guest_accessible();
+    if !impossible || guestmem::read::<[u8; 2]>(regs.rip) != Ok(IRETQ) {
+        return false;
+    }
+    let Ok([rip, cs, rflags, rsp, ss]) = guestmem::read::<[u64; 5]>(regs.rsp) else {
+        return false;
+    };
+    // As on a processor at privilege 3: the interrupt flag and the I/O privilege level stay. A bad
+    // selector faults when the hypervisor's own IRETQ loads it, and the guest gets that fault.
+    regs.rip = rip;
+    regs.cs = u64::from(cs as u16 | 3);
+    regs.rflags = flags::for_guest(rflags);
+    regs.rsp = rsp;
+    regs.ss = u64::from(ss as u16 | 3);
+    true
+}
+
+// Writes to page tables: the guest's own read-only L1 tables, written with ordinary instructions.
+// The instruction is decoded from a copy, its effect on the entry computed, and the new entry validated
+// and stored as an update would be. If anything does not fit, the guest gets the fault.
+
+/// Attempts at storing an entry that others keep changing.
+const ATTEMPTS: u32 = 8;
+
+/// Emulates a write to a page table at `va`; false when it is not one.
+fn emulate_write(here: &Here, regs: &mut GuestRegs, va: GuestVa) -> bool {
+    let Some(found) = find_table(here, va) else { return false };
+    let Some(store) = decode(regs, va) else { return false };
+    let done = write(here, regs, &found, &store);
+    if done {
+        bump(&counters::here().emulated);
+    }
+    done
+}
+
+/// The page table behind the address, if it is mapped read-only and is an L1 table of the domain.
+fn find_table(here: &Here, va: GuestVa) -> Option<Translation> {
+    let dom = here.dom();
+    let root = here.vcpu().state.lock().root?;
+    let _mmu = dom.mmu.lock();
+    let found = dom.tables().translate(root, va).filter(|found| !found.is_writable)?;
+    let info = page::page_type_info(&Host, found.mfn())?;
+    (info.owner == dom.id && info.page_type == PageType::L1).then_some(found)
+}
+
+/// The instruction at rip as a write to `va`.
+fn decode(regs: &GuestRegs, va: GuestVa) -> Option<Store> {
+    let read = |source: GuestVa, width: u8| {
+        let mut raw = [0u8; 8];
+        guestmem::read_bytes(source.get(), raw.get_mut(..usize::from(width))?).ok()?;
+        Some(u64::from_le_bytes(raw))
+    };
+    decode_store(&fetch(regs), &View(regs), va, read).ok()
+}
+
+fn write(here: &Here, regs: &mut GuestRegs, found: &Translation, store: &Store) -> bool {
+    let tables = here.dom().tables();
+    let (table, index) = (found.mfn(), store.address.page_offset() / 8);
+    for _ in 0..ATTEMPTS {
+        let mut mmu = here.dom().mmu.lock();
+        let Ok(old) = tables.read_leaf(table, index).map(Entry::bits) else { return false };
+        let outcome = apply(store, old, &View(regs));
+        let (new, mut budget) = (outcome.entry, BUDGET);
+        let mut update =
+            || tables.update_leaf_from_emulation(&mut mmu, table, index, old, new, &mut budget);
+        match if outcome.is_written { update() } else { Ok(()) } {
+            Ok(()) => {
+                for (number, value) in outcome.regs.into_iter().flatten() {
+                    write_gpr(regs, number, value);
+                }
+                regs.rflags = outcome.rflags;
+                regs.rip = outcome.rip;
+                return true;
+            }
+            Err(Stop::Preempted | Stop::Refused(PageError::EntryChanged)) => {}
             Err(Stop::Refused(_)) => return false,
         }
     }
-    let mut state = here.vcpu().state.lock();
-    match state.ldt_pages.get_mut(index) {
-        Some(slot @ None) => {
-            *slot = Some(found.mfn());
-            desc::ldt_map_page(index, found.mfn());
-            true
-        }
-        _ => {
-            // The page is there already, so the fault was about something else.
-            drop(state);
-            tables.put_descriptor_page(found.mfn());
-            false
-        }
-    }
+    false
 }

@@ -5,9 +5,8 @@
 
 use hv_core::page::{self, PageError};
 use hv_machine::directmap;
-use hypercall_abi::addr::Mfn;
-use hypercall_abi::errno::Errno;
 use hypercall_abi::nr;
+use hypercall_abi::{Errno, Mfn};
 
 use crate::domain::Domain;
 use crate::host::Host;
@@ -27,26 +26,15 @@ pub fn install(dom: &Domain, mfn: Mfn) -> Result<(), Errno> {
         _ => Errno::EINVAL,
     })?;
     directmap::write_bytes(mfn, 0, &[FILLER; SLOT_BYTES * SLOTS]);
-    for slot in 0..SLOTS as u32 {
-        let at = slot as usize * SLOT_BYTES;
-        if u64::from(slot) == nr::IRET {
-            directmap::write_bytes(mfn, at, &iret_stub(slot));
-        } else {
-            directmap::write_bytes(mfn, at, &stub(slot));
-        }
+    for number in 0..SLOTS as u32 {
+        let [a, b, c, d] = number.to_le_bytes();
+        // push rcx; push r11; mov eax, number; syscall; pop r11; pop rcx; ret
+        let stub = [0x51, 0x41, 0x53, 0xb8, a, b, c, d, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3];
+        // push rcx; push r11; push rax; mov eax, number; syscall: the pushes are part of the frame.
+        let iret = [0x51, 0x41, 0x53, 0x50, 0xb8, a, b, c, d, 0x0f, 0x05];
+        let code: &[u8] = if u64::from(number) == nr::IRET { &iret } else { &stub };
+        directmap::write_bytes(mfn, number as usize * SLOT_BYTES, code);
     }
     page::put_writable(&Host, held);
     Ok(())
-}
-
-/// push rcx; push r11; mov eax, number; syscall; pop r11; pop rcx; ret
-fn stub(number: u32) -> [u8; 14] {
-    let [a, b, c, d] = number.to_le_bytes();
-    [0x51, 0x41, 0x53, 0xb8, a, b, c, d, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3]
-}
-
-/// push rcx; push r11; push rax; mov eax, number; syscall: the pushes are part of the frame.
-fn iret_stub(number: u32) -> [u8; 11] {
-    let [a, b, c, d] = number.to_le_bytes();
-    [0x51, 0x41, 0x53, 0x50, 0xb8, a, b, c, d, 0x0f, 0x05]
 }

@@ -4,15 +4,17 @@
 //! rights of its domain. What a domain has no right to reads as all ones and swallows writes.
 
 use core::sync::atomic::{AtomicU32, Ordering};
-use hv_core::emul::io::{classify, has_privilege, BitmapBytes, PortAccess, VirtualPort};
-use hv_core::emul::operand::Segment;
+use hv_core::emul::io::{bitmap_allows, classify, has_privilege, PortAccess, VirtualPort};
 use hv_core::emul::privop::PortString;
+use hv_core::emul::Segment;
+use hv_core::trap::flags::DF;
+use hv_core::trap::pagefault;
 use hv_machine::cpu::{inb, inl, inw, outb, outl, outw};
 use hv_machine::sync::Mutex;
 use hv_machine::GuestRegs;
 use hypercall_abi::vm_assist;
 
-use super::privop::{Done, View};
+use super::privop::{require, Detour, Emulated, View};
 use crate::current::Here;
 use crate::{guestmem, upcall};
 
@@ -25,8 +27,6 @@ const PCI_ADDRESS: u16 = 0xcf8;
 const PCI_DATA: u16 = 0xcfc;
 const RTC_ADDRESS: u16 = 0x70;
 const RTC_DATA: u16 = 0x71;
-/// Direction flag.
-const DF: u64 = 1 << 10;
 
 /// Whether the guest's I/O privilege level lets it touch ports and the interrupt flag.
 pub fn iopl_allows(here: &Here) -> bool {
@@ -40,13 +40,8 @@ fn guest_allows(here: &Here, port: u16, width: u8) -> bool {
         return true;
     }
     let (bitmap, ports) = here.vcpu().state.lock().iobitmap;
-    if bitmap == 0 {
-        return false;
-    }
-    let Some(place) = BitmapBytes::new(port, width, ports) else { return false };
     let byte = |index: u16| guestmem::read_kernel_byte(here, bitmap.wrapping_add(index.into()));
-    let second = if place.needs_second() { byte(place.offset + 1) } else { None };
-    place.allows(byte(place.offset), second)
+    bitmap != 0 && bitmap_allows(port, width, ports, byte)
 }
 
 fn access(here: &Here, port: u16, width: u8) -> PortAccess {
@@ -74,7 +69,7 @@ fn read_port(here: &Here, port: u16, width: u8) -> u32 {
     match access(here, port, width) {
         PortAccess::Direct => read_direct(port, width),
         PortAccess::Virtual(device) => read_virtual(here, device, width),
-        PortAccess::Bytes { allowed } => (0..width).fold(0, |value, byte| {
+        PortAccess::Bytes(allowed) => (0..width).fold(0, |value, byte| {
             let ok = allowed >> byte & 1 != 0;
             let part = if ok { inb(port + u16::from(byte)) } else { 0xff };
             value | u32::from(part) << (8 * byte)
@@ -86,7 +81,7 @@ fn write_port(here: &Here, port: u16, width: u8, value: u32) {
     match access(here, port, width) {
         PortAccess::Direct => write_direct(port, width, value),
         PortAccess::Virtual(device) => write_virtual(here, device, width, value),
-        PortAccess::Bytes { allowed } => {
+        PortAccess::Bytes(allowed) => {
             for byte in (0..width).filter(|byte| allowed >> byte & 1 != 0) {
                 outb(port + u16::from(byte), (value >> (8 * byte)) as u8);
             }
@@ -108,7 +103,7 @@ fn read_virtual(here: &Here, device: VirtualPort, width: u8) -> u32 {
             u32::from(inb(RTC_DATA))
         }
         VirtualPort::PciAddress if trusted => *PCI.lock(),
-        VirtualPort::PciData { offset } if trusted => {
+        VirtualPort::PciData(offset) if trusted => {
             let address = PCI.lock();
             outl(PCI_ADDRESS, *address);
             read_direct(PCI_DATA + u16::from(offset), width)
@@ -124,7 +119,7 @@ fn write_virtual(here: &Here, device: VirtualPort, width: u8, value: u32) {
     match device {
         VirtualPort::RtcIndex => RTC_INDEX.store(value & 0x7f, Ordering::Relaxed),
         VirtualPort::PciAddress => *PCI.lock() = value,
-        VirtualPort::PciData { offset } => {
+        VirtualPort::PciData(offset) => {
             let address = PCI.lock();
             outl(PCI_ADDRESS, *address);
             write_direct(PCI_DATA + u16::from(offset), width, value);
@@ -134,99 +129,85 @@ fn write_virtual(here: &Here, device: VirtualPort, width: u8, value: u32) {
 }
 
 /// `IN`.
-pub fn input(here: &Here, regs: &mut GuestRegs, port: u16, width: u8) -> Done {
-    if !guest_allows(here, port, width) {
-        return Done::Refused;
-    }
+pub fn input(here: &Here, regs: &mut GuestRegs, port: u16, width: u8) -> Emulated {
+    require(guest_allows(here, port, width))?;
     let value = u64::from(read_port(here, port, width));
     regs.rax = match width {
         1 => regs.rax & !0xff | value & 0xff,
         2 => regs.rax & !0xffff | value & 0xffff,
         _ => value,
     };
-    Done::Next
+    Ok(())
 }
 
 /// `OUT`.
-pub fn output(here: &Here, regs: &GuestRegs, port: u16, width: u8) -> Done {
-    if !guest_allows(here, port, width) {
-        return Done::Refused;
-    }
+pub fn output(here: &Here, regs: &GuestRegs, port: u16, width: u8) -> Emulated {
+    require(guest_allows(here, port, width))?;
     write_port(here, port, width, regs.rax as u32 & nothing(width));
-    Done::Next
+    Ok(())
 }
 
 /// `INS`, one element.
-pub fn input_string(here: &Here, regs: &mut GuestRegs, string: PortString) -> Done {
-    if !guest_allows(here, string.port, string.width) {
-        return Done::Refused;
-    }
-    if string.is_repeated && count(regs, &string) == 0 {
-        return Done::Next;
+pub fn input_string(here: &Here, regs: &mut GuestRegs, string: PortString) -> Emulated {
+    if !has_element(here, regs, &string)? {
+        return Ok(());
     }
     let at = address(regs.rdi, &string);
     let value = read_port(here, string.port, string.width).to_le_bytes();
     let bytes = value.get(..usize::from(string.width)).unwrap_or_default();
     if guestmem::write_bytes(at, bytes).is_err() {
-        return fault(here, regs, at, true);
+        return fault(here, regs, at, pagefault::WRITE);
     }
     regs.rdi = moved(regs.rdi, regs.rflags, &string);
     step(regs, &string)
 }
 
 /// `OUTS`, one element.
-pub fn output_string(here: &Here, regs: &mut GuestRegs, string: PortString) -> Done {
-    if !guest_allows(here, string.port, string.width) {
-        return Done::Refused;
+pub fn output_string(here: &Here, regs: &mut GuestRegs, string: PortString) -> Emulated {
+    if !has_element(here, regs, &string)? {
+        return Ok(());
     }
-    if string.is_repeated && count(regs, &string) == 0 {
-        return Done::Next;
-    }
-    let base = Segment::base_of(string.segment, &View::new(regs));
+    let base = Segment::base_of(string.segment, &View(regs));
     let at = base.wrapping_add(address(regs.rsi, &string));
     let mut value = [0u8; 4];
     let bytes = value.get_mut(..usize::from(string.width)).unwrap_or_default();
     if guestmem::read_bytes(at, bytes).is_err() {
-        return fault(here, regs, at, false);
+        return fault(here, regs, at, 0);
     }
     write_port(here, string.port, string.width, u32::from_le_bytes(value));
     regs.rsi = moved(regs.rsi, regs.rflags, &string);
     step(regs, &string)
 }
 
-fn fault(here: &Here, regs: &mut GuestRegs, va: u64, write: bool) -> Done {
-    super::fault::deliver(here, regs, va, u32::from(write) << 1);
-    Done::Delivered
+/// Whether there is something to do, if it is allowed.
+fn has_element(here: &Here, regs: &GuestRegs, string: &PortString) -> Emulated<bool> {
+    require(guest_allows(here, string.port, string.width))?;
+    Ok(!string.is_repeated || address(regs.rcx, string) != 0)
 }
 
+fn fault(here: &Here, regs: &mut GuestRegs, va: u64, code: u32) -> Emulated {
+    super::fault::deliver(here, regs, va, code);
+    Err(Detour::Stay)
+}
+
+/// A register as an address or a count of the instruction's size.
 fn address(register: u64, string: &PortString) -> u64 {
-    if string.is_32_bit {
-        register & 0xffff_ffff
-    } else {
-        register
-    }
+    register & if string.is_32_bit { 0xffff_ffff } else { u64::MAX }
 }
 
 fn moved(register: u64, rflags: u64, string: &PortString) -> u64 {
     let width = u64::from(string.width);
-    let next =
-        if rflags & DF == 0 { register.wrapping_add(width) } else { register.wrapping_sub(width) };
-    address(next, string)
-}
-
-fn count(regs: &GuestRegs, string: &PortString) -> u64 {
-    address(regs.rcx, string)
+    let step = if rflags & DF == 0 { width } else { width.wrapping_neg() };
+    address(register.wrapping_add(step), string)
 }
 
 /// Counts an element; the instruction is executed again while there are more.
-fn step(regs: &mut GuestRegs, string: &PortString) -> Done {
-    if !string.is_repeated {
-        return Done::Next;
+fn step(regs: &mut GuestRegs, string: &PortString) -> Emulated {
+    if string.is_repeated {
+        regs.rcx = address(regs.rcx.wrapping_sub(1), string);
+        if regs.rcx != 0 {
+            return Err(Detour::Stay);
+        }
     }
-    regs.rcx = count(regs, string).wrapping_sub(1);
-    if regs.rcx == 0 {
-        Done::Next
-    } else {
-        Done::Stay
-    }
+    Ok(())
 }

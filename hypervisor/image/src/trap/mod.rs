@@ -11,14 +11,12 @@ pub mod hypercall_page;
 pub mod io;
 pub mod msr;
 pub mod privop;
-pub mod ptwr;
-pub mod quirk;
 
 use hv_core::emul::code::{Code, MAX_LEN};
-use hv_core::trap::{softint, vector, Mode, SoftInt};
+use hv_core::trap::{softint, vector, Kind, Mode};
 use hv_machine::{cpu, segments, warn, GuestRegs};
-use hypercall_abi::addr::GuestVa;
 use hypercall_abi::regs::FLAT_KERNEL_CS;
+use hypercall_abi::GuestVa;
 
 use crate::counters::{self, bump};
 use crate::current::{self, Here};
@@ -26,7 +24,7 @@ use crate::upcall::{self, EXIT_BY_IRET};
 use crate::{fpu, guestmem};
 
 /// A guest took an exception.
-pub fn exception(regs: &mut GuestRegs, number: u8) {
+pub extern "C" fn exception(regs: &mut GuestRegs, number: u8) {
     if let Some(counter) = counters::here().exceptions.get(usize::from(number)) {
         bump(counter);
     }
@@ -35,16 +33,8 @@ pub fn exception(regs: &mut GuestRegs, number: u8) {
     match number {
         vector::PAGE_FAULT => fault::page_fault(&here, regs),
         vector::GENERAL_PROTECTION => general_protection(&here, regs),
-        vector::INVALID_OPCODE => {
-            if !cpuid::forced(&here, regs) {
-                upcall::exception(&here, regs, number, 0);
-            }
-        }
-        vector::NO_DEVICE => {
-            if fpu::not_available(&here) {
-                upcall::exception(&here, regs, number, 0);
-            }
-        }
+        vector::INVALID_OPCODE if cpuid::forced(&here, regs) => {}
+        vector::NO_DEVICE if !fpu::not_available(&here) => {}
         vector::DEBUG => debug(&here, regs),
         vector::INT80 => int80(&here, regs),
         _ if vector::is_bounced(number) => {
@@ -57,7 +47,7 @@ pub fn exception(regs: &mut GuestRegs, number: u8) {
 
 /// The return to a guest faulted: its selectors or its instruction pointer are bad. The guest
 /// gets the fault as if it had happened where it was to continue.
-pub fn iret_fault(regs: &mut GuestRegs, number: u8) {
+pub extern "C" fn iret_fault(regs: &mut GuestRegs, number: u8) {
     let here = current::here();
     let code = regs.error_code;
     regs.vector = EXIT_BY_IRET;
@@ -78,16 +68,13 @@ fn general_protection(here: &Here, regs: &mut GuestRegs) {
 
 fn software_interrupt(here: &Here, regs: &mut GuestRegs, code: u32) {
     let bytes: [u8; 2] = guestmem::read(regs.rip).unwrap_or_default();
-    let answer =
-        softint::resolve(bytes, regs.rip, code, upcall::mode(), &here.vcpu().state.lock().traps);
+    let answer = softint::resolve(bytes, code, upcall::mode(), &here.vcpu().state.lock().traps);
     match answer {
-        SoftInt::Deliver { handler, next_rip } => {
-            regs.rip = next_rip;
-            upcall::deliver(here, regs, hv_core::trap::Kind::Plain, Some(handler));
+        Ok(handler) => {
+            regs.rip = regs.rip.wrapping_add(softint::INT_LEN);
+            upcall::deliver(here, regs, Kind::Plain, Some(handler));
         }
-        SoftInt::Refuse { error_code } => {
-            upcall::exception(here, regs, vector::GENERAL_PROTECTION, error_code);
-        }
+        Err(code) => upcall::exception(here, regs, vector::GENERAL_PROTECTION, code),
     }
 }
 
@@ -95,7 +82,7 @@ fn software_interrupt(here: &Here, regs: &mut GuestRegs, code: u32) {
 fn int80(here: &Here, regs: &mut GuestRegs) {
     let handler = here.vcpu().state.lock().traps.handler(vector::INT80);
     if handler.is_some() {
-        upcall::deliver(here, regs, hv_core::trap::Kind::Plain, handler);
+        upcall::deliver(here, regs, Kind::Plain, handler);
     } else {
         regs.rip = regs.rip.wrapping_sub(2);
         let code = u32::from(vector::INT80) << 3 | 2;

@@ -2,9 +2,9 @@
 
 use hv_core::msr::{self, MsrContext, MsrPolicy, Read, Write};
 use hv_core::trap::vector;
-use hv_machine::{cpu, segments, GuestRegs};
+use hv_machine::{cpu, segments};
 
-use super::privop::Done;
+use super::privop::{Detour, Emulated};
 use super::{cpuid, hypercall_page};
 use crate::current::Here;
 use crate::domain::VcpuState;
@@ -20,18 +20,12 @@ fn policy(here: &Here) -> MsrPolicy {
     MsrPolicy::new(cpuid::policy(privileged), efer, privileged)
 }
 
-fn context(here: &Here) -> MsrContext {
-    let can_take_fault =
-        here.vcpu().state.lock().traps.handler(vector::GENERAL_PROTECTION).is_some();
-    MsrContext { vcpu: here.vcpu().id.get(), can_take_fault }
-}
-
 /// `rdmsr`.
-pub fn read(here: &Here, regs: &mut GuestRegs) -> Done {
-    let number = regs.rcx as u32;
-    let context = context(here);
-    let msrs = here.vcpu().state.lock().msrs;
-    let value = match msr::read(number, &policy(here), &msrs, &context) {
+pub fn read(here: &Here, number: u32) -> Emulated<u64> {
+    let state = here.vcpu().state.lock();
+    let can_take_fault = state.traps.handler(vector::GENERAL_PROTECTION).is_some();
+    let context = MsrContext { vcpu: here.vcpu().id.get(), can_take_fault };
+    let value = match msr::read(number, &policy(here), &state.msrs, &context) {
         Read::Value(value) => Some(value),
         Read::FsBase => Some(segments::fs_base()),
         Read::GsBase => Some(segments::gs_base_current()),
@@ -41,16 +35,11 @@ pub fn read(here: &Here, regs: &mut GuestRegs) -> Done {
         Read::ZeroIfPresent => cpu::rdmsr_safe(number).map(|_| 0),
         Read::Fault => None,
     };
-    let Some(value) = value else { return Done::Refused };
-    regs.rax = value & 0xffff_ffff;
-    regs.rdx = value >> 32;
-    Done::Next
+    value.ok_or(Detour::Refused)
 }
 
 /// `wrmsr`.
-pub fn write(here: &Here, regs: &GuestRegs) -> Done {
-    let number = regs.rcx as u32;
-    let value = regs.rax & 0xffff_ffff | regs.rdx << 32;
+pub fn write(here: &Here, number: u32, value: u64) -> Emulated {
     let policy = policy(here);
     let decision = msr::write(number, value, &policy, &mut here.vcpu().state.lock().msrs);
     match decision {
@@ -61,15 +50,11 @@ pub fn write(here: &Here, regs: &GuestRegs) -> Done {
         Write::TscAux(value) => {
             cpu::wrmsr_safe(TSC_AUX, u64::from(value));
         }
-        Write::HypercallPage(mfn) => {
-            if hypercall_page::install(here.dom(), mfn).is_err() {
-                return Done::Refused;
-            }
-        }
+        Write::HypercallPage(mfn) => hypercall_page::install(here.dom(), mfn)?,
         Write::IgnoredIfPresent if cpu::rdmsr_safe(number).is_some() => {}
-        Write::IgnoredIfPresent | Write::Fault => return Done::Refused,
+        Write::IgnoredIfPresent | Write::Fault => return Err(Detour::Refused),
     }
-    Done::Next
+    Ok(())
 }
 
 /// Loads the registers of a vCPU that guests can read without a trap.

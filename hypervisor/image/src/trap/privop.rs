@@ -1,13 +1,12 @@
 //! Privileged instructions of guest kernels, which arrive as protection faults.
 
+use core::sync::atomic::Ordering;
 use hv_core::cpuid::Via;
-use hv_core::emul::cr;
-use hv_core::emul::{privop, PrivOp};
+use hv_core::emul::{cr, privop, PrivOp};
 use hv_core::trap::flags::{RF, TF};
 use hv_core::trap::{vector, Mode};
 use hv_machine::{cpu, segments, GuestRegs};
-use hypercall_abi::addr::Mfn;
-use hypercall_abi::errno::Errno;
+use hypercall_abi::{Errno, Mfn};
 
 use super::{cpuid, fault, fetch, io, msr};
 use crate::current::Here;
@@ -15,29 +14,35 @@ use crate::hypercall::debug;
 use crate::hypercall::mmuext::load_root;
 use crate::{fpu, upcall};
 
-/// What an emulated instruction did.
-pub enum Done {
-    /// It is finished: go on behind it.
-    Next,
-    /// It is finished for now: execute it again (string instructions).
+/// How an emulated instruction ends when the guest does not just go on behind it.
+pub enum Detour {
+    /// rip stays: the instruction is executed again, or the guest was sent elsewhere.
     Stay,
     /// The guest gets its protection fault.
     Refused,
     /// The guest gets "invalid opcode" instead.
     Undefined,
-    /// The guest was sent elsewhere.
-    Delivered,
+}
+
+/// What an emulated instruction did; `Ok` when it is finished.
+pub type Emulated<T = ()> = Result<T, Detour>;
+
+impl From<Errno> for Detour {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::ENODEV => Self::Undefined,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// Refuses an instruction that is not allowed.
+pub fn require(is_allowed: bool) -> Emulated {
+    is_allowed.then_some(()).ok_or(Detour::Refused)
 }
 
 /// The saved registers as the emulation core reads them.
-pub struct View<'a>(&'a GuestRegs);
-
-impl<'a> View<'a> {
-    /// A view of these registers.
-    pub fn new(regs: &'a GuestRegs) -> Self {
-        Self(regs)
-    }
-}
+pub struct View<'a>(pub &'a GuestRegs);
 
 impl hv_core::emul::GuestRegs for View<'_> {
     fn gpr(&self, number: u8) -> u64 {
@@ -62,56 +67,47 @@ impl hv_core::emul::GuestRegs for View<'_> {
 }
 
 /// A general register by the number instructions use.
-pub fn read_gpr(regs: &GuestRegs, number: u8) -> u64 {
-    let mut copy = *regs;
-    *gpr(&mut copy, number)
+pub fn read_gpr(r: &GuestRegs, number: u8) -> u64 {
+    let all = [
+        r.rax, r.rcx, r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11, r.r12,
+        r.r13, r.r14, r.r15,
+    ];
+    all[usize::from(number & 15)]
 }
 
 /// Sets a general register by the number instructions use.
-pub fn write_gpr(regs: &mut GuestRegs, number: u8, value: u64) {
-    *gpr(regs, number) = value;
+pub fn write_gpr(r: &mut GuestRegs, number: u8, value: u64) {
+    let all = [
+        &mut r.rax, &mut r.rcx, &mut r.rdx, &mut r.rbx, &mut r.rsp, &mut r.rbp, &mut r.rsi,
+        &mut r.rdi, &mut r.r8, &mut r.r9, &mut r.r10, &mut r.r11, &mut r.r12, &mut r.r13,
+        &mut r.r14, &mut r.r15,
+    ];
+    *all[usize::from(number & 15)] = value;
 }
 
-fn gpr(regs: &mut GuestRegs, number: u8) -> &mut u64 {
-    match number & 15 {
-        0 => &mut regs.rax,
-        1 => &mut regs.rcx,
-        2 => &mut regs.rdx,
-        3 => &mut regs.rbx,
-        4 => &mut regs.rsp,
-        5 => &mut regs.rbp,
-        6 => &mut regs.rsi,
-        7 => &mut regs.rdi,
-        8 => &mut regs.r8,
-        9 => &mut regs.r9,
-        10 => &mut regs.r10,
-        11 => &mut regs.r11,
-        12 => &mut regs.r12,
-        13 => &mut regs.r13,
-        14 => &mut regs.r14,
-        _ => &mut regs.r15,
-    }
+/// The value in edx:eax.
+fn pair(regs: &GuestRegs) -> u64 {
+    regs.rax & 0xffff_ffff | regs.rdx << 32
+}
+
+fn set_pair(regs: &mut GuestRegs, value: u64) {
+    regs.rax = value & 0xffff_ffff;
+    regs.rdx = value >> 32;
 }
 
 /// Emulates the instruction at rip; false when it is none that is emulated or it is not allowed.
 pub fn emulate(here: &Here, regs: &mut GuestRegs) -> bool {
-    let Ok(decoded) = privop::decode(&fetch(regs), &View::new(regs)) else { return false };
-    let kernel = upcall::mode() == Mode::Kernel;
-    if decoded.op.needs_kernel_mode() && !kernel {
+    let Ok((op, len)) = privop::decode(&fetch(regs), &View(regs)) else { return false };
+    if op.needs_kernel_mode() && upcall::mode() != Mode::Kernel {
         return false;
     }
-    match execute(here, regs, decoded.op) {
-        Done::Next => {
-            advance(here, regs, u64::from(decoded.len));
-            true
-        }
-        Done::Stay | Done::Delivered => true,
-        Done::Refused => false,
-        Done::Undefined => {
-            upcall::exception(here, regs, vector::INVALID_OPCODE, 0);
-            true
-        }
+    match execute(here, regs, op) {
+        Ok(()) => advance(here, regs, u64::from(len)),
+        Err(Detour::Stay) => {}
+        Err(Detour::Refused) => return false,
+        Err(Detour::Undefined) => upcall::exception(here, regs, vector::INVALID_OPCODE, 0),
     }
+    true
 }
 
 /// Goes on behind an emulated instruction; a guest that single-steps gets its trap.
@@ -125,141 +121,85 @@ pub fn advance(here: &Here, regs: &mut GuestRegs, len: u64) {
     }
 }
 
-fn execute(here: &Here, regs: &mut GuestRegs, op: PrivOp) -> Done {
+fn execute(here: &Here, regs: &mut GuestRegs, op: PrivOp) -> Emulated {
     match op {
-        PrivOp::Cli | PrivOp::Sti => allowed(io::iopl_allows(here)),
-        PrivOp::Clts => {
-            fpu::set_ts(here, false);
-            Done::Next
+        PrivOp::Cli | PrivOp::Sti => require(io::iopl_allows(here))?,
+        PrivOp::Clts => fpu::set_ts(here, false),
+        PrivOp::ReadCr(cr, gpr) => write_gpr(regs, gpr, read_cr(here, cr)?),
+        PrivOp::WriteCr(cr, gpr) => write_cr(here, cr, read_gpr(regs, gpr))?,
+        PrivOp::ReadDr(dr, gpr) => write_gpr(regs, gpr, debug::get(here, dr.into())?),
+        PrivOp::WriteDr(dr, gpr) => debug::set(here, dr.into(), read_gpr(regs, gpr))?,
+        PrivOp::Rdmsr => set_pair(regs, msr::read(here, regs.rcx as u32)?),
+        PrivOp::Wrmsr => msr::write(here, regs.rcx as u32, pair(regs))?,
+        PrivOp::Rdtsc => set_pair(regs, read_tsc(here)?),
+        PrivOp::Rdtscp => {
+            set_pair(regs, read_tsc(here)?);
+            regs.rcx = 0;
         }
-        PrivOp::ReadCr { cr, gpr } => read_cr(here, regs, cr, gpr),
-        PrivOp::WriteCr { cr, gpr } => write_cr(here, cr, read_gpr(regs, gpr)),
-        PrivOp::ReadDr { dr, gpr } => match debug::get(here, u64::from(dr)) {
-            Ok(value) => {
-                write_gpr(regs, gpr, value);
-                Done::Next
-            }
-            Err(errno) => debug_error(errno),
-        },
-        PrivOp::WriteDr { dr, gpr } => {
-            debug::set(here, u64::from(dr), read_gpr(regs, gpr)).map_or_else(debug_error, |()| Done::Next)
-        }
-        PrivOp::Rdmsr => msr::read(here, regs),
-        PrivOp::Wrmsr => msr::write(here, regs),
-        PrivOp::Rdtsc | PrivOp::Rdtscp => read_tsc(here, regs, matches!(op, PrivOp::Rdtscp)),
-        PrivOp::Cpuid => {
-            cpuid::execute(here, regs, Via::Fault);
-            Done::Next
-        }
-        PrivOp::Xsetbv => xsetbv(here, regs),
-        PrivOp::Wbinvd => {
-            if here.dom().has_devices.load(core::sync::atomic::Ordering::Relaxed) {
-                cpu::wbinvd();
-            }
-            Done::Next
-        }
-        PrivOp::In { port, width } => io::input(here, regs, port, width),
-        PrivOp::Out { port, width } => io::output(here, regs, port, width),
-        PrivOp::Ins(string) => io::input_string(here, regs, string),
-        PrivOp::Outs(string) => io::output_string(here, regs, string),
+        PrivOp::Cpuid => cpuid::execute(here, regs, Via::Fault),
+        PrivOp::Xsetbv => xsetbv(here, regs.rcx as u32, pair(regs))?,
+        PrivOp::Wbinvd if here.dom().has_devices.load(Ordering::Relaxed) => cpu::wbinvd(),
+        PrivOp::Wbinvd => {}
+        PrivOp::In(port, width) => io::input(here, regs, port, width)?,
+        PrivOp::Out(port, width) => io::output(here, regs, port, width)?,
+        PrivOp::Ins(string) => io::input_string(here, regs, string)?,
+        PrivOp::Outs(string) => io::output_string(here, regs, string)?,
     }
-}
-
-fn allowed(ok: bool) -> Done {
-    if ok {
-        Done::Next
-    } else {
-        Done::Refused
-    }
-}
-
-fn debug_error(errno: Errno) -> Done {
-    if errno == Errno::ENODEV {
-        Done::Undefined
-    } else {
-        Done::Refused
-    }
+    Ok(())
 }
 
 /// The bits of CR4 a guest owns after writing `value`.
 pub fn guest_cr4(value: u64) -> u64 {
-    cpuid::policy(false).cr4().write(value)
+    value & cpuid::policy(false).offered_cr4()
 }
 
 /// CR4 as a guest that owns these bits reads it.
 pub fn shown_cr4(owned: u64) -> u64 {
-    cpuid::policy(false).cr4().read(cpu::host_cr4(), owned)
+    cr::read_cr4(cpu::host_cr4(), owned)
 }
 
-fn read_cr(here: &Here, regs: &mut GuestRegs, number: u8, target: u8) -> Done {
-    let value = {
-        let state = here.vcpu().state.lock();
-        match number {
-            0 => cr::read_cr0(cpu::host_cr0(), state.ts),
-            2 => {
-                drop(state);
-                fault::guest_cr2(here)
-            }
-            3 => state.root.map_or(0, Mfn::maddr),
-            4 => shown_cr4(state.cr4),
-            _ => return Done::Refused,
-        }
-    };
-    write_gpr(regs, target, value);
-    Done::Next
+fn read_cr(here: &Here, number: u8) -> Emulated<u64> {
+    let state = here.vcpu().state.lock();
+    match number {
+        0 => Ok(cr::read_cr0(cpu::host_cr0(), state.ts)),
+        2 => Ok(fault::guest_cr2(here.vcpu()).load(Ordering::Relaxed)),
+        3 => Ok(state.root.map_or(0, Mfn::maddr)),
+        4 => Ok(shown_cr4(state.cr4)),
+        _ => Err(Detour::Refused),
+    }
 }
 
-fn write_cr(here: &Here, number: u8, value: u64) -> Done {
+fn write_cr(here: &Here, number: u8, value: u64) -> Emulated {
     match number {
         0 => {
-            let shown = cr::read_cr0(cpu::host_cr0(), here.vcpu().state.lock().ts);
-            match cr::write_cr0(shown, value) {
-                Ok(ts) => {
-                    fpu::set_ts(here, ts);
-                    Done::Next
-                }
-                Err(_) => Done::Refused,
-            }
+            let shown = read_cr(here, 0)?;
+            fpu::set_ts(here, cr::write_cr0(shown, value).ok_or(Detour::Refused)?);
         }
-        2 => {
-            fault::set_guest_cr2(here, value);
-            Done::Next
-        }
-        3 => allowed(load_root(here, Mfn::from_maddr(value))),
+        2 => fault::guest_cr2(here.vcpu()).store(value, Ordering::Relaxed),
+        3 => require(load_root(here, Mfn::from_maddr(value)))?,
         4 => {
             let owned = guest_cr4(value);
             here.vcpu().state.lock().cr4 = owned;
             cpu::set_guest_cr4(owned);
-            Done::Next
         }
-        _ => Done::Refused,
+        _ => return Err(Detour::Refused),
     }
+    Ok(())
 }
 
 /// Reached only while the guest's own CR4.TSD makes the instruction trap.
-fn read_tsc(here: &Here, regs: &mut GuestRegs, with_aux: bool) -> Done {
-    if upcall::mode() == Mode::User && here.vcpu().state.lock().cr4 & cr::CR4_TSD != 0 {
-        return Done::Refused;
-    }
-    let tsc = cpu::rdtsc();
-    regs.rax = tsc & 0xffff_ffff;
-    regs.rdx = tsc >> 32;
-    if with_aux {
-        regs.rcx = 0;
-    }
-    Done::Next
+fn read_tsc(here: &Here) -> Emulated<u64> {
+    let has_tsd = here.vcpu().state.lock().cr4 & cr::CR4_TSD != 0;
+    require(upcall::mode() == Mode::Kernel || !has_tsd)?;
+    Ok(cpu::rdtsc())
 }
 
-fn xsetbv(here: &Here, regs: &GuestRegs) -> Done {
-    let value = regs.rax & 0xffff_ffff | regs.rdx << 32;
+fn xsetbv(here: &Here, number: u32, value: u64) -> Emulated {
+    let offered = cpuid::policy(false).offered_xcr0();
     let mut state = here.vcpu().state.lock();
     let has = state.cr4 & cr::CR4_OSXSAVE != 0;
-    match cr::write_xcr0(regs.rcx as u32, value, cpuid::offered_xcr0(), has) {
-        Ok(xcr0) => {
-            state.xcr0 = xcr0;
-            cpu::xsetbv(xcr0);
-            Done::Next
-        }
-        Err(_) => Done::Refused,
-    }
+    require(cr::may_write_xcr0(number, value, offered, has))?;
+    state.xcr0 = value;
+    cpu::xsetbv(value);
+    Ok(())
 }

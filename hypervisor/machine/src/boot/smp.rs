@@ -4,29 +4,28 @@
 //! own stack and waits, asleep, until the image's `boot` hook has returned on the boot processor.
 //! Waiting counts iterations, not time: under an instruction-counting emulator time passes slowly.
 
-use super::memory::{late_page, maddr_of};
-use super::window::{self, Stack};
-use crate::cpu::{self, start};
+use super::paging::{build_window, maddr_of};
+use crate::cpu::{self, spin_until, start};
+use crate::entry::{self, hooks::hooks};
 use crate::irq::{self, apic};
 use crate::mem::{hvslots, pt};
 use crate::percpu::{self, CpuId, MAX_CPUS};
-use crate::{cpuinfo, entry, hooks, tlb, warn};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::{cpuinfo, tlb, warn};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Page the other CPUs start at: memory of the firmware's boot loader, unused by now.
 const TRAMPOLINE: u64 = 0x8000;
 /// Looks at the list of CPUs before the start-up interrupt is repeated, and before missing CPUs are
 /// given up.
-const RETRY_LOOKS: u64 = 20_000;
-const GIVE_UP_LOOKS: u64 = 20_000_000;
+const RETRY_LOOKS: u32 = 20_000;
+const GIVE_UP_LOOKS: u32 = 20_000_000;
 
-/// APIC numbers of the CPUs, by CPU number; read by `start.S`.
+/// The start-up interrupt, with that page's number.
+const STARTUP: u32 = apic::STARTUP | (TRAMPOLINE >> 12) as u32;
+
+/// Root table of the other CPUs; read by `start.S`, like the list of APIC numbers.
 #[no_mangle]
-static hv_ap_ids: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(u32::MAX) }; MAX_CPUS];
-#[no_mangle]
-static hv_ap_count: AtomicU32 = AtomicU32::new(0);
-#[no_mangle]
-static hv_ap_root: AtomicU64 = AtomicU64::new(0);
+static HV_AP_ROOT: AtomicU64 = AtomicU64::new(0);
 
 /// The image's `boot` hook has returned.
 static RELEASED: AtomicBool = AtomicBool::new(false);
@@ -42,24 +41,17 @@ pub(super) fn start_others(apic_ids: &[u32]) -> u32 {
     let others = apic_ids.iter().copied().filter(|id| *id != own).take(MAX_CPUS - 1);
     let mut count = 1;
     for apic_id in others {
-        let cpu = CpuId(count);
-        apic::set_id(cpu, apic_id);
-        hv_ap_ids[count as usize].store(apic_id, Ordering::Relaxed);
-        window::build(count, Stack::New, hvslots::root(), &mut late_page);
+        apic::set_id(count, apic_id);
+        build_window(count);
         count += 1;
     }
-    hv_ap_root.store(hvslots::root().maddr(), Ordering::Relaxed);
-    hv_ap_count.store(count, Ordering::SeqCst);
+    HV_AP_ROOT.store(hvslots::root().maddr(), Ordering::SeqCst);
     if count > 1 {
         copy_trampoline();
-        apic::send_all_others(apic::Delivery::Init);
-        apic::send_all_others(startup());
+        apic::send_all_others(apic::INIT);
+        apic::send_all_others(STARTUP);
     }
     count
-}
-
-fn startup() -> apic::Delivery {
-    apic::Delivery::Startup((TRAMPOLINE >> 12) as u8)
 }
 
 fn copy_trampoline() {
@@ -73,20 +65,16 @@ fn copy_trampoline() {
 
 /// Waits until `expected` CPUs run; those that do not come are done without.
 pub(super) fn wait_for(expected: u32) {
-    let all = u64::MAX >> (64 - expected);
-    for look in 1..=GIVE_UP_LOOKS {
-        if percpu::online_mask() == all {
-            percpu::set_count(expected);
-            return;
-        }
-        if look == RETRY_LOOKS {
-            apic::send_all_others(startup());
-        }
-        core::hint::spin_loop();
+    let all_run = || percpu::online_mask() == u64::MAX >> (64 - expected);
+    if !spin_until(RETRY_LOOKS, all_run) {
+        apic::send_all_others(STARTUP);
+        spin_until(GIVE_UP_LOOKS, all_run);
     }
     // Numbers must be contiguous: CPUs behind a missing one are not used either.
     let usable = percpu::online_mask().trailing_ones();
-    warn!("{} of {expected} CPUs did not start", expected - usable);
+    if usable < expected {
+        warn!("{} of {expected} CPUs did not start", expected - usable);
+    }
     percpu::set_count(usable);
 }
 
@@ -100,8 +88,8 @@ pub(super) fn release_others() {
 #[no_mangle]
 extern "C" fn hv_ap_main(cpu: u32) -> ! {
     let cpu = CpuId(cpu);
-    cpuinfo::register(cpu);
-    start::init(cpu);
+    cpuinfo::prepare(cpu);
+    start::init(cpu.0);
     apic::enable();
     tlb::flush_local_all();
     percpu::mark_online(cpu);
@@ -110,6 +98,6 @@ extern "C" fn hv_ap_main(cpu: u32) -> ! {
         cpu::idle_wait();
     }
     percpu::info().released.store(1, Ordering::SeqCst);
-    (hooks::hooks().ap_boot)(cpu);
+    (hooks().ap_boot)(cpu);
     entry::enter_exit_loop()
 }

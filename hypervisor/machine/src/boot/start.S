@@ -156,12 +156,6 @@ hv_ap_start32:
     .section .text.entry, "ax"
     .type hv_start_high, @function
 hv_start_high:
-    xorl %eax, %eax
-    movw %ax, %ds
-    movw %ax, %es
-    movw %ax, %ss
-    movw %ax, %fs
-    movw %ax, %gs
     testl %edi, %edi
     jnz 4f
     leaq hv_boot_stack + {STACK_SIZE} - {CPUINFO_SIZE}(%rip), %rsp
@@ -175,9 +169,9 @@ hv_start_high:
     movl $1, %eax
     cpuid
     shrl $24, %ebx
-    leaq hv_ap_ids(%rip), %rsi
+    leaq HV_APIC_IDS(%rip), %rsi
     xorl %edi, %edi
-5:  cmpl hv_ap_count(%rip), %edi
+5:  cmpl ${MAX_CPUS}, %edi
     jae 6f
     cmpl %ebx, (%rsi, %rdi, 4)
     je 7f
@@ -187,7 +181,7 @@ hv_start_high:
     cli
     hlt
     jmp 6b
-7:  movq hv_ap_root(%rip), %rax
+7:  movq HV_AP_ROOT(%rip), %rax
     movq %rax, %cr3
     movabsq ${PERCPU_STRIDE}, %rax
     imulq %rdi, %rax

@@ -3,6 +3,7 @@
 //! A breakpoint that hits inside the hypervisor is dropped by `hv_debug_trap`, so whatever addresses
 //! a guest sets cannot stop it.
 
+use super::asm::read_dr6;
 use core::arch::asm;
 
 /// Bits of DR7 a guest may set: the four breakpoints and the two "exact" bits.
@@ -43,9 +44,7 @@ pub fn clear_debug_regs() {
 
 /// DR6, which says what a debug exception was about; it is reset for the next one.
 pub fn take_dr6() -> u64 {
-    let dr6: u64;
-    // SAFETY: reading has no effect.
-    unsafe { asm!("mov {}, dr6", out(reg) dr6, options(nomem, nostack, preserves_flags)) };
+    let dr6 = read_dr6();
     write_dr!("dr6", DR6_FIXED);
     dr6
 }

@@ -10,12 +10,6 @@ pub struct Features {
     pub nx: bool,
     /// Leaf entries of third-level tables.
     pub huge_pages: bool,
-    /// Supervisor-mode access prevention.
-    pub smap: bool,
-    /// `xsave`.
-    pub xsave: bool,
-    /// Compatibility-mode `syscall`; otherwise 32-bit code uses `sysenter`.
-    pub amd_style: bool,
     /// Bits of CR4 that may be set.
     pub cr4_available: u64,
     /// Bits of CR4 the hypervisor runs with.
@@ -27,14 +21,12 @@ pub struct Features {
 static FEATURES: Once<Features> = Once::new();
 
 /// The features of this machine.
-#[inline]
 pub fn features() -> &'static Features {
     FEATURES.call_once(detect)
 }
 
 fn detect() -> Features {
     let max_basic = asm::cpuid(0, 0)[0];
-    let [_, vendor_b, vendor_c, vendor_d] = asm::cpuid(0, 0);
     let max_extended = asm::cpuid(0x8000_0000, 0)[0];
     let extended = |leaf: u32| if max_extended >= leaf { asm::cpuid(leaf, 0) } else { [0; 4] };
     let ecx1 = asm::cpuid(1, 0)[2];
@@ -42,23 +34,20 @@ fn detect() -> Features {
     let edx_ext = extended(0x8000_0001)[3];
     let address_sizes = extended(0x8000_0008)[0];
 
-    let mut available = cr4::TSD | cr4::DE | cr4::PAE | cr4::MCE | cr4::OSFXSR | cr4::OSXMMEXCPT;
-    let mut add = |word: u32, bit: u32, flag: u64| {
-        if word >> bit & 1 != 0 {
-            available |= flag;
-        }
-    };
-    add(ecx1, 26, cr4::OSXSAVE);
-    add(ebx7, 0, cr4::FSGSBASE);
-    add(ebx7, 7, cr4::SMEP);
-    add(ebx7, 20, cr4::SMAP);
-    add(ecx7, 2, cr4::UMIP);
+    // What every 64-bit CPU has, and what this one says it has.
+    let always = cr4::TSD | cr4::DE | cr4::PAE | cr4::MCE | cr4::OSFXSR | cr4::OSXMMEXCPT;
+    let optional = [
+        (ecx1, 26, cr4::OSXSAVE),
+        (ebx7, 0, cr4::FSGSBASE),
+        (ebx7, 7, cr4::SMEP),
+        (ebx7, 20, cr4::SMAP),
+        (ecx7, 2, cr4::UMIP),
+    ];
+    let present = optional.iter().filter(|(word, bit, _)| word >> bit & 1 != 0);
+    let available = present.fold(always, |flags, (_, _, flag)| flags | flag);
     Features {
         nx: edx_ext >> 20 & 1 != 0,
         huge_pages: edx_ext >> 26 & 1 != 0,
-        smap: available & cr4::SMAP != 0,
-        xsave: available & cr4::OSXSAVE != 0,
-        amd_style: [vendor_b, vendor_d, vendor_c] != [0x756e_6547, 0x4965_6e69, 0x6c65_746e],
         cr4_available: available,
         host_cr4: available & !cr4::GUEST,
         maddr_bits: if address_sizes == 0 { 36 } else { address_sizes & 0xff },

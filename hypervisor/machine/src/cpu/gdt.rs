@@ -8,12 +8,11 @@
 //! Exported as `desc`. The image holds a descriptor-page reference on every frame it shows here, and
 //! takes frames away (`set_guest_gdt(&[])`, `ldt_clear`) before it drops the reference.
 
-use super::asm;
+use super::asm::{self, invlpg, TablePointer};
 use crate::layout::{percpu_page, window, PAGE};
 use crate::mem::frames;
-use crate::mem::pt::{Rights, Table};
-use crate::percpu::{self, CpuId, MAX_CPUS};
-use crate::sync::Once;
+use crate::mem::pt::{self, Rights, Table};
+use crate::percpu::{self, bits};
 use core::sync::atomic::Ordering;
 use hypercall_abi::Mfn;
 
@@ -22,8 +21,6 @@ pub(crate) const HYPERVISOR_CS: u16 = 0xe008;
 const HYPERVISOR_SS: u16 = 0xe010;
 const TSS_SELECTOR: u16 = 0xe040;
 const LDT_SELECTOR: u16 = 0xe050;
-/// First byte of the hypervisor's page of the table.
-const RESERVED_START: usize = 0xe000;
 /// Last byte of the table: that of the descriptor with the CPU's number.
 const LIMIT: u16 = 0xe06f;
 
@@ -40,90 +37,68 @@ const TYPE_LDT: u64 = 0x82;
 const TYPE_CPU_NUMBER: u64 = 0xf1;
 const TSS_BYTES: u64 = 104;
 
-/// The tables that map the CPUs' windows.
-static WINDOWS: [Once<Table>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
-/// The hypervisor's page of each CPU's table; it is written like a table, by words.
-static RESERVED: [Once<Table>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
-/// Frame with zeros, shown in place of pages the guest has not set.
-static ZERO: Once<Table> = Once::new();
-
-/// A 16-byte system descriptor.
-const fn system_descriptor(base: u64, limit: u64, kind: u64) -> [u64; 2] {
+/// Writes a 16-byte system descriptor into the hypervisor's page of the table.
+fn write_system(page: Table, selector: u16, base: u64, limit: u64, kind: u64) {
     let low = (limit & 0xffff)
         | (base & 0xff_ffff) << 16
         | kind << 40
         | (limit >> 16 & 0xf) << 48
         | (base >> 24 & 0xff) << 56;
-    [low, base >> 32]
+    page.set(word_of(selector), low);
+    page.set(word_of(selector) + 1, base >> 32);
 }
 
-fn window_of(cpu: CpuId) -> Table {
-    match WINDOWS[cpu.0 as usize % MAX_CPUS].get() {
-        Some(table) => *table,
-        None => panic!("CPU {} has no window", cpu.0),
-    }
+/// Place of a descriptor in the hypervisor's page of the table.
+const fn word_of(selector: u16) -> usize {
+    selector as usize % PAGE as usize / 8
 }
 
-fn reserved_word(cpu: CpuId, selector: u16) -> (Table, usize) {
-    match RESERVED[cpu.0 as usize % MAX_CPUS].get() {
-        Some(table) => (*table, (selector as usize - RESERVED_START) / 8),
-        None => panic!("CPU {} has no descriptor table", cpu.0),
-    }
+/// The table that maps this CPU's window.
+fn own_window() -> Table {
+    pt::find(percpu_page(percpu::cpu_id().0, 0), 1).expect("every CPU has a window")
 }
 
-fn write_system(cpu: CpuId, selector: u16, descriptor: [u64; 2]) {
-    let (table, index) = reserved_word(cpu, selector);
-    table.set(index, descriptor[0]);
-    table.set(index + 1, descriptor[1]);
+/// Makes the descriptor table of CPU `cpu`, whose window `leaf` maps, of two empty pages.
+pub(crate) fn build(cpu: u32, leaf: Table, reserved: Table, zero: Table) {
+    let zero = zero.maddr() | Rights::Read.bits();
+    (0..window::GDT_GUEST_PAGES).for_each(|index| leaf.set(window::GDT + index, zero));
+    leaf.set(window::GDT_RESERVED, reserved.maddr() | Rights::Write.bits());
+    leaf.set(window::GDT_ZERO, zero);
+    let flat = [
+        (HYPERVISOR_CS, CODE64_RING0),
+        (HYPERVISOR_SS, DATA_RING0),
+        (0xe020, CODE32_RING3),
+        (0xe028, DATA_RING3),
+        (0xe030, CODE64_RING3),
+        (0xe060, TYPE_CPU_NUMBER << 40 | u64::from(cpu)),
+    ];
+    flat.into_iter().for_each(|(selector, entry)| reserved.set(word_of(selector), entry));
+    let tss = percpu_page(cpu, window::TSS);
+    write_system(reserved, TSS_SELECTOR, tss, TSS_BYTES - 1, TYPE_TSS);
+}
+
+/// Loads the tables of this CPU, `cpu`, and its segment registers.
+pub(crate) fn load(cpu: u32) {
+    let table = TablePointer::new(percpu_page(cpu, window::GDT), LIMIT);
+    // SAFETY: `build` has filled the table, which lies in the CPU's window for ever, with these
+    // descriptors; that of the task names the CPU's own.
+    unsafe { asm::load_segment_tables(&table, HYPERVISOR_CS, HYPERVISOR_SS, TSS_SELECTOR) };
+    // SAFETY: no LDT.
+    unsafe { asm::lldt(0) };
 }
 
 /// Entry that shows a guest's frame to the CPU, which may set accessed bits in it.
 fn alias(mfn: Mfn) -> u64 {
+    assert!(frames::is_ram(mfn), "descriptor frame {mfn:#x} is no RAM");
     mfn.maddr() | Rights::Write.bits()
 }
 
-fn zero_alias() -> u64 {
-    ZERO.get().map_or(0, |zero| zero.maddr() | Rights::Read.bits())
-}
-
-/// Makes the table of CPU `cpu`: `window` maps its window, `reserved` is its own page, `zero` a page
-/// of zeros.
-pub(crate) fn build(cpu: CpuId, window_table: Table, reserved: Table, zero: Table) {
-    let zero = *ZERO.call_once(|| zero);
-    WINDOWS[cpu.0 as usize % MAX_CPUS].call_once(|| window_table);
-    RESERVED[cpu.0 as usize % MAX_CPUS].call_once(|| reserved);
-    for page in 0..window::GDT_GUEST_PAGES {
-        window_table.set(window::GDT + page, zero.maddr() | Rights::Read.bits());
+/// Changes an entry of this CPU's window and forgets the old translation.
+fn replace(leaf: Table, page: usize, entry: u64) {
+    if leaf.get(page) != entry {
+        leaf.set(page, entry);
+        invlpg(percpu_page(percpu::cpu_id().0, page));
     }
-    window_table
-        .set(window::GDT + window::GDT_GUEST_PAGES, reserved.maddr() | Rights::Write.bits());
-    let flat = [
-        (0xe008, CODE64_RING0),
-        (0xe010, DATA_RING0),
-        (0xe020, CODE32_RING3),
-        (0xe028, DATA_RING3),
-        (0xe030, CODE64_RING3),
-        (0xe060, TYPE_CPU_NUMBER << 40 | u64::from(cpu.0)),
-    ];
-    for (selector, descriptor) in flat {
-        let (table, index) = reserved_word(cpu, selector);
-        table.set(index, descriptor);
-    }
-    let tss = percpu_page(cpu.0, window::TSS);
-    write_system(cpu, TSS_SELECTOR, system_descriptor(tss, TSS_BYTES - 1, TYPE_TSS));
-}
-
-/// Loads this CPU's tables and segment registers.
-pub(crate) fn load() {
-    let cpu = percpu::cpu_id();
-    // SAFETY: `build` has filled the table, which lies in the CPU's window for ever.
-    unsafe { asm::lgdt(percpu_page(cpu.0, window::GDT), LIMIT) };
-    // SAFETY: both selectors are flat ring-0 descriptors of that table.
-    unsafe { asm::load_cs_ss(HYPERVISOR_CS, HYPERVISOR_SS) };
-    // SAFETY: the descriptor names the CPU's own task state, filled before.
-    unsafe { asm::ltr(TSS_SELECTOR) };
-    // SAFETY: no LDT.
-    unsafe { asm::lldt(0) };
 }
 
 /// Shows the frames of a vCPU's GDT; pages beyond them read as zeros. At most 14 are used.
@@ -132,26 +107,11 @@ pub(crate) fn load() {
 /// When a frame is no RAM.
 pub fn set_guest_gdt(new: &[Mfn]) {
     let new = &new[..new.len().min(window::GDT_GUEST_PAGES)];
-    let cpu = percpu::cpu_id();
-    let table = window_of(cpu);
+    let leaf = own_window();
     let shown = percpu::info().gdt_pages.swap(new.len() as u32, Ordering::Relaxed) as usize;
     for page in 0..new.len().max(shown) {
-        let entry = match new.get(page) {
-            Some(&mfn) => {
-                assert!(frames::is_ram(mfn), "descriptor frame {mfn:#x} is no RAM");
-                alias(mfn)
-            }
-            None => zero_alias(),
-        };
-        replace(table, cpu, window::GDT + page, entry);
-    }
-}
-
-/// Changes an entry of this CPU's window and forgets the old translation.
-fn replace(table: Table, cpu: CpuId, page: usize, entry: u64) {
-    if table.get(page) != entry {
-        table.set(page, entry);
-        asm::invlpg(percpu_page(cpu.0, page));
+        let entry = new.get(page).map_or_else(|| leaf.get(window::GDT_ZERO), |mfn| alias(*mfn));
+        replace(leaf, window::GDT + page, entry);
     }
 }
 
@@ -159,20 +119,19 @@ fn replace(table: Table, cpu: CpuId, page: usize, entry: u64) {
 /// access to another page faults inside the window. 0 means no LDT.
 pub fn ldt_set(entries: u32) {
     let bytes = entries.min(8192) * 8;
-    let cpu = percpu::cpu_id();
     if percpu::info().ldt_bytes.swap(bytes, Ordering::Relaxed) == bytes {
         return;
     }
-    if bytes == 0 {
-        // SAFETY: no LDT.
-        unsafe { asm::lldt(0) };
-        return;
+    let mut selector = 0;
+    if let (Some(last), Some(reserved)) =
+        (bytes.checked_sub(1), own_window().next(window::GDT_RESERVED))
+    {
+        let base = percpu_page(percpu::cpu_id().0, window::LDT);
+        write_system(reserved, LDT_SELECTOR, base, last.into(), TYPE_LDT);
+        selector = LDT_SELECTOR;
     }
-    let base = percpu_page(cpu.0, window::LDT);
-    let descriptor = system_descriptor(base, u64::from(bytes) - 1, TYPE_LDT);
-    write_system(cpu, LDT_SELECTOR, descriptor);
-    // SAFETY: the descriptor names the LDT part of the CPU's window.
-    unsafe { asm::lldt(LDT_SELECTOR) };
+    // SAFETY: none, or the descriptor just written, of the LDT part of the CPU's window.
+    unsafe { asm::lldt(selector.into()) };
 }
 
 /// Shows a frame as page `index` (below 16) of the LDT.
@@ -180,38 +139,22 @@ pub fn ldt_set(entries: u32) {
 /// # Panics
 /// When the frame is no RAM.
 pub fn ldt_map_page(index: usize, mfn: Mfn) {
-    assert!(frames::is_ram(mfn), "descriptor frame {mfn:#x} is no RAM");
+    let entry = alias(mfn);
     if index < window::LDT_PAGES {
-        let cpu = percpu::cpu_id();
         percpu::info().ldt_pages.fetch_or(1 << index, Ordering::Relaxed);
-        replace(window_of(cpu), cpu, window::LDT + index, alias(mfn));
+        replace(own_window(), window::LDT + index, entry);
     }
 }
 
 /// Takes all pages of the LDT away; its size stays.
 pub fn ldt_clear() {
-    let mut shown = percpu::info().ldt_pages.swap(0, Ordering::Relaxed);
-    let cpu = percpu::cpu_id();
-    while shown != 0 {
-        let index = shown.trailing_zeros() as usize;
-        shown &= shown - 1;
-        replace(window_of(cpu), cpu, window::LDT + index, 0);
-    }
+    let shown = percpu::info().ldt_pages.swap(0, Ordering::Relaxed);
+    bits(shown.into()).for_each(|index| replace(own_window(), window::LDT + index as usize, 0));
 }
 
 /// Offset of an address within this CPU's LDT, if it lies there: a fault of the guest at such an
 /// address means that a page of its LDT is to be shown.
-#[must_use]
 pub fn ldt_offset(va: u64) -> Option<u64> {
-    let start = percpu_page(percpu::cpu_id().0, window::LDT);
-    let offset = va.checked_sub(start)?;
+    let offset = va.checked_sub(percpu_page(percpu::cpu_id().0, window::LDT))?;
     (offset < window::LDT_PAGES as u64 * PAGE).then_some(offset)
-}
-
-/// Whether an address lies in the guest part of this CPU's GDT.
-#[must_use]
-pub fn gdt_offset(va: u64) -> Option<u64> {
-    let start = percpu_page(percpu::cpu_id().0, window::GDT);
-    let offset = va.checked_sub(start)?;
-    (offset < window::GDT_GUEST_PAGES as u64 * PAGE).then_some(offset)
 }

@@ -11,17 +11,17 @@ pub mod gdt;
 mod msr;
 mod port;
 pub mod segments;
-pub(crate) mod smap;
 pub(crate) mod start;
 
-pub use asm_reexport::{cpuid, rdtsc, wbinvd};
+pub use crate::tlb::flush_local_all;
+pub use asm::{clts, cpuid, cr2, host_cr0, idle_wait, invlpg, rdtsc, swapgs, wbinvd};
 pub use debugreg::{clear_debug_regs, load_debug_regs, take_dr6};
 pub use features::{features, Features};
 pub use fpu::{host_xcr0, xsetbv, FpuArea};
 pub use msr::{rdmsr_safe, wrmsr_safe};
 pub use port::{inb, inl, inw, outb, outl, outw};
 
-use crate::mem::hvslots;
+use crate::mem::{hvslots, pt::bits};
 use crate::percpu;
 use crate::tlb;
 use core::sync::atomic::Ordering;
@@ -58,93 +58,29 @@ pub mod cr4 {
 /// Task-switched bit of CR0: the next FPU instruction faults.
 const CR0_TS: u64 = 1 << 3;
 
-/// The instructions of [`asm`] that are safe to hand on.
-mod asm_reexport {
-    /// What the CPU reports about itself.
-    #[must_use]
-    pub fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
-        super::asm::cpuid(leaf, subleaf)
-    }
-
-    /// The time stamp counter.
-    #[inline]
-    #[must_use]
-    pub fn rdtsc() -> u64 {
-        super::asm::rdtsc()
-    }
-
-    /// Writes back and empties the caches.
-    pub fn wbinvd() {
-        super::asm::wbinvd();
-    }
-}
-
-/// Sleeps until an interrupt has been handled. The caller has checked that there is no work; an
-/// interrupt that arrives after that check still wakes.
-#[inline]
-pub fn idle_wait() {
-    asm::sti_hlt_cli();
-}
-
-/// Address of the last page fault on this CPU.
-#[inline]
-#[must_use]
-pub fn cr2() -> u64 {
-    asm::read_cr2()
-}
-
 /// Makes a validated guest root the present one.
 ///
 /// # Panics
 /// When the frame is no RAM. That its hypervisor slots hold what [`crate::hvslots`] says is what
 /// validation of a root means; the image loads validated roots only.
-#[inline]
 pub fn load_guest_root(root: Mfn) {
     assert!(crate::frames::is_ram(root), "root table {root:#x} is no RAM");
-    load_root(root);
+    // SAFETY: a root with the hypervisor's slots; the number of a frame of RAM has no reserved bit.
+    unsafe { tlb::load_root(root.maddr()) };
 }
 
 /// Makes the hypervisor's own root, which maps no guest, the present one.
 pub fn load_idle_root() {
-    load_root(hvslots::idle_root());
-}
-
-#[inline]
-fn load_root(root: Mfn) {
-    let stamp = tlb::before_full_flush();
-    // SAFETY: the frame is a root with the hypervisor's slots (callers above), and a frame number
-    // of RAM leaves no reserved bit set.
-    unsafe { asm::write_cr3(root.maddr()) };
-    tlb::note_full_flush(stamp);
+    // SAFETY: the root all others have the hypervisor's slots from.
+    unsafe { tlb::load_root(hvslots::root().maddr()) };
 }
 
 /// The present root.
-#[inline]
-#[must_use]
 pub fn current_root() -> Mfn {
-    Mfn::from_maddr(asm::read_cr3() & 0x000f_ffff_ffff_f000)
-}
-
-/// Drops one page's translation on this CPU.
-#[inline]
-pub fn invlpg(va: u64) {
-    asm::invlpg(va);
-}
-
-/// Flushes everything on this CPU.
-#[inline]
-pub fn flush_local_all() {
-    tlb::flush_local_all();
-}
-
-/// Exchanges the GS bases of the guest's two modes.
-#[inline]
-pub fn swapgs() {
-    segments::swapgs();
+    Mfn::from_maddr(asm::read_cr3() & bits::FRAME)
 }
 
 /// Sets the bits of CR4 that follow the guest ([`cr4::GUEST`]); bits the CPU lacks are left out.
-#[inline]
 pub fn set_guest_cr4(bits: u64) {
     let wanted = (bits & cr4::GUEST & features().cr4_available) as u32;
     if percpu::info().guest_cr4.swap(wanted, Ordering::Relaxed) != wanted {
@@ -154,32 +90,23 @@ pub fn set_guest_cr4(bits: u64) {
 }
 
 /// The bits of CR4 the hypervisor itself runs with.
-#[inline]
-#[must_use]
 pub fn host_cr4() -> u64 {
     features().host_cr4
 }
 
-/// CR0 as it is.
-#[inline]
-#[must_use]
-pub fn host_cr0() -> u64 {
-    asm::read_cr0()
-}
-
 /// Locks the FPU: its next use faults.
-#[inline]
 pub fn stts() {
-    let cr0 = asm::read_cr0();
+    let cr0 = host_cr0();
     if cr0 & CR0_TS == 0 {
         // SAFETY: only the FPU is affected.
         unsafe { asm::write_cr0(cr0 | CR0_TS) };
     }
 }
 
-/// Unlocks the FPU.
-#[inline]
-pub fn clts() {
-    // SAFETY: only the FPU is affected.
-    unsafe { core::arch::asm!("clts", options(nomem, nostack, preserves_flags)) };
+/// Looks at something up to `looks` times until it is so; false when it never was.
+pub(crate) fn spin_until(looks: u32, mut is_so: impl FnMut() -> bool) -> bool {
+    (0..looks).any(|_| {
+        core::hint::spin_loop();
+        is_so()
+    })
 }

@@ -9,7 +9,6 @@ use core::arch::asm;
 macro_rules! port_access {
     ($in_fn:ident, $out_fn:ident, $ty:ty, $reg:tt, $bits:literal) => {
         #[doc = concat!("Reads ", $bits, " bits.")]
-        #[must_use]
         pub fn $in_fn(port: u16) -> $ty {
             let value: $ty;
             // SAFETY: reaches a device, not memory of the hypervisor (see the module header).

@@ -5,7 +5,9 @@
 //! becomes a NUL selector. Bases must be canonical: the functions make them so, because not every
 //! processor (and no emulator) refuses others.
 
-use super::asm;
+use super::asm::{read_ds, read_es, read_fs, read_gs, swapgs};
+use super::msr::{rdmsr_safe, wrmsr};
+use crate::mem::fixups::on_fault;
 use core::arch::asm;
 
 const MSR_FS_BASE: u32 = 0xc000_0100;
@@ -37,64 +39,42 @@ const fn canonical(address: u64) -> u64 {
 }
 
 fn read_base(msr: u32) -> u64 {
-    // SAFETY: the three base registers exist on every 64-bit CPU.
-    unsafe { asm::rdmsr(msr) }
+    // The three base registers exist on every 64-bit CPU.
+    rdmsr_safe(msr).unwrap_or(0)
 }
 
 fn write_base(msr: u32, base: u64) {
-    // SAFETY: the register exists, the value is canonical; the hypervisor uses neither FS nor GS.
-    unsafe { asm::wrmsr(msr, canonical(base)) }
+    // SAFETY: the hypervisor uses neither FS nor GS.
+    unsafe { wrmsr(msr, canonical(base)) };
 }
 
-macro_rules! selector_access {
-    ($read:ident, $load:ident, $register:literal) => {
-        #[inline]
-        fn $read() -> u16 {
-            let selector: u32;
-            // SAFETY: reading a selector has no effect.
-            unsafe {
-                asm!(concat!("mov {:e}, ", $register), out(reg) selector,
-                    options(nomem, nostack, preserves_flags));
-            }
-            selector as u16
-        }
-
-        /// False when the selector is not loadable; NUL is loaded then.
-        #[inline]
+/// Defines functions that load a selector: false when it is not loadable; NUL is loaded then.
+macro_rules! loaders {
+    ($($load:ident = $register:literal;)+) => {$(
         fn $load(selector: u16) -> bool {
-            let failed: u32;
-            // SAFETY: the hypervisor does not use the register; a fault continues at 4.
+            let failed: u64;
+            // SAFETY: the hypervisor does not use the register; a fault is survived.
             unsafe {
-                asm!(
-                    concat!("2: mov ", $register, ", {selector:e}"),
-                    "3:",
-                    ".pushsection .hv_fixup, \"ax\"",
-                    "4: xor {failed:e}, {failed:e}",
-                    concat!("mov ", $register, ", {failed:e}"),
-                    "inc {failed:e}",
-                    "jmp 3b",
-                    ".popsection",
-                    ".pushsection .hv_extable, \"a\"",
-                    ".quad 2b, 4b",
-                    ".popsection",
-                    selector = in(reg) u32::from(selector),
-                    failed = inout(reg) 0_u32 => failed,
-                    options(nostack),
-                );
+                asm!(concat!("2: mov ", $register, ", {:e}"), "3:", on_fault!("2b"),
+                    in(reg) u32::from(selector), inout("r8") 0_u64 => failed, options(nostack));
+            }
+            if failed != 0 {
+                $load(0);
             }
             failed == 0
         }
-    };
+    )+};
 }
 
-selector_access!(read_ds, load_ds, "ds");
-selector_access!(read_es, load_es, "es");
-selector_access!(read_fs, load_fs, "fs");
-selector_access!(read_gs, load_gs, "gs");
+loaders! {
+    load_ds = "ds";
+    load_es = "es";
+    load_fs = "fs";
+    load_gs = "gs";
+}
 
 /// Whether code in this segment, which a guest is running in, is 64-bit code. Segments of an LDT are
 /// taken for 32-bit ones, because looking at a page of it that is not mapped yet would fault here.
-#[must_use]
 pub fn is_long_code(selector: u16) -> bool {
     /// Bit of a selector: the table is the LDT.
     const LOCAL: u16 = 1 << 2;
@@ -113,27 +93,28 @@ pub fn is_long_code(selector: u16) -> bool {
     valid != 0 && rights & LONG != 0
 }
 
-/// Exchanges the GS bases of the two modes.
-#[inline]
-pub fn swapgs() {
-    // SAFETY: the hypervisor does not use GS.
-    unsafe { asm!("swapgs", options(nomem, nostack, preserves_flags)) };
-}
-
 /// Reads the segments of the guest that runs here in kernel or user mode.
-#[must_use]
 pub fn save(kernel_mode: bool) -> SegState {
     let (present, other) = (read_base(MSR_GS_BASE), read_base(MSR_KERNEL_GS_BASE));
-    let (gs_base_kernel, gs_base_user) =
-        if kernel_mode { (present, other) } else { (other, present) };
+    let (gs_base_kernel, gs_base_user) = by_mode(kernel_mode, present, other);
     SegState {
-        ds: read_ds(),
-        es: read_es(),
-        fs: read_fs(),
-        gs: read_gs(),
+        ds: read_ds() as u16,
+        es: read_es() as u16,
+        fs: read_fs() as u16,
+        gs: read_gs() as u16,
         fs_base: read_base(MSR_FS_BASE),
         gs_base_kernel,
         gs_base_user,
+    }
+}
+
+/// The bases of GS: from those of the present and the other mode to those of kernel and user mode, or
+/// back.
+fn by_mode(kernel_mode: bool, first: u64, second: u64) -> (u64, u64) {
+    if kernel_mode {
+        (first, second)
+    } else {
+        (second, first)
     }
 }
 
@@ -145,19 +126,11 @@ pub fn save(kernel_mode: bool) -> SegState {
 pub fn load(state: &SegState, kernel_mode: bool) -> Result<(), ()> {
     // Loading a selector changes the base, so bases come last.
     let loaded = [load_ds(state.ds), load_es(state.es), load_fs(state.fs), load_gs(state.gs)];
-    let (present, other) = if kernel_mode {
-        (state.gs_base_kernel, state.gs_base_user)
-    } else {
-        (state.gs_base_user, state.gs_base_kernel)
-    };
+    let (present, other) = by_mode(kernel_mode, state.gs_base_kernel, state.gs_base_user);
     write_base(MSR_FS_BASE, state.fs_base);
     write_base(MSR_GS_BASE, present);
     write_base(MSR_KERNEL_GS_BASE, other);
-    if loaded == [true; 4] {
-        Ok(())
-    } else {
-        Err(())
-    }
+    (loaded == [true; 4]).then_some(()).ok_or(())
 }
 
 /// Sets the base of FS.
@@ -166,7 +139,6 @@ pub fn set_fs_base(base: u64) {
 }
 
 /// The base of FS.
-#[must_use]
 pub fn fs_base() -> u64 {
     read_base(MSR_FS_BASE)
 }
@@ -177,7 +149,6 @@ pub fn set_gs_base_current(base: u64) {
 }
 
 /// The base of GS in the mode the guest is in.
-#[must_use]
 pub fn gs_base_current() -> u64 {
     read_base(MSR_GS_BASE)
 }
@@ -188,7 +159,6 @@ pub fn set_gs_base_other(base: u64) {
 }
 
 /// The base of GS in the other mode.
-#[must_use]
 pub fn gs_base_other() -> u64 {
     read_base(MSR_KERNEL_GS_BASE)
 }

@@ -16,18 +16,15 @@
 hv_exit_to_guest:
     hv_check_work 2f
     hv_prepare_sysret hv_exit_iret
-    cmp word ptr [rsp + {CS}], {USER_CS32}
-    je hv_exit_sysret32
     hv_load_most_regs
-    mov rsp, [rsp + {RSP}]
+    cmp word ptr [rsp + {cs}], {USER_CS32}
+    mov rsp, [rsp + {rsp}]
+    je 3f
     sysretq
 2:
-    lea rdi, [rsp + {REGS}]
-    call [rip + HV_HOOKS + {HOOK_EXIT_WORK}]
+    hv_call_hook {exit_work}
     jmp hv_exit_to_guest
-hv_exit_sysret32:
-    hv_load_most_regs
-    mov rsp, [rsp + {RSP}]
+3:
     sysret
     .size hv_exit_to_guest, . - hv_exit_to_guest
 
@@ -35,35 +32,12 @@ hv_exit_sysret32:
 # selectors or a bad address of the guest; hv_trap_ring0 recognises it by hv_iret_insn.
     .type hv_exit_iret, @function
 hv_exit_iret:
-    or byte ptr [rsp + {CS}], 3
-    or byte ptr [rsp + {SS}], 3
-    and qword ptr [rsp + {RFLAGS}], {FLAGS_ALLOWED}
-    or qword ptr [rsp + {RFLAGS}], {FLAGS_FORCED}
-    hv_load_most_regs
-    mov rcx, [rsp + {RCX}]
-    mov r11, [rsp + {R11}]
-    add rsp, {RIP}
+    or byte ptr [rsp + {cs}], 3
+    or byte ptr [rsp + {ss}], 3
+    and qword ptr [rsp + {rflags}], {FLAGS_ALLOWED}
+    or qword ptr [rsp + {rflags}], {FLAGS_FORCED}
+    hv_load_for_iret
     .global hv_iret_insn
 hv_iret_insn:
     iretq
     .size hv_exit_iret, . - hv_exit_iret
-
-# First entry of a CPU into the loop above: rdi = its CpuInfo. Never returns.
-    .type hv_enter_exit_loop, @function
-    .global hv_enter_exit_loop
-hv_enter_exit_loop:
-    mov rsp, rdi
-    jmp hv_exit_to_guest
-    .size hv_enter_exit_loop, . - hv_enter_exit_loop
-
-# Continues on another stack: rdi = its top (a CpuInfo), rsi = function to call, which does not
-# return; rdx = its argument.
-    .type hv_call_on_stack, @function
-    .global hv_call_on_stack
-hv_call_on_stack:
-    mov rsp, rdi
-    xor ebp, ebp
-    mov rdi, rdx
-    call rsi
-    ud2
-    .size hv_call_on_stack, . - hv_call_on_stack

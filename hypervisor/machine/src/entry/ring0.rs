@@ -3,10 +3,9 @@
 //! Called by `trap.S` only. Expected are the instructions listed in the exception table (copies
 //! from and to guests, MSRs, segment loads) and the `iretq` that returns to the guest.
 
-use crate::mem::extable;
-use crate::regs::GuestRegs;
+use super::regs::GuestRegs;
+use crate::mem::fixups;
 use crate::{cpu, percpu};
-use core::fmt;
 
 extern "C" {
     /// The return instruction of `exit.S`.
@@ -17,15 +16,16 @@ extern "C" {
 /// faulted and the guest's registers have been put back into `CpuInfo`.
 #[no_mangle]
 extern "C" fn hv_trap_ring0(frame: &mut GuestRegs) -> u32 {
-    if let Some(fixup) = extable::lookup(frame.rip) {
-        frame.rip = fixup;
+    if let Some(next) = fixups::after_fault(frame.rip) {
+        frame.rip = next;
+        frame.r8 = fixups::FAILED;
         return 0;
     }
     if frame.rip == (&raw const hv_iret_insn).addr() as u64 && (11..=14).contains(&frame.vector) {
         rebuild_guest_regs(*frame);
         return 1;
     }
-    fatal(frame)
+    hv_fatal_trap(frame)
 }
 
 /// The frame of the guest's general registers was partly overwritten by the pushes of the fault,
@@ -38,42 +38,9 @@ fn rebuild_guest_regs(fault: GuestRegs) {
     *regs = GuestRegs { rip, cs, rflags, rsp, ss, ..fault };
 }
 
-/// #DF and #MC.
+/// The end: what cannot be fixed up, #DF and #MC.
 #[no_mangle]
 extern "C" fn hv_fatal_trap(frame: &mut GuestRegs) -> ! {
-    fatal(frame)
-}
-
-fn fatal(frame: &GuestRegs) -> ! {
-    panic!("exception {} of the hypervisor\n{}", frame.vector, Report(frame));
-}
-
-/// Registers of a fatal frame, for the report.
-struct Report<'a>(&'a GuestRegs);
-
-impl fmt::Display for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let r = self.0;
-        writeln!(
-            f,
-            " rip {:016x} cs {:x} rflags {:08x} error {:x}",
-            r.rip, r.cs, r.rflags, r.error_code
-        )?;
-        writeln!(
-            f,
-            " rsp {:016x} ss {:x} cr2 {:016x} cr3 {:x}",
-            r.rsp,
-            r.ss,
-            cpu::cr2(),
-            cpu::current_root()
-        )?;
-        writeln!(
-            f,
-            " rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}",
-            r.rax, r.rbx, r.rcx, r.rdx
-        )?;
-        writeln!(f, " rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}", r.rsi, r.rdi, r.rbp, r.r8)?;
-        writeln!(f, " r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}", r.r9, r.r10, r.r11, r.r12)?;
-        write!(f, " r13 {:016x} r14 {:016x} r15 {:016x}", r.r13, r.r14, r.r15)
-    }
+    let (cr2, cr3) = (cpu::cr2(), cpu::current_root());
+    panic!("exception {} of the hypervisor, cr2 {cr2:x} cr3 {cr3:x}\n{frame:#x?}", frame.vector);
 }

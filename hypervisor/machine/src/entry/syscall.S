@@ -1,40 +1,53 @@
 # The ways in by syscall and sysenter.
 #
-# Who jumps here: the stubs in the CPU's own page (entry/stubs.rs), which have stored the guest's
-# rsp into this CPU's GuestRegs and loaded rsp with this CPU's CpuInfo; sysenter comes directly,
-# with rsp = CpuInfo from its MSR.
-# State: ring 0, interrupts off. After syscall DF, TF, NT, RF and AC are clear by the flag mask,
-# rcx = guest's rip, r11 = guest's flags, everything else is the guest's.
+# Who jumps here: the processor, interrupts off, on the guest's stack (syscall), or with rsp = CpuInfo
+# from its MSR (sysenter). After syscall DF, TF, NT, RF and AC are clear by the flag mask, rcx =
+# guest's rip, r11 = guest's flags, everything else is the guest's.
 # Who runs next: a hook of the image, then hv_exit_to_guest.
 
     .section .text.entry, "ax"
 
+# syscall changes neither rsp nor GS, and GS belongs to the guest here, so the only thing that differs
+# between CPUs at that moment is the address they jump to. This page is shown in the window of every
+# CPU, each at an address of its own, and finds the CPU's stack relative to that address. It may not
+# reach anything else by relative addresses, hence the jumps through memory.
+    .p2align 12
+    .global hv_syscall_stubs
+hv_syscall_stubs:
+    mov [rip + hv_syscall_stubs + {STUBS_TO_RSP}], rsp
+    lea rsp, [rip + hv_syscall_stubs + {STUBS_TO_INFO}]
+    jmp qword ptr [rip + hv_syscall64_pointer]
+    .org hv_syscall_stubs + {STUB32}
+    mov [rip + hv_syscall_stubs + {STUBS_TO_RSP}], rsp
+    lea rsp, [rip + hv_syscall_stubs + {STUBS_TO_INFO}]
+    jmp qword ptr [rip + hv_syscall32_pointer]
+hv_syscall64_pointer:
+    .quad hv_syscall64
+hv_syscall32_pointer:
+    .quad hv_syscall32
+
     .type hv_syscall64, @function
-    .global hv_syscall64
 hv_syscall64:
     hv_save_argument_regs
-    mov [rsp + {RIP}], rcx
-    mov [rsp + {RFLAGS}], r11
-    mov qword ptr [rsp + {CS}], {USER_CS64}
-    mov qword ptr [rsp + {SS}], {USER_SS}
-    mov dword ptr [rsp + {VECTOR}], {VECTOR_SYSCALL_EXIT}
-    lea rdi, [rsp + {REGS}]
-    cmp byte ptr [rsp + {KERNEL_MODE}], 0
+    mov [rsp + {rip}], rcx
+    mov [rsp + {rflags}], r11
+    mov qword ptr [rsp + {cs}], {USER_CS64}
+    mov qword ptr [rsp + {ss}], {USER_SS}
+    mov dword ptr [rsp + {vector}], {VECTOR_SYSCALL_EXIT}
+    cmp byte ptr [rsp + {kernel_mode}], 0
     je 2f
-    call [rip + HV_HOOKS + {HOOK_HYPERCALL}]
+    hv_call_hook {hypercall}
     # The common case of hv_exit_to_guest, for a guest that goes on in 64-bit code. The hook has
     # preserved rbx, rbp and r12 to r15, so they are neither saved nor loaded here: the hook can
     # neither see nor change them. Whoever does, does it in exit_work.
     hv_check_work 3f
     hv_prepare_sysret 3f
     hv_load_argument_regs
-    mov rsp, [rsp + {RSP}]
+    mov rsp, [rsp + {rsp}]
     sysretq
 2:
-    hv_save_kept_regs
     xor esi, esi
-    call [rip + HV_HOOKS + {HOOK_SYSCALL}]
-    jmp hv_exit_to_guest
+    jmp hv_fast_call
 3:
     # Something unusual: complete the frame and take the long way.
     hv_save_kept_regs
@@ -42,18 +55,13 @@ hv_syscall64:
     .size hv_syscall64, . - hv_syscall64
 
     .type hv_syscall32, @function
-    .global hv_syscall32
 hv_syscall32:
-    hv_save_regs
-    mov [rsp + {RIP}], rcx
-    mov [rsp + {RFLAGS}], r11
-    mov qword ptr [rsp + {CS}], {USER_CS32}
-    mov qword ptr [rsp + {SS}], {USER_SS}
-    mov dword ptr [rsp + {VECTOR}], {VECTOR_SYSCALL_EXIT}
-    lea rdi, [rsp + {REGS}]
+    hv_save_argument_regs
+    mov [rsp + {rip}], rcx
+    mov [rsp + {rflags}], r11
+    mov qword ptr [rsp + {cs}], {USER_CS32}
     mov esi, 1
-    call [rip + HV_HOOKS + {HOOK_SYSCALL}]
-    jmp hv_exit_to_guest
+    jmp hv_fast_call_frame
     .size hv_syscall32, . - hv_syscall32
 
 # sysenter clears only IF: the rest of the flags is still the guest's, and neither its rip nor its
@@ -64,15 +72,18 @@ hv_sysenter:
     pushfq
     push 2
     popfq
-    pop qword ptr [rsp + {RFLAGS}]
-    hv_save_regs
-    mov qword ptr [rsp + {RIP}], 0
-    mov qword ptr [rsp + {CS}], 3
-    mov qword ptr [rsp + {RSP}], 0
-    mov qword ptr [rsp + {SS}], {USER_SS}
-    mov dword ptr [rsp + {VECTOR}], {VECTOR_SYSCALL_EXIT}
-    lea rdi, [rsp + {REGS}]
+    pop qword ptr [rsp + {rflags}]
+    hv_save_argument_regs
+    mov qword ptr [rsp + {rip}], 0
+    mov qword ptr [rsp + {cs}], 3
+    mov qword ptr [rsp + {rsp}], 0
     mov esi, 2
-    call [rip + HV_HOOKS + {HOOK_SYSCALL}]
+hv_fast_call_frame:
+    mov qword ptr [rsp + {ss}], {USER_SS}
+    mov dword ptr [rsp + {vector}], {VECTOR_SYSCALL_EXIT}
+# esi = a SyscallKind; the frame lacks the registers that have been preserved so far.
+hv_fast_call:
+    hv_save_kept_regs
+    hv_call_hook {syscall}
     jmp hv_exit_to_guest
     .size hv_sysenter, . - hv_sysenter

@@ -5,7 +5,6 @@
 
 use super::apic;
 use crate::mem::mmio::Registers;
-use crate::percpu::CpuId;
 use crate::sync::Mutex;
 use alloc::vec::Vec;
 
@@ -17,22 +16,13 @@ const MASKED: u32 = 1 << 16;
 const LEVEL: u32 = 1 << 15;
 const ACTIVE_LOW: u32 = 1 << 13;
 
-/// When a line asks for attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// When it changes.
-    Edge,
-    /// As long as it is active.
-    Level,
-}
-
-/// Which state of a line is active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Polarity {
-    /// High.
-    High,
-    /// Low.
-    Low,
+/// How a line asks for attention; by default as the ISA bus does it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signal {
+    /// As long as it is active, not just when it becomes active.
+    pub is_level: bool,
+    /// The low state is the active one.
+    pub is_low: bool,
 }
 
 struct IoApic {
@@ -41,17 +31,10 @@ struct IoApic {
     lines: u32,
 }
 
-/// Where an ISA interrupt really is, if not at its own number.
-struct Override {
-    isa: u8,
-    gsi: u32,
-    trigger: Trigger,
-    polarity: Polarity,
-}
-
 struct Lines {
     apics: Vec<IoApic>,
-    overrides: Vec<Override>,
+    /// Where ISA interrupts really are, if not at their own number.
+    overrides: Vec<(u8, u32, Signal)>,
 }
 
 static LINES: Mutex<Lines> = Mutex::new(Lines { apics: Vec::new(), overrides: Vec::new() });
@@ -68,22 +51,13 @@ impl IoApic {
     }
 }
 
-impl Lines {
-    /// The I/O APIC of a line, and the line's low register there.
-    fn find(&self, gsi: u32) -> Option<(&IoApic, u32)> {
-        let apic = self
-            .apics
-            .iter()
-            .find(|apic| gsi.checked_sub(apic.gsi_base).is_some_and(|line| line < apic.lines))?;
-        Some((apic, REG_REDIRECTION + 2 * (gsi - apic.gsi_base)))
-    }
-
-    fn change(&self, gsi: u32, change: impl FnOnce(u32) -> u32) -> bool {
-        let Some((apic, register)) = self.find(gsi) else { return false };
-        let low = apic.read(register);
-        apic.write(register, change(low));
-        true
-    }
+/// Calls `act` with the I/O APIC of a line and the line's low register there; false when there is no
+/// such line.
+fn with_line(gsi: u32, act: impl FnOnce(&IoApic, u32)) -> bool {
+    let lines = LINES.lock();
+    let is_here = |apic: &&IoApic| (apic.gsi_base..apic.gsi_base + apic.lines).contains(&gsi);
+    let apic = lines.apics.iter().find(is_here);
+    apic.map(|apic| act(apic, REG_REDIRECTION + 2 * (gsi - apic.gsi_base))).is_some()
 }
 
 /// Takes an I/O APIC into use, all its lines masked.
@@ -98,58 +72,41 @@ pub(crate) fn add(maddr: u64, gsi_base: u32) {
 }
 
 /// Records where an ISA interrupt really is.
-pub(crate) fn isa_override(isa: u8, gsi: u32, trigger: Trigger, polarity: Polarity) {
-    LINES.lock().overrides.push(Override { isa, gsi, trigger, polarity });
+pub(crate) fn isa_override(isa: u8, gsi: u32, signal: Signal) {
+    LINES.lock().overrides.push((isa, gsi, signal));
 }
 
 /// Routes and unmasks an ISA interrupt.
 pub(crate) fn isa_route(isa: u8, vector: u8) -> bool {
-    let (gsi, trigger, polarity) = {
-        let lines = LINES.lock();
-        match lines.overrides.iter().find(|o| o.isa == isa) {
-            Some(o) => (o.gsi, o.trigger, o.polarity),
-            None => (u32::from(isa), Trigger::Edge, Polarity::High),
-        }
-    };
-    gsi_route(gsi, vector, trigger, polarity) && gsi_unmask(gsi)
+    let found = LINES.lock().overrides.iter().find(|line| line.0 == isa).copied();
+    let (_, gsi, signal) = found.unwrap_or((isa, isa.into(), Signal::default()));
+    gsi_route(gsi, vector, signal) && gsi_unmask(gsi)
 }
 
 /// How many lines there are.
-#[must_use]
 pub fn gsi_count() -> u32 {
     let lines = LINES.lock();
     lines.apics.iter().map(|apic| apic.gsi_base + apic.lines).max().unwrap_or(0)
 }
 
 /// Routes a line to a vector on the boot processor and masks it; false when there is no such line.
-pub fn gsi_route(gsi: u32, vector: u8, trigger: Trigger, polarity: Polarity) -> bool {
-    let lines = LINES.lock();
-    let Some((apic, register)) = lines.find(gsi) else { return false };
-    let mut low = u32::from(vector) | MASKED;
-    if trigger == Trigger::Level {
-        low |= LEVEL;
-    }
-    if polarity == Polarity::Low {
-        low |= ACTIVE_LOW;
-    }
-    apic.write(register, MASKED);
-    apic.write(register + 1, apic::id_of(CpuId(0)) << 24);
-    apic.write(register, low);
-    true
+pub fn gsi_route(gsi: u32, vector: u8, signal: Signal) -> bool {
+    let level = if signal.is_level { LEVEL } else { 0 };
+    let low = if signal.is_low { ACTIVE_LOW } else { 0 };
+    with_line(gsi, |apic, register| {
+        apic.write(register, MASKED);
+        apic.write(register + 1, apic::id_of(0) << 24);
+        apic.write(register, u32::from(vector) | MASKED | level | low);
+    })
 }
 
 /// Masks a line; false when there is no such line.
 pub fn gsi_mask(gsi: u32) -> bool {
-    LINES.lock().change(gsi, |low| low | MASKED)
+    with_line(gsi, |apic, register| apic.write(register, apic.read(register) | MASKED))
 }
 
-/// Unmasks a line; false when there is no such line.
+/// Unmasks a line; false when there is no such line. A level-triggered one, which was masked when it
+/// fired, may fire again.
 pub fn gsi_unmask(gsi: u32) -> bool {
-    LINES.lock().change(gsi, |low| low & !MASKED)
-}
-
-/// The guest has served a line: a level-triggered one, which was masked when it fired, may fire
-/// again. False when there is no such line.
-pub fn gsi_eoi(gsi: u32) -> bool {
-    gsi_unmask(gsi)
+    with_line(gsi, |apic, register| apic.write(register, apic.read(register) & !MASKED))
 }

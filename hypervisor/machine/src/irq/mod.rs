@@ -8,8 +8,9 @@ pub(crate) mod apic;
 mod ioapic;
 
 pub(crate) use ioapic::{add as add_ioapic, isa_override, isa_route};
-pub use ioapic::{gsi_count, gsi_eoi, gsi_mask, gsi_route, gsi_unmask, Polarity, Trigger};
+pub use ioapic::{gsi_count, gsi_mask, gsi_route, gsi_unmask, Signal};
 
+use crate::entry::hooks::hooks;
 use crate::percpu::{self, CpuId};
 use crate::tlb;
 use core::sync::atomic::Ordering;
@@ -34,9 +35,8 @@ pub fn kick(cpu: CpuId) {
     send(cpu, VEC_KICK);
 }
 
-#[inline]
 pub(crate) fn send(cpu: CpuId, vector: u8) {
-    apic::send(cpu, apic::Delivery::Fixed(vector));
+    apic::send(cpu.0, vector.into());
 }
 
 /// Every external interrupt.
@@ -47,7 +47,7 @@ extern "C" fn hv_interrupt(vector: u32) {
         VEC_SPURIOUS => return,
         VEC_TLB => tlb::service(),
         _ if percpu::info().released.load(Ordering::Relaxed) != 0 => {
-            (crate::hooks::hooks().interrupt)(vector);
+            (hooks().interrupt)(vector);
         }
         _ => {}
     }

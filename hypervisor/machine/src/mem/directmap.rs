@@ -13,54 +13,36 @@ use hypercall_abi::{Mfn, PAGE_SIZE};
 
 #[inline]
 fn address(mfn: Mfn) -> usize {
-    if !frames::is_open(mfn) {
-        not_open(mfn);
-    }
+    assert!(frames::is_open(mfn), "frame {mfn:#x} is not memory of a guest");
     layout::direct(mfn.maddr()) as usize
 }
 
-#[cold]
-#[inline(never)]
-fn not_open(mfn: Mfn) -> ! {
-    panic!("frame {mfn:#x} is not memory of a guest");
-}
-
-macro_rules! frame_view {
-    ($(#[$doc:meta])* $name:ident, $word:ty) => {
+/// Defines functions that show a frame as an array.
+macro_rules! frame_views {
+    ($($(#[$doc:meta])* $name:ident = $word:ty;)+) => {$(
         $(#[$doc])*
         ///
         /// # Panics
         /// When the frame is not open: callers have checked that it is a guest's.
         #[inline]
-        #[must_use]
         pub fn $name(mfn: Mfn) -> &'static [$word; PAGE_SIZE / size_of::<$word>()] {
             // SAFETY: an open frame is mapped, page-aligned, and accessed by atomics, by copies in
             // assembly and by guests only.
             unsafe { &*core::ptr::with_exposed_provenance(address(mfn)) }
         }
-    };
+    )+};
 }
 
-frame_view!(
+frame_views! {
     /// The frame as 64-bit words, for example a page table.
-    table,
-    AtomicU64
-);
-frame_view!(
+    table = AtomicU64;
     /// The frame as 32-bit words.
-    words32,
-    AtomicU32
-);
-frame_view!(
+    words32 = AtomicU32;
     /// The frame as 16-bit words.
-    halfwords,
-    AtomicU16
-);
-frame_view!(
+    halfwords = AtomicU16;
     /// The frame as bytes.
-    bytes8,
-    AtomicU8
-);
+    bytes8 = AtomicU8;
+}
 
 /// Copies bytes between places that do not overlap or are both guest-writable.
 ///
@@ -70,16 +52,9 @@ frame_view!(
 unsafe fn raw_copy(dst: usize, src: usize, len: usize) {
     // SAFETY: as required of the caller.
     unsafe {
-        asm!(
-            "rep movsq",
-            "mov ecx, {tail:e}",
-            "rep movsb",
-            tail = in(reg) len & 7,
-            inout("rcx") len / 8 => _,
-            inout("rdi") dst => _,
-            inout("rsi") src => _,
-            options(nostack, preserves_flags),
-        );
+        asm!("rep movsq", "mov ecx, {tail:e}", "rep movsb", tail = in(reg) len & 7,
+            inout("rcx") len / 8 => _, inout("rdi") dst => _, inout("rsi") src => _,
+            options(nostack, preserves_flags));
     }
 }
 
@@ -89,10 +64,20 @@ unsafe fn raw_copy(dst: usize, src: usize, len: usize) {
 /// When the frame is not open.
 #[inline]
 pub fn zero(mfn: Mfn) {
-    let address = address(mfn);
+    let start = address(mfn);
     // SAFETY: the whole of one open frame.
+    unsafe { raw_fill(start, PAGE_SIZE / 8, 0) };
+}
+
+/// Fills memory with a word.
+///
+/// # Safety
+/// The range must be mapped and not be memory Rust relies on.
+#[inline]
+pub(crate) unsafe fn raw_fill(start: usize, words: usize, fill: u64) {
+    // SAFETY: as required of the caller.
     unsafe {
-        asm!("rep stosq", inout("rcx") PAGE_SIZE / 8 => _, inout("rdi") address => _, in("rax") 0,
+        asm!("rep stosq", inout("rcx") words => _, inout("rdi") start => _, in("rax") fill,
             options(nostack, preserves_flags));
     }
 }
@@ -111,9 +96,7 @@ pub fn copy(dst: Mfn, src: Mfn) {
 /// # Panics
 /// When a frame is not open or a range leaves its frame.
 pub fn copy_range(dst: Mfn, dst_offset: usize, src: Mfn, src_offset: usize, len: usize) {
-    check_range(dst_offset, len);
-    check_range(src_offset, len);
-    let (to, from) = (address(dst) + dst_offset, address(src) + src_offset);
+    let (to, from) = (part(dst, dst_offset, len), part(src, src_offset, len));
     // SAFETY: both ranges lie in open frames.
     unsafe { raw_copy(to, from, len) };
 }
@@ -123,8 +106,7 @@ pub fn copy_range(dst: Mfn, dst_offset: usize, src: Mfn, src_offset: usize, len:
 /// # Panics
 /// When the frame is not open or the range leaves it.
 pub fn write_bytes(mfn: Mfn, offset: usize, bytes: &[u8]) {
-    check_range(offset, bytes.len());
-    let to = address(mfn) + offset;
+    let to = part(mfn, offset, bytes.len());
     // SAFETY: the destination lies in an open frame, the source is a slice.
     unsafe { raw_copy(to, bytes.as_ptr().expose_provenance(), bytes.len()) };
 }
@@ -134,28 +116,14 @@ pub fn write_bytes(mfn: Mfn, offset: usize, bytes: &[u8]) {
 /// # Panics
 /// When the frame is not open or the range leaves it.
 pub fn read_bytes(mfn: Mfn, offset: usize, bytes: &mut [u8]) {
-    check_range(offset, bytes.len());
-    let from = address(mfn) + offset;
+    let from = part(mfn, offset, bytes.len());
     // SAFETY: the source lies in an open frame, the destination is a slice lent to us.
     unsafe { raw_copy(bytes.as_mut_ptr().expose_provenance(), from, bytes.len()) };
 }
 
-/// Writes a frame's cache lines back to memory.
-///
-/// # Panics
-/// When the frame is not open.
-pub fn write_back(mfn: Mfn) {
-    let start = address(mfn);
-    for line in (start..start + PAGE_SIZE).step_by(CACHE_LINE) {
-        // SAFETY: memory keeps its content.
-        unsafe { asm!("clflush [{}]", in(reg) line, options(nostack, preserves_flags)) };
-    }
-}
-
-/// Step of `clflush`; smaller than or equal to every real line size is what matters.
-const CACHE_LINE: usize = 64;
-
+/// Address of `len` bytes of a frame.
 #[inline]
-fn check_range(offset: usize, len: usize) {
+fn part(mfn: Mfn, offset: usize, len: usize) -> usize {
     assert!(offset <= PAGE_SIZE && len <= PAGE_SIZE - offset, "range leaves its frame");
+    address(mfn) + offset
 }

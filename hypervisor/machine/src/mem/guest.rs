@@ -1,9 +1,11 @@
 //! Copies from and to guest virtual addresses, through the page tables that are loaded.
 //!
 //! Called with addresses a guest has named. Every function checks that the range is the guest's,
-//! and survives pages that are not mapped (exception table). User pages are reachable only between
-//! `stac` and `clac`. Each byte is read once; what is returned is a private copy.
+//! and survives pages that are not mapped (exception table, `fixups`). User pages are reachable only
+//! between `open_user_pages` and `close_user_pages`. Each byte is read once; what is returned is a
+//! private copy.
 
+use super::fixups::on_fault;
 use core::arch::asm;
 use core::mem::MaybeUninit;
 use hypercall_abi::addr::guest_range;
@@ -14,117 +16,101 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault;
 
-/// One copy in assembly: `$body` may fault at the labels 2, 5, 6 and 7.
-macro_rules! guarded {
-    ([$($line:literal),+], [$($label:literal),+], $($operands:tt)*) => {
-        asm!(
-            "771: stac",
-            $($line,)+
-            "3:",
-            "772: clac",
-            ".pushsection .hv_smap, \"a\"",
-            ".quad 771b, 772b",
-            ".popsection",
-            ".pushsection .hv_fixup, \"ax\"",
-            "4: mov {failed:e}, 1",
-            "jmp 3b",
-            ".popsection",
-            ".pushsection .hv_extable, \"a\"",
-            $(concat!(".quad ", $label, ", 4b"),)+
-            ".popsection",
-            $($operands)*
-        )
-    };
+/// Copies up to this size that consist of whole words are made by moves of words: for values, whose
+/// size the compiler knows, without a loop.
+const MOST_BY_WORDS: usize = 32;
+
+/// Defines functions for the two instructions that are removed where the CPU has no SMAP.
+macro_rules! smap_switches {
+    ($($name:ident = $instruction:literal;)+) => {$(
+        #[inline(always)]
+        fn $name() {
+            // SAFETY: changes which pages this CPU may reach, not what it does.
+            unsafe {
+                asm!(concat!("771: ", $instruction), ".pushsection .hv_smap, \"a\"", ".quad 771b",
+                    ".popsection", options(nostack));
+            }
+        }
+    )+};
 }
 
-/// Copies whole words in registers: `1` to `4` of them.
-macro_rules! words {
-    ($load:ident, $store:ident, $n:literal, [$($get:literal),+], [$($put:literal),+],
-     [$($label:literal),+], $($word:ident)+) => {
-        #[inline(always)]
-        fn $load(from: u64, to: &mut [u64; $n]) -> bool {
-            let failed: u32;
-            $(let $word: u64;)+
-            // SAFETY: only reads, at addresses of the guest (callers have checked); a fault of any
-            // of the loads continues at 4.
-            unsafe {
-                guarded!([$($get),+], [$($label),+],
-                    failed = inout(reg) 0_u32 => failed, from = in(reg) from,
-                    $($word = out(reg) $word,)+
-                    options(nostack, readonly));
-            }
-            *to = [$($word),+];
-            failed == 0
-        }
-
-        #[inline(always)]
-        fn $store(to: u64, words: &[u64; $n]) -> bool {
-            let failed: u32;
-            let [$($word),+] = *words;
-            // SAFETY: only writes to addresses of the guest (callers have checked), which are never
-            // memory of the hypervisor; a fault of any of the stores continues at 4.
-            unsafe {
-                guarded!([$($put),+], [$($label),+],
-                    failed = inout(reg) 0_u32 => failed, to = in(reg) to,
-                    $($word = in(reg) $word,)+
-                    options(nostack));
-            }
-            failed == 0
-        }
-    };
+smap_switches! {
+    open_user_pages = "stac";
+    close_user_pages = "clac";
 }
 
-words!(load1, store1, 1, ["2: mov {a}, [{from}]"], ["2: mov [{to}], {a}"], ["2b"], a);
-words!(load2, store2, 2,
-    ["2: mov {a}, [{from}]", "5: mov {b}, [{from} + 8]"],
-    ["2: mov [{to}], {a}", "5: mov [{to} + 8], {b}"], ["2b", "5b"], a b);
-words!(load3, store3, 3,
-    ["2: mov {a}, [{from}]", "5: mov {b}, [{from} + 8]", "6: mov {c}, [{from} + 16]"],
-    ["2: mov [{to}], {a}", "5: mov [{to} + 8], {b}", "6: mov [{to} + 16], {c}"],
-    ["2b", "5b", "6b"], a b c);
-words!(load4, store4, 4,
-    ["2: mov {a}, [{from}]", "5: mov {b}, [{from} + 8]", "6: mov {c}, [{from} + 16]",
-     "7: mov {d}, [{from} + 24]"],
-    ["2: mov [{to}], {a}", "5: mov [{to} + 8], {b}", "6: mov [{to} + 16], {c}",
-     "7: mov [{to} + 24], {d}"],
-    ["2b", "5b", "6b", "7b"], a b c d);
+/// Reads a word; `failed` becomes 1 when it is not mapped.
+///
+/// # Safety
+/// The address must be the guest's.
+#[inline(always)]
+unsafe fn load(from: u64, failed: &mut u64) -> u64 {
+    let word;
+    // SAFETY: only reads, where the caller says; a fault is survived.
+    unsafe {
+        asm!("2: mov {}, [{}]", "3:", on_fault!("2b"), out(reg) word, in(reg) from,
+            inout("r8") *failed, options(nostack, readonly, preserves_flags));
+    }
+    word
+}
 
-/// Copies any number of bytes; true when all were copied.
+/// Writes a word; `failed` becomes 1 when it is not mapped for writing.
+///
+/// # Safety
+/// The address must be the guest's.
+#[inline(always)]
+unsafe fn store(to: u64, word: u64, failed: &mut u64) {
+    // SAFETY: only writes, where the caller says, which is never memory of the hypervisor; a fault
+    // is survived.
+    unsafe {
+        asm!("2: mov [{}], {}", "3:", on_fault!("2b"), in(reg) to, in(reg) word,
+            inout("r8") *failed, options(nostack, preserves_flags));
+    }
+}
+
+/// Copies any number of bytes; `failed` becomes 1 when not all were copied.
 ///
 /// # Safety
 /// One side must be memory lent by the caller, the other addresses of the guest.
 #[inline]
-unsafe fn bulk(to: u64, from: u64, len: usize) -> bool {
-    let failed: u32;
-    // SAFETY: as required of the caller; a fault of either copy continues at 4.
+unsafe fn bulk(to: u64, from: u64, len: usize, failed: &mut u64) {
+    // SAFETY: as required of the caller; a fault of either copy is survived.
     unsafe {
-        guarded!(["2: rep movsq", "mov ecx, {tail:e}", "5: rep movsb"], ["2b", "5b"],
-            failed = inout(reg) 0_u32 => failed,
-            tail = in(reg) len & 7,
-            inout("rcx") len / 8 => _,
-            inout("rdi") to => _,
-            inout("rsi") from => _,
-            options(nostack));
-    }
-    failed == 0
-}
-
-#[inline(always)]
-fn check(va: GuestVa, len: usize) -> Result<(), Fault> {
-    if guest_range(va, len as u64) {
-        Ok(())
-    } else {
-        Err(Fault)
+        asm!("2: rep movsq", "mov ecx, {tail:e}", "5: rep movsb", "3:",
+            on_fault!("2b"), on_fault!("5b"), inout("r8") *failed, tail = in(reg) len & 7,
+            inout("rcx") len / 8 => _, inout("rdi") to => _, inout("rsi") from => _,
+            options(nostack, preserves_flags));
     }
 }
 
+const fn by_words(len: usize) -> bool {
+    len <= MOST_BY_WORDS && len.is_multiple_of(8)
+}
+
+/// Copies from the guest, after checking that the range is the guest's.
+///
+/// # Safety
+/// `to` must be memory of `len` bytes lent by the caller.
 #[inline(always)]
-fn verdict(copied: bool) -> Result<(), Fault> {
-    if copied {
-        Ok(())
-    } else {
-        Err(Fault)
+unsafe fn read(to: *mut u8, va: GuestVa, len: usize) -> Result<(), Fault> {
+    if !guest_range(va, len as u64) {
+        return Err(Fault);
     }
+    let (from, mut failed) = (va.get(), 0);
+    open_user_pages();
+    if by_words(len) {
+        for offset in (0..len).step_by(8) {
+            // SAFETY: within the range that was checked.
+            let word = unsafe { load(from + offset as u64, &mut failed) };
+            // SAFETY: within the caller's memory.
+            unsafe { to.wrapping_add(offset).cast::<u64>().write_unaligned(word) };
+        }
+    } else {
+        // SAFETY: from the range that was checked to the caller's memory.
+        unsafe { bulk(to.expose_provenance() as u64, from, len, &mut failed) };
+    }
+    close_user_pages();
+    (failed == 0).then_some(()).ok_or(Fault)
 }
 
 /// Reads a value.
@@ -133,36 +119,21 @@ fn verdict(copied: bool) -> Result<(), Fault> {
 /// [`Fault`].
 #[inline(always)]
 pub fn copy_in<T: FromBytes>(va: GuestVa) -> Result<T, Fault> {
-    check(va, size_of::<T>())?;
     let mut value = MaybeUninit::<T>::uninit();
-    let copied = match size_of::<T>() {
-        8 => small(&mut value, |words| load1(va.get(), words)),
-        16 => small(&mut value, |words| load2(va.get(), words)),
-        24 => small(&mut value, |words| load3(va.get(), words)),
-        32 => small(&mut value, |words| load4(va.get(), words)),
-        size => {
-            // SAFETY: copies into `value`, which has that size, from the guest.
-            unsafe { bulk(value.as_mut_ptr().expose_provenance() as u64, va.get(), size) }
-        }
-    };
-    verdict(copied)?;
+    // SAFETY: `value` has that size.
+    unsafe { read(value.as_mut_ptr().cast(), va, size_of::<T>()) }?;
     // SAFETY: all bytes have been written, and any bytes are a `T`.
     Ok(unsafe { value.assume_init() })
 }
 
-/// Fills `value` from `N` words, which are its size.
-#[inline(always)]
-fn small<T: FromBytes, const N: usize>(
-    value: &mut MaybeUninit<T>,
-    load: impl FnOnce(&mut [u64; N]) -> bool,
-) -> bool {
-    let mut words = [0; N];
-    let copied = load(&mut words);
-    if size_of::<T>() == size_of_val(&words) {
-        // SAFETY: the sizes are equal, and a `T` may consist of any bytes.
-        unsafe { value.as_mut_ptr().cast::<[u64; N]>().write_unaligned(words) };
-    }
-    copied
+/// Reads bytes.
+///
+/// # Errors
+/// [`Fault`]; a part may have been read.
+#[inline]
+pub fn copy_in_bytes(bytes: &mut [u8], va: GuestVa) -> Result<(), Fault> {
+    // SAFETY: a slice lent to us.
+    unsafe { read(bytes.as_mut_ptr(), va, bytes.len()) }
 }
 
 /// Writes a value.
@@ -174,71 +145,27 @@ pub fn copy_out<T: IntoBytes + Immutable + ?Sized>(va: GuestVa, value: &T) -> Re
     copy_out_bytes(va, value.as_bytes())
 }
 
-/// Reads bytes.
-///
-/// # Errors
-/// [`Fault`]; a part may have been read.
-#[inline]
-pub fn copy_in_bytes(bytes: &mut [u8], va: GuestVa) -> Result<(), Fault> {
-    check(va, bytes.len())?;
-    let to = bytes.as_mut_ptr().expose_provenance() as u64;
-    // SAFETY: copies from the guest into a slice lent to us.
-    verdict(unsafe { bulk(to, va.get(), bytes.len()) })
-}
-
 /// Writes bytes.
 ///
 /// # Errors
 /// [`Fault`]; a part may have been written.
 #[inline(always)]
 pub fn copy_out_bytes(va: GuestVa, bytes: &[u8]) -> Result<(), Fault> {
-    check(va, bytes.len())?;
-    let to = va.get();
-    verdict(match bytes.len() {
-        8 => store1(to, &words_of(bytes)),
-        16 => store2(to, &words_of(bytes)),
-        24 => store3(to, &words_of(bytes)),
-        32 => store4(to, &words_of(bytes)),
-        len => copy_out_bulk(to, bytes, len),
-    })
-}
-
-#[inline]
-fn copy_out_bulk(to: u64, bytes: &[u8], len: usize) -> bool {
-    let from = bytes.as_ptr().expose_provenance() as u64;
-    // SAFETY: copies from a slice to addresses of the guest, checked by the caller.
-    unsafe { bulk(to, from, len) }
-}
-
-/// The bytes as words; missing ones are 0.
-#[inline(always)]
-fn words_of<const N: usize>(bytes: &[u8]) -> [u64; N] {
-    let mut words = [0; N];
-    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        let mut raw = [0; 8];
-        raw.copy_from_slice(chunk);
-        *word = u64::from_le_bytes(raw);
+    if !guest_range(va, bytes.len() as u64) {
+        return Err(Fault);
     }
-    words
-}
-
-/// Writes `len` bytes of 0.
-///
-/// # Errors
-/// [`Fault`]; a part may have been written.
-pub fn zero(va: GuestVa, len: usize) -> Result<(), Fault> {
-    check(va, len)?;
-    let failed: u32;
-    // SAFETY: only writes to addresses of the guest, checked above; a fault of either store
-    // continues at 4.
-    unsafe {
-        guarded!(["2: rep stosq", "mov ecx, {tail:e}", "5: rep stosb"], ["2b", "5b"],
-            failed = inout(reg) 0_u32 => failed,
-            tail = in(reg) len & 7,
-            inout("rcx") len / 8 => _,
-            inout("rdi") va.get() => _,
-            in("rax") 0,
-            options(nostack));
+    let (mut to, mut failed) = (va.get(), 0);
+    open_user_pages();
+    if by_words(bytes.len()) {
+        for word in bytes.as_chunks::<8>().0 {
+            // SAFETY: within the range that was checked.
+            unsafe { store(to, u64::from_le_bytes(*word), &mut failed) };
+            to += 8;
+        }
+    } else {
+        // SAFETY: from a slice to the range that was checked.
+        unsafe { bulk(to, bytes.as_ptr().expose_provenance() as u64, bytes.len(), &mut failed) };
     }
-    verdict(failed == 0)
+    close_user_pages();
+    (failed == 0).then_some(()).ok_or(Fault)
 }

@@ -4,6 +4,7 @@
 //! frame that belongs to the machine for ever and holds nothing but entries, so handing out shared
 //! references to its words is sound.
 
+use super::hvslots;
 use crate::layout;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,13 +42,11 @@ impl Rights {
     /// The entry bits, without those the CPU lacks.
     pub(crate) fn bits(self) -> u64 {
         let no_execute = if crate::cpu::features().nx { NO_EXECUTE } else { 0 };
-        PRESENT
-            | ACCESSED
-            | match self {
-                Self::Read => no_execute,
-                Self::Write => WRITE | DIRTY | no_execute,
-                Self::Execute => 0,
-            }
+        match self {
+            Self::Read => PRESENT | ACCESSED | no_execute,
+            Self::Write => PRESENT | ACCESSED | WRITE | DIRTY | no_execute,
+            Self::Execute => PRESENT | ACCESSED,
+        }
     }
 }
 
@@ -86,8 +85,7 @@ impl Table {
         self.0
     }
 
-    /// Its words.
-    pub(crate) fn words(self) -> &'static [AtomicU64; 512] {
+    fn words(self) -> &'static [AtomicU64; 512] {
         // SAFETY: `new` got the frame for ever; all access is by atomics. The mapping only moves
         // from the boot window to the direct map, in the boot code, which keeps no reference.
         unsafe { &*phys_to_virt(self.0).cast() }
@@ -103,15 +101,10 @@ impl Table {
         self.words()[index & 511].store(entry, Ordering::Relaxed);
     }
 
-    /// The table an entry leads to, made if there is none.
-    pub(crate) fn child(self, index: usize, alloc: &mut dyn FnMut() -> Self) -> Self {
+    /// The table an entry leads to, if there is one.
+    pub(crate) fn next(self, index: usize) -> Option<Self> {
         let entry = self.get(index);
-        if entry & PRESENT != 0 {
-            return Self(entry & FRAME);
-        }
-        let child = alloc();
-        self.set(index, child.0 | TABLE);
-        child
+        (entry & PRESENT != 0).then_some(Self(entry & FRAME))
     }
 }
 
@@ -120,12 +113,25 @@ pub(crate) const fn index(va: u64, level: u32) -> usize {
     (va >> (12 + 9 * (level - 1))) as usize & 511
 }
 
+/// The table of `level`, or the page of the level above, that maps `va`, if there is one.
+pub(crate) fn find(va: u64, level: u32) -> Option<Table> {
+    (level + 1..=4).rev().try_fold(hvslots::root(), |table, above| table.next(index(va, above)))
+}
+
+/// The table of `level` that maps `va`; tables that are missing are made by `alloc`.
+pub(crate) fn make(va: u64, level: u32, alloc: &mut dyn FnMut() -> Table) -> Table {
+    (level + 1..=4).rev().fold(hvslots::root(), |table, above| {
+        let index = index(va, above);
+        table.next(index).unwrap_or_else(|| {
+            let child = alloc();
+            table.set(index, child.maddr() | TABLE);
+            child
+        })
+    })
+}
+
 /// Maps one page of `level` (1: 4 KiB, 2: 2 MiB, 3: 1 GiB) at `va`.
-pub(crate) fn map(root: Table, va: u64, entry: u64, level: u32, alloc: &mut dyn FnMut() -> Table) {
-    let mut table = root;
-    for above in (level + 1..=4).rev() {
-        table = table.child(index(va, above), alloc);
-    }
+pub(crate) fn map(va: u64, entry: u64, level: u32, alloc: &mut dyn FnMut() -> Table) {
     let large = if level > 1 { bits::LARGE } else { 0 };
-    table.set(index(va, level), entry | large);
+    make(va, level, alloc).set(index(va, level), entry | large);
 }

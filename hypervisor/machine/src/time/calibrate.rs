@@ -6,7 +6,8 @@
 //! where they are tiny, as under an instruction-counting emulator, it is over very soon, which saves
 //! boot time exactly there where it is counted.
 
-use crate::cpu::{asm, inb, outb};
+use super::NS_PER_S;
+use crate::cpu::{inb, outb, rdtsc};
 use crate::irq::apic;
 use crate::mem::mmio::Registers;
 
@@ -18,7 +19,6 @@ const LAST_WINDOW_NS: u64 = 4_000_000;
 const GOOD_PART: u64 = 4000;
 /// Readings of one end.
 const TRIES: usize = 9;
-const NS_PER_S: u64 = 1_000_000_000;
 const FEMTOSECONDS_PER_NS: u64 = 1_000_000;
 
 /// Rates in kHz.
@@ -28,83 +28,56 @@ pub(super) struct Rates {
 }
 
 /// A clock that counts up at a known rate.
-trait Reference {
+struct Reference<'a> {
     /// The present count.
-    fn read(&self) -> u64;
-    /// Ticks from one count to a later one.
-    fn elapsed(&self, from: u64, to: u64) -> u64;
-    /// Ticks as nanoseconds.
-    fn to_ns(&self, ticks: u64) -> u64;
+    read: &'a dyn Fn() -> u64,
+    /// The bits the count has.
+    mask: u64,
+    /// Length of a tick.
+    femtoseconds: u64,
 }
 
-struct Hpet {
-    registers: Registers,
-    period_fs: u64,
+impl Reference<'_> {
+    /// Nanoseconds from one count to a later one.
+    fn ns_between(&self, from: u64, to: u64) -> u64 {
+        (to.wrapping_sub(from) & self.mask) * self.femtoseconds / FEMTOSECONDS_PER_NS
+    }
 }
 
 const HPET_PERIOD: usize = 0x04;
 const HPET_CONFIG: usize = 0x10;
 const HPET_COUNTER: usize = 0xf0;
 
-impl Hpet {
-    fn find() -> Option<Self> {
-        let registers = Registers::map(crate::acpi::find_hpet()?, 0x400)?;
-        let period_fs = u64::from(registers.read(HPET_PERIOD));
-        // The specification allows periods up to 100 ns.
-        if period_fs == 0 || period_fs > 100 * FEMTOSECONDS_PER_NS {
-            return None;
-        }
-        registers.write(HPET_CONFIG, registers.read(HPET_CONFIG) | 1);
-        Some(Self { registers, period_fs })
-    }
+/// Starts the event timer, if there is one; its registers and the length of its tick.
+fn start_hpet() -> Option<(Registers, u64)> {
+    let registers = Registers::map(crate::acpi::firmware()?.hpet?, 0x400)?;
+    let femtoseconds = u64::from(registers.read(HPET_PERIOD));
+    registers.write(HPET_CONFIG, registers.read(HPET_CONFIG) | 1);
+    // The specification allows periods up to 100 ns.
+    (1..=100 * FEMTOSECONDS_PER_NS).contains(&femtoseconds).then_some((registers, femtoseconds))
 }
-
-impl Reference for Hpet {
-    fn read(&self) -> u64 {
-        u64::from(self.registers.read(HPET_COUNTER))
-    }
-    fn elapsed(&self, from: u64, to: u64) -> u64 {
-        u64::from((to as u32).wrapping_sub(from as u32))
-    }
-    fn to_ns(&self, ticks: u64) -> u64 {
-        ticks * self.period_fs / FEMTOSECONDS_PER_NS
-    }
-}
-
-/// Channel 2 of the PIT, counting down from 65535 once.
-struct Pit;
 
 const PIT_HZ: u64 = 1_193_182;
 const PIT_DATA2: u16 = 0x42;
 const PIT_COMMAND: u16 = 0x43;
 const PIT_GATE: u16 = 0x61;
 
-impl Pit {
-    fn start() -> Self {
-        // Gate on, speaker off.
-        outb(PIT_GATE, inb(PIT_GATE) & !2 | 1);
-        // Channel 2, both bytes, mode 0, binary.
-        outb(PIT_COMMAND, 0b1011_0000);
-        outb(PIT_DATA2, 0xff);
-        outb(PIT_DATA2, 0xff);
-        Self
-    }
+/// Lets channel 2 of the PIT count down from 65535 once.
+fn start_pit() {
+    // Gate on, speaker off.
+    outb(PIT_GATE, inb(PIT_GATE) & !2 | 1);
+    // Channel 2, both bytes, mode 0, binary.
+    outb(PIT_COMMAND, 0b1011_0000);
+    outb(PIT_DATA2, 0xff);
+    outb(PIT_DATA2, 0xff);
 }
 
-impl Reference for Pit {
-    fn read(&self) -> u64 {
-        // Latch channel 2, then both bytes.
-        outb(PIT_COMMAND, 0b1000_0000);
-        let low = inb(PIT_DATA2);
-        let high = inb(PIT_DATA2);
-        0xffff - u64::from(u16::from_le_bytes([low, high]))
-    }
-    fn elapsed(&self, from: u64, to: u64) -> u64 {
-        to.wrapping_sub(from) & 0xffff
-    }
-    fn to_ns(&self, ticks: u64) -> u64 {
-        ticks * NS_PER_S / PIT_HZ
-    }
+fn read_pit() -> u64 {
+    // Latch channel 2, then both bytes.
+    outb(PIT_COMMAND, 0b1000_0000);
+    let low = inb(PIT_DATA2);
+    let high = inb(PIT_DATA2);
+    0xffff - u64::from(u16::from_le_bytes([low, high]))
 }
 
 /// One simultaneous reading of all clocks.
@@ -117,33 +90,36 @@ struct Reading {
     delay: u64,
 }
 
-fn read_once(clock: &dyn Reference) -> Reading {
-    let before = asm::rdtsc();
-    let reference = clock.read();
+fn read_once(clock: &Reference<'_>) -> Reading {
+    let before = rdtsc();
+    let reference = (clock.read)();
     let timer_left = apic::timer_left();
-    let delay = asm::rdtsc() - before;
+    let delay = rdtsc() - before;
     Reading { reference, tsc: before + delay / 2, timer_left, delay }
 }
 
-fn read_all(clock: &dyn Reference) -> Reading {
+fn read_all(clock: &Reference<'_>) -> Reading {
     let readings = (0..TRIES).map(|_| read_once(clock));
     readings.min_by_key(|reading| reading.delay).unwrap_or_default()
 }
 
 /// Measures both clocks.
 pub(super) fn measure() -> Rates {
-    match Hpet::find() {
-        Some(hpet) => measure_by(&hpet),
-        None => measure_by(&Pit::start()),
+    if let Some((registers, femtoseconds)) = start_hpet() {
+        let read = || u64::from(registers.read(HPET_COUNTER));
+        return measure_by(&Reference { read: &read, mask: u32::MAX.into(), femtoseconds });
     }
+    start_pit();
+    let femtoseconds = NS_PER_S * FEMTOSECONDS_PER_NS / PIT_HZ;
+    measure_by(&Reference { read: &read_pit, mask: 0xffff, femtoseconds })
 }
 
-fn measure_by(clock: &dyn Reference) -> Rates {
+fn measure_by(clock: &Reference<'_>) -> Rates {
     apic::timer_start(u32::MAX);
     let start = read_all(clock);
     let mut window_ns = FIRST_WINDOW_NS;
     let end = loop {
-        while clock.to_ns(clock.elapsed(start.reference, clock.read())) < window_ns {
+        while clock.ns_between(start.reference, (clock.read)()) < window_ns {
             core::hint::spin_loop();
         }
         let end = read_all(clock);
@@ -154,7 +130,7 @@ fn measure_by(clock: &dyn Reference) -> Rates {
         window_ns *= 2;
     };
     apic::timer_start(0);
-    let ns = clock.to_ns(clock.elapsed(start.reference, end.reference)).max(1);
+    let ns = clock.ns_between(start.reference, end.reference).max(1);
     let khz = |ticks: u64| (u128::from(ticks) * 1_000_000 / u128::from(ns)) as u32;
     Rates {
         tsc_khz: khz(end.tsc.saturating_sub(start.tsc)).max(1),

@@ -1,10 +1,11 @@
 //! A world in which each domain has frames for a few tables of each level, and shorthands.
 
+use hypercall_abi::mmu::pte;
 use hypercall_abi::{DomId, Mfn};
 
 use super::super::testkit::FrameWorld;
 use super::super::{
-    Entry, EntryUpdate, Level, MmuState, PageError, PageTables, Progress, Stop, UpdateMode,
+    EntryUpdate, Level, MmuState, PageError, PageTables, Progress, Stop, UpdateMode,
 };
 
 /// Frames of each domain.
@@ -12,9 +13,9 @@ pub const FRAMES_PER_DOMAIN: u64 = 24;
 pub const DOM0: DomId = DomId::DOM0;
 pub const DOMU: DomId = DomId::new(1);
 
-pub const P: u64 = Entry::PRESENT;
-pub const RW: u64 = Entry::WRITABLE;
-pub const US: u64 = Entry::USER;
+pub const P: u64 = pte::PRESENT;
+pub const RW: u64 = pte::RW;
+pub const US: u64 = pte::USER;
 
 /// First frame of a domain.
 pub const fn base(dom: DomId) -> u64 {
@@ -40,7 +41,7 @@ pub const fn data(dom: DomId, number: u64) -> Mfn {
 }
 
 pub fn entry(mfn: Mfn, flags: u64) -> u64 {
-    Entry::of(mfn, flags).bits()
+    pte::make(mfn, flags)
 }
 
 /// Two domains with their frames; no tables yet.
@@ -74,7 +75,7 @@ pub struct Dom<'w> {
 
 impl<'w> Dom<'w> {
     pub fn new(world: &'w FrameWorld, id: DomId) -> Self {
-        Self { world, id, mmu: MmuState::new() }
+        Self { world, id, mmu: MmuState::default() }
     }
 
     pub fn tables(&self) -> PageTables<'w, FrameWorld> {

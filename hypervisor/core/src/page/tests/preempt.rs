@@ -72,7 +72,7 @@ fn failed_pin_with_budget_one_gives_the_error_and_undoes_everything() {
     let (result, _) = patiently(|budget| tables.pin(&mut dom.mmu, root, Level::L4, budget));
     assert_eq!(result, Err(PageError::TypeConflict));
     assert!(dom.mmu.is_quiet());
-    assert_eq!(recount::check(&world, &[Held::Typed(blocker.mfn())]), Ok(()));
+    assert_eq!(recount::check(&world, &[Held::Typed(blocker.into_raw())]), Ok(()));
     assert_eq!(world.state(table(DOMU, Level::L1, 0)).type_count(), 0);
 }
 
@@ -90,6 +90,26 @@ fn validation_nobody_comes_back_for_is_dropped_by_the_next_operation() {
     assert_eq!(recount::check(&world, &[]), Ok(()));
     assert_eq!(world.state(root).type_count(), 0);
     dom.pin(root, Level::L4).expect("as good as ever");
+}
+
+#[test]
+fn verdict_on_a_table_is_for_one_level_only() {
+    let world = world();
+    plant_tree(&world, DOMU);
+    let mut dom = Dom::new(&world, DOMU);
+    let mfn = table(DOMU, Level::L2, 0);
+    let first = dom.tables().pin(&mut dom.mmu, mfn, Level::L2, &mut 3);
+    assert_eq!(first, Err(Stop::Preempted));
+    // The walk ends well, but this is another question, to which the answer is another.
+    assert_eq!(dom.pin(mfn, Level::L4), Err(PageError::BadFlags));
+    assert_eq!(recount::check(&world, &[]), Ok(()));
+
+    let empty = table(DOMU, Level::L2, 1);
+    let first = dom.tables().pin(&mut dom.mmu, empty, Level::L2, &mut 3);
+    assert_eq!(first, Err(Stop::Preempted));
+    dom.pin(empty, Level::L3).expect("free when the other use is gone");
+    assert!(world.state(empty).is_valid_table(Level::L3.page_type()));
+    assert_eq!(recount::check(&world, &[]), Ok(()));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Random programs of page operations, and a machine that runs them.
 
+use hypercall_abi::mmu::pte;
 use hypercall_abi::{DomId, Mfn};
 use proptest::prelude::*;
 
@@ -104,11 +105,11 @@ fn store() -> impl Strategy<Value = Store> {
     ];
     let rare = prop_oneof![
         Just(0u64),
-        Just(Entry::ACCESSED),
+        Just(pte::ACCESSED),
         Just(Entry::ACCESSED_DIRTY),
-        Just(Entry::GLOBAL),
-        Just(Entry::NX),
-        Just(Entry::GUEST_KERNEL),
+        Just(pte::GLOBAL),
+        Just(pte::NX),
+        Just(pte::GUEST_KERNEL),
         Just(1 << 3),
         Just(1 << 4),
         Just(1 << 7),
@@ -196,7 +197,7 @@ pub struct Machine<'w> {
 
 impl<'w> Machine<'w> {
     pub fn new(world: &'w FrameWorld, budget: u32) -> Self {
-        let mmus = [MmuState::new(), MmuState::new()];
+        let mmus = [MmuState::default(), MmuState::default()];
         Self { world, mmus, roots: [None; 2], holds: Vec::new(), taken_back: 0, budget }
     }
 
@@ -401,7 +402,7 @@ impl<'w> Machine<'w> {
         Some(steal(self.world, mfn, dom).and_then(|()| {
             self.world.unlink(dom, mfn);
             self.world.flush_all();
-            assign(self.world, mfn, other(dom))?;
+            assign(self.world, mfn, other(dom), State::ALLOCATED)?;
             self.world.link(other(dom), mfn);
             Ok(true)
         }))

@@ -1,5 +1,6 @@
 //! The slow model: what all counts must be, found by reading every table.
 
+use hypercall_abi::mmu::pte;
 use hypercall_abi::Mfn;
 
 use super::super::testkit::FrameWorld;
@@ -99,7 +100,7 @@ fn count_entry(
     counts: &mut [Counts],
 ) -> Result<(), String> {
     let target = entry.mfn();
-    if !entry.has_any(Entry::USER) {
+    if !entry.has_any(pte::USER) {
         return Err(format!("{entry:?} is not a user entry"));
     }
     if level == Level::L1 {

@@ -1,12 +1,13 @@
 //! Single rules of direct paging, one test each.
 
+use hypercall_abi::mmu::pte;
 use hypercall_abi::{DomId, Errno, GuestVa, Mfn};
 
 use super::super::testkit::FrameWorld;
 use super::super::{
-    assign_special, get_page, get_writable, page_type_info, put_writable, release_allocation,
-    release_special, steal, Entry, EntryUpdate, ExpectedLeaf, Level, PageError, PageHost, PageType,
-    SpecialUse, State, UpdateMode,
+    assign, get_page, get_writable, page_type_info, put_writable, release_allocation,
+    release_special, steal, Entry, EntryUpdate, ExpectedLeaf, Level, PageError, PageHost,
+    PageTables, PageType, State, UpdateMode,
 };
 use super::fixture::{
     base, data, entry, plant_tree, table, world, Dom, DOM0, DOMU, ENDLESS, FRAMES_PER_DOMAIN, P,
@@ -77,10 +78,10 @@ fn stored_entries_are_adjusted_as_the_interface_says() {
     world.poke(LEAF, 0, entry(data(DOMU, 0), P));
     dom.pin(ROOT, Level::L4).expect("good");
     dom.pin(LEAF, Level::L1).expect("good");
-    assert_eq!(world.peek(ROOT, 3), entry(TOP, P | US | Entry::ACCESSED));
-    assert_eq!(world.peek(LEAF, 0), entry(data(DOMU, 0), P | US | Entry::GUEST_KERNEL));
+    assert_eq!(world.peek(ROOT, 3), entry(TOP, P | US | pte::ACCESSED));
+    assert_eq!(world.peek(LEAF, 0), entry(data(DOMU, 0), P | US | pte::GUEST_KERNEL));
     dom.update(LEAF, 1, entry(data(DOMU, 1), P | US)).expect("good");
-    assert_eq!(world.peek(LEAF, 1), entry(data(DOMU, 1), P | US | Entry::GLOBAL));
+    assert_eq!(world.peek(LEAF, 1), entry(data(DOMU, 1), P | US | pte::GLOBAL));
     // What a guest reads back it may store again.
     for index in 0..2 {
         let stored = world.peek(LEAF, index);
@@ -151,9 +152,10 @@ fn forbidden_bits_are_refused_at_each_level() {
         assert_eq!(dom.update(LEAF, 8, value), Err(PageError::BadFlags), "L1 bit {bit:#x}");
     }
     for (upper, target) in [(ROOT, TOP), (TOP, MIDDLE), (MIDDLE, LEAF)] {
-        for bit in [PWT, PCD, BIT7, Entry::GLOBAL] {
-            for index in [0, 8] {
-                let value = entry(target, P | US | bit);
+        for bit in [PWT, PCD, BIT7, pte::GLOBAL] {
+            // Entry 0 is there already: with the same permission only the bit is new.
+            for (index, flags) in [(0, P | RW | US), (0, P | US), (8, P | US)] {
+                let value = entry(target, flags | bit);
                 assert_eq!(dom.update(upper, index, value), Err(PageError::BadFlags));
             }
         }
@@ -249,6 +251,7 @@ fn frame_given_up_lives_until_its_last_mapping_goes() {
     dom0.update(leaf, 0, 0).expect("unmapped");
     assert_eq!(world.released(), vec![(mfn, DOMU)]);
     assert_eq!(get_page(&world, mfn, DOMU), Err(PageError::NotOwned));
+    assert_eq!(steal(&world, mfn, DOMU), Err(PageError::NotOwned));
 }
 
 #[test]
@@ -267,7 +270,7 @@ fn replaced_upper_entry_asks_for_a_flush_and_a_filled_hole_does_not() {
     let mut dom = pinned(&world);
     let second = entry(table(DOMU, Level::L1, 1), P | RW | US);
     assert_eq!(dom.update(MIDDLE, 1, second), Ok(false));
-    assert_eq!(dom.update(MIDDLE, 1, second | Entry::DIRTY), Ok(false));
+    assert_eq!(dom.update(MIDDLE, 1, second | pte::DIRTY), Ok(false));
     assert_eq!(dom.update(MIDDLE, 1, second & !RW), Ok(true));
     assert_eq!(dom.update(MIDDLE, 1, 0), Ok(true));
     assert_eq!(recount::check(&world, &[]), Ok(()));
@@ -277,19 +280,31 @@ fn replaced_upper_entry_asks_for_a_flush_and_a_filled_hole_does_not() {
 fn device_memory_needs_permission_and_takes_no_reference() {
     let world = world();
     let (mut dom0, leaf) = privileged(&world);
-    let (read_only, register) =
-        (Mfn::new(2 * FRAMES_PER_DOMAIN), Mfn::new(2 * FRAMES_PER_DOMAIN + 1));
+    let register = Mfn::new(2 * FRAMES_PER_DOMAIN + 1);
     dom0.update_of(leaf, 0, entry(register, P | RW | US), DomId::IO).expect("permitted");
     assert_eq!(world.peek(leaf, 0) & (PWT | PCD | BIT7 | RW), PWT | PCD | RW);
-    dom0.update_of(leaf, 1, entry(read_only, P | RW | US), DomId::IO).expect("permitted");
-    assert_eq!(world.peek(leaf, 1) & RW, 0);
     dom0.update(leaf, 0, 0).expect("unmapped");
 
     let mut domu = pinned(&world);
     let refused = domu.update_of(LEAF, 8, entry(register, P | US), DomId::IO);
     assert_eq!(refused, Err(PageError::NoIomemPermission));
     assert_eq!(Errno::from(PageError::NoIomemPermission), Errno::EPERM);
-    let nowhere = domu.update(LEAF, 8, Entry::FRAME | P | US);
+    // The right of the one who asks is not enough: the owner of the tables will use the mapping.
+    let tables = PageTables::new(&world, DOMU, DOM0);
+    let mut update = EntryUpdate {
+        table: LEAF,
+        index: 8,
+        value: entry(register, P | US),
+        mode: UpdateMode::Normal,
+        page_owner: DomId::IO,
+    };
+    let by_dom0 = tables.update_entry(&mut domu.mmu, &update, &mut ENDLESS.clone());
+    assert_eq!(by_dom0, Err(PageError::NoIomemPermission.into()));
+    update.table = leaf;
+    let tables = PageTables::new(&world, DOM0, DOMU);
+    let by_domu = tables.update_entry(&mut dom0.mmu, &update, &mut ENDLESS.clone());
+    assert_eq!(by_domu, Err(PageError::NoIomemPermission.into()));
+    let nowhere = domu.update(LEAF, 8, pte::FRAME_MASK | P | US);
     assert_eq!(nowhere, Err(PageError::BadFrame));
     assert_eq!(recount::check(&world, &[]), Ok(()));
 }
@@ -322,7 +337,7 @@ fn uncached_mapping_of_memory_needs_device_rights_and_never_of_special_frames() 
 
     let special = data(DOM0, 1);
     release_allocation(&world, special, DOM0).expect("own");
-    assign_special(&world, special, DOM0, SpecialUse::Writable).expect("dead");
+    assign(&world, special, DOM0, State::special(PageType::Writable)).expect("dead");
     world.link(DOM0, special);
     let uncached = entry(special, P | US | PCD);
     assert_eq!(dom0.update(leaf, 1, uncached), Err(PageError::CacheAttribute));
@@ -337,7 +352,7 @@ fn special_frame_lives_as_long_as_it_is_mapped() {
     let mut dom = pinned(&world);
     let special = data(DOMU, 6);
     release_allocation(&world, special, DOMU).expect("own");
-    assign_special(&world, special, DOMU, SpecialUse::Writable).expect("dead");
+    assign(&world, special, DOMU, State::special(PageType::Writable)).expect("dead");
     world.link(DOMU, special);
     let released_before = world.released().len();
     dom.update(LEAF, 8, entry(special, P | RW | US)).expect("shared");
@@ -356,7 +371,7 @@ fn read_only_special_frame_cannot_be_mapped_writable() {
     let world = FrameWorld::new(2 * FRAMES_PER_DOMAIN as usize);
     world.give(DOM0, 0..20);
     let list = Mfn::new(21);
-    assign_special(&world, list, DomId::XEN, SpecialUse::ReadOnly).expect("dead");
+    assign(&world, list, DomId::XEN, State::special(PageType::Shared)).expect("dead");
     let (mut dom0, leaf) = privileged(&world);
     let writable = dom0.update_of(leaf, 0, entry(list, P | RW | US), DomId::XEN);
     assert_eq!(writable, Err(PageError::CannotMap));
@@ -449,6 +464,27 @@ fn linear_entries_to_other_tables_do_not_chain() {
 }
 
 #[test]
+fn table_with_linear_entries_is_no_target_and_a_target_has_none() {
+    let world = world();
+    let mut dom = Dom::new(&world, DOMU);
+    let [first, second, third] = [0, 1, 2].map(|number| table(DOMU, Level::L2, number));
+    for mfn in [first, second, third] {
+        dom.pin(mfn, Level::L2).expect("empty");
+    }
+    let _ = dom.update(first, 0, entry(second, P | US)).expect("linear");
+    let refused = Err(PageError::TypeConflict);
+    assert_eq!(dom.update(second, 0, entry(third, P | US)), refused, "a target has no entries");
+    assert_eq!(
+        dom.update(third, 0, entry(first, P | US)),
+        refused,
+        "one with entries is no target"
+    );
+    let _ = dom.update(third, 0, entry(second, P | US)).expect("a second one to the same");
+    assert_eq!(dom.update(first, 1, entry(third, P | RW | US)), refused, "never writable");
+    assert_eq!(recount::check(&world, &[]), Ok(()));
+}
+
+#[test]
 fn stale_writable_translation_is_flushed_before_a_frame_becomes_a_table() {
     let world = world();
     let mut dom = pinned(&world);
@@ -484,10 +520,10 @@ fn accessed_and_dirty_bits_survive_when_asked_for() {
         page_owner: DOMU,
     };
     // The CPU sets the dirty bit between the look and the store.
-    world.poke(LEAF, 0, used & !Entry::DIRTY);
+    world.poke(LEAF, 0, used & !pte::DIRTY);
     world.race_next_exchange(LEAF, 0, used);
     dom.apply(&update).expect("good");
-    let expected = entry(data(DOMU, 0), P | US | Entry::GLOBAL | Entry::ACCESSED_DIRTY);
+    let expected = entry(data(DOMU, 0), P | US | pte::GLOBAL | Entry::ACCESSED_DIRTY);
     assert_eq!(world.peek(LEAF, 0), expected);
     update.mode = UpdateMode::Normal;
     dom.apply(&update).expect("good");
@@ -518,8 +554,15 @@ fn update_by_address_finds_the_leaf_table_of_the_root() {
     assert_eq!((found.mfn(), found.table, found.index), (data(DOMU, 7), LEAF, 5));
     assert!(found.is_writable && found.is_executable);
     let read_only = tables.translate(ROOT, GuestVa::new(0x1_000)).expect("mapped");
-    assert!(!read_only.is_writable);
+    assert!(!read_only.is_writable && read_only.is_executable);
     assert_eq!(tables.translate(ROOT, GuestVa::new(0x6_000)), None);
+    // Each level can take a right away from all below it.
+    for (upper, target) in [(ROOT, TOP), (TOP, MIDDLE), (MIDDLE, LEAF)] {
+        let _ = dom.update(upper, 0, entry(target, P | US | pte::NX)).expect("less");
+        let found = dom.tables().translate(ROOT, GuestVa::new(0x5_123)).expect("mapped");
+        assert!(!found.is_writable && !found.is_executable);
+        let _ = dom.update(upper, 0, entry(target, P | RW | US)).expect("as before");
+    }
 }
 
 #[test]
@@ -549,14 +592,15 @@ fn emulated_store_is_checked_like_an_update_and_lost_races_are_told() {
         tables.update_leaf_from_emulation(&mut dom.mmu, LEAF, index, old, new, &mut ENDLESS.clone())
     };
     let changed = Err(PageError::EntryChanged.into());
-    assert_eq!(store(0, old ^ Entry::DIRTY, new), changed);
-    world.race_next_exchange(LEAF, 0, old | Entry::ACCESSED);
+    assert_eq!(store(0, old ^ pte::DIRTY, new), changed);
+    assert_eq!(store(0, old ^ pte::DIRTY, entry(ROOT, P | RW | US)), changed, "not looked at");
+    world.race_next_exchange(LEAF, 0, old | pte::ACCESSED);
     assert_eq!(store(0, old, new), changed);
     assert_eq!(recount::check(&world, &[]), Ok(()));
-    let old = old | Entry::ACCESSED;
+    let old = old | pte::ACCESSED;
     assert_eq!(store(0, old, entry(ROOT, P | RW | US)), Err(PageError::CannotMap.into()));
     store(0, old, new).expect("good");
-    assert_eq!(world.peek(LEAF, 0), new | Entry::GLOBAL);
+    assert_eq!(world.peek(LEAF, 0), new | pte::GLOBAL);
     assert_eq!(store(512, 0, 0), Err(PageError::NoLeafTable.into()));
     assert_eq!(recount::check(&world, &[]), Ok(()));
 }
@@ -568,7 +612,7 @@ fn grant_entry_is_swapped_only_if_frame_and_permission_match() {
     let tables = dom.tables();
     let granted = data(DOM0, 2);
     let held = get_writable(&world, granted, DOM0).expect("memory");
-    let new = Entry::of(held.into_raw(), P | RW | US);
+    let new = Entry::new(entry(held.into_raw(), P | RW | US));
     let replaced = tables.swap_leaf(LEAF, 8, new, None).expect("a leaf table");
     tables.drop_leaf(replaced);
     let expect = |mfn, is_writable| Some(ExpectedLeaf { mfn, is_writable });

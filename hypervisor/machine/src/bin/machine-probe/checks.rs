@@ -26,7 +26,7 @@ static DONE: AtomicU64 = AtomicU64::new(0);
 static FLUSH_COUNT: Mutex<u32> = Mutex::new(0);
 const FLUSH_ROUNDS: u32 = 24;
 
-pub fn boot(boot_info: &'static BootInfo) {
+pub extern "C" fn boot(boot_info: &'static BootInfo) {
     let entered = cpu::rdtsc() - boot_info.entry_tsc;
     info!("machine-probe '{}', {entered} ticks after entry", boot_info.cmdline);
     for region in &boot_info.memory_map {
@@ -121,11 +121,11 @@ fn check_heap() {
     assert_eq!((heap::stats(), frames::free_count()), (stats, free), "heap did not give all back");
 }
 
-pub fn ap_boot(cpu: CpuId) {
+pub extern "C" fn ap_boot(cpu: CpuId) {
     assert_eq!(cpu, percpu::cpu_id());
 }
 
-pub fn interrupt(vector: u8) {
+pub extern "C" fn interrupt(vector: u8) {
     match vector {
         irq::VEC_TIMER => TIMERS.get().fetch_add(1, Ordering::SeqCst),
         irq::VEC_SERIAL => SERIAL.fetch_add(1, Ordering::SeqCst),
@@ -136,7 +136,7 @@ pub fn interrupt(vector: u8) {
 }
 
 /// Every CPU comes here first; the first one goes on into ring 3.
-pub fn exit_work(regs: &mut GuestRegs) {
+pub extern "C" fn exit_work(regs: &mut GuestRegs) {
     let bits = cpuinfo::take_work();
     if bits & cpuinfo::WORK_SCHEDULE == 0 {
         ring3::exit_work(regs, bits);
@@ -194,7 +194,7 @@ fn kicks_arrive() {
     }
 }
 
-pub fn epitaph() {
+pub extern "C" fn epitaph() {
     err!("machine-probe failed at step {}", ring3::step());
 }
 

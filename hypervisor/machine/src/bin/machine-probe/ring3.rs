@@ -146,7 +146,7 @@ fn check_guest_access() {
     assert_eq!(guest::copy_in::<[u64; 3]>(at), Ok([1, 2, 3]));
     assert_eq!(guest::copy_in::<[u64; 4]>(at), Ok([1, 2, 3, 4]));
     assert_eq!(guest::copy_in::<[u8; 3]>(at), Ok([1, 0, 0]));
-    assert!(guest::zero(at, 13).is_ok());
+    assert!(guest::copy_out(at, &[0_u8; 13]).is_ok());
     assert_eq!(guest::copy_in::<[u16; 8]>(at), Ok([0, 0, 0, 0, 0, 0, 0, 0]));
     assert_eq!(guest::copy_in::<u64>(GuestVa::new(0x1000)), Err(guest::Fault));
     assert_eq!(guest::copy_in::<[u8; 9]>(GuestVa::new(GUEST_STACK - 4)), Err(guest::Fault));
@@ -157,14 +157,14 @@ fn check_guest_access() {
     assert!(segments::load(&segments::SegState { ds: BAD_CS as u16, ..Default::default() }, true)
         .is_err());
     assert!(cpu::rdmsr_safe(0x277).is_some());
-    let fpu = cpu::FpuArea::new();
+    let fpu = cpu::FpuArea::default();
     fpu.restore();
-    let mut saved = cpu::FpuArea::new();
+    let mut saved = cpu::FpuArea::default();
     saved.save();
     assert_eq!(saved.bytes()[..2], fpu.bytes()[..2]);
 }
 
-pub fn hypercall(regs: &mut GuestRegs) {
+pub extern "C" fn hypercall(regs: &mut GuestRegs) {
     let request = regs.rax;
     if request == NULL_REQUEST {
         return;
@@ -197,8 +197,9 @@ fn guest_address(label: *const u8) -> u64 {
 /// Leaves to 32-bit code.
 fn enter_32bit(regs: &mut GuestRegs) {
     RETURN_TO.store(regs.rip, Ordering::Relaxed);
-    let amd = cpu::features().amd_style;
-    let label = if amd { &raw const probe_guest32 } else { &raw const probe_guest32_intel };
+    // Intel's processors have no `syscall` in 32-bit code; "Genu" begins the name of the maker.
+    let intel = cpu::cpuid(0, 0)[1] == u32::from_le_bytes(*b"Genu");
+    let label = if !intel { &raw const probe_guest32 } else { &raw const probe_guest32_intel };
     regs.rip = guest_address(label);
     regs.cs = u64::from(FLAT_RING3_CS32);
     regs.vector = 0;
@@ -212,7 +213,7 @@ fn leave_32bit(regs: &mut GuestRegs) {
     regs.ss = u64::from(FLAT_KERNEL_SS);
 }
 
-pub fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
+pub extern "C" fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
     match (kind, regs.rax) {
         (SyscallKind::Syscall64, _) => {}
         (SyscallKind::Syscall32, call) => {
@@ -239,7 +240,7 @@ pub fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
     }
 }
 
-pub fn exception(regs: &mut GuestRegs, vector: u8) {
+pub extern "C" fn exception(regs: &mut GuestRegs, vector: u8) {
     if regs.rax == NULL_REQUEST {
         regs.rip += 2;
         return;
@@ -266,7 +267,7 @@ pub fn exception(regs: &mut GuestRegs, vector: u8) {
     regs.rip += skip;
 }
 
-pub fn iret_fault(regs: &mut GuestRegs, vector: u8) {
+pub extern "C" fn iret_fault(regs: &mut GuestRegs, vector: u8) {
     expect(Event::IretFault(vector, regs.error_code));
     assert_eq!((regs.r12, regs.r15, regs.rax), (0x1212, 0x1515, 2), "registers were lost");
     regs.cs = u64::from(FLAT_KERNEL_CS);

@@ -6,12 +6,13 @@
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicU8};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Vector number that stands for "entered by `syscall`, may be left by `sysret`".
 pub const VECTOR_SYSCALL_EXIT: u32 = 0x100;
 
 /// General registers and return frame of a guest; starts like Xen's `cpu_user_regs`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 #[allow(missing_docs)]
 pub struct GuestRegs {
@@ -52,7 +53,6 @@ pub(crate) struct CpuInfo {
     pub(crate) work: AtomicU32,
     /// Whether a `syscall` is a hypercall.
     pub(crate) kernel_mode: AtomicU8,
-    _pad: [u8; 3],
     /// Address of the guest's pending and mask bytes, or of a halfword that is 0.
     pub(crate) upcall_pair: AtomicU64,
     /// Number of this CPU.
@@ -76,5 +76,5 @@ pub(crate) const CPUINFO_SIZE: u64 = core::mem::size_of::<CpuInfo>() as u64;
 
 const _: () = assert!(core::mem::size_of::<GuestRegs>() == 168);
 const _: () = assert!(core::mem::offset_of!(CpuInfo, regs) == 8);
-const _: () = assert!(CPUINFO_SIZE % 16 == 0);
+const _: () = assert!(CPUINFO_SIZE.is_multiple_of(16));
 const _: () = assert!(core::mem::offset_of!(GuestRegs, rip) == 128);

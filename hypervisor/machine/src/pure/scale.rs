@@ -11,51 +11,31 @@ pub struct TscScale {
     pub shift: i8,
     /// Rate of the counter in kHz.
     pub khz: u32,
-    /// Value of the counter at `base_ns`.
+    /// Value of the counter at time 0.
     pub base_tsc: u64,
-    /// Nanoseconds since boot at `base_tsc`.
-    pub base_ns: u64,
 }
 
 impl TscScale {
     /// The scale for a counter of `khz` kHz that stands at `base_tsc` at time 0.
-    #[must_use]
     pub fn new(khz: u32, base_tsc: u64) -> Self {
         // One tick is 10^6 / khz ns. The multiplier is brought into [2^31, 2^32); dividing last
         // keeps all bits.
-        let per_tick = |shift: i8| {
-            let numerator = 1_000_000_u128 << 32;
-            let khz = u128::from(khz.max(1));
-            if shift >= 0 {
-                numerator / (khz << shift)
-            } else {
-                (numerator << -shift) / khz
-            }
-        };
-        let mut shift = 0;
-        while shift < 31 && per_tick(shift) >= 1 << 32 {
-            shift += 1;
-        }
-        while shift > -31 && per_tick(shift) < 1 << 31 {
-            shift -= 1;
-        }
-        let fraction = per_tick(shift);
-        Self { mul: fraction as u32, shift, khz, base_tsc, base_ns: 0 }
+        let per_tick =
+            |shift: i8| ((1_000_000_u128 << 64) / u128::from(khz.max(1))) >> (32 + shift);
+        let shift = (-31..32).find(|shift| per_tick(*shift) < 1 << 32).unwrap_or(31);
+        Self { mul: per_tick(shift) as u32, shift, khz, base_tsc }
     }
 
     /// Nanoseconds that `ticks` ticks last.
-    #[must_use]
     pub fn ticks_to_ns(&self, ticks: u64) -> u64 {
-        ticks_to_ns(ticks, u64::from(self.mul), self.shift)
+        let scaled = if self.shift >= 0 { ticks << self.shift } else { ticks >> -self.shift };
+        ((u128::from(scaled) * u128::from(self.mul)) >> 32) as u64
     }
-}
 
-/// Nanoseconds that `ticks` ticks last.
-#[inline]
-#[must_use]
-pub fn ticks_to_ns(ticks: u64, mul: u64, shift: i8) -> u64 {
-    let scaled = if shift >= 0 { ticks << shift } else { ticks >> -shift };
-    ((u128::from(scaled) * u128::from(mul)) >> 32) as u64
+    /// Nanoseconds since boot when the counter stands at `tsc`.
+    pub fn ns_at(&self, tsc: u64) -> u64 {
+        self.ticks_to_ns(tsc.saturating_sub(self.base_tsc))
+    }
 }
 
 #[cfg(test)]

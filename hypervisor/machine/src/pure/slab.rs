@@ -22,10 +22,9 @@ pub enum Source {
 }
 
 /// Where an allocation of `size` bytes aligned to `align`, a power of two, comes from.
-#[must_use]
 pub fn source(size: usize, align: usize) -> Source {
     if align <= HEADER_SIZE {
-        let fits = |class: &usize| *class >= size && (align <= 16 || class % align == 0);
+        let fits = |class: &usize| *class >= size && (align <= 16 || class.is_multiple_of(align));
         if let Some(class) = CLASSES.iter().position(fits) {
             return Source::Class(class);
         }
@@ -35,7 +34,6 @@ pub fn source(size: usize, align: usize) -> Source {
 }
 
 /// Objects in a slab of a class.
-#[must_use]
 pub const fn capacity(class: usize) -> usize {
     (SLAB_SIZE - HEADER_SIZE) / CLASSES[class]
 }

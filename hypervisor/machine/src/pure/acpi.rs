@@ -1,7 +1,7 @@
 //! The few ACPI tables the hypervisor reads, from bytes.
 //!
-//! Pure: `acpi/mod.rs` maps the tables and calls these functions. Firmware is not hostile but may be
-//! broken: everything is bounds-checked, and what does not parse is treated as missing.
+//! `crate::acpi` maps the tables and calls these functions. Firmware is not hostile but may be broken:
+//! everything is bounds-checked, and what does not parse is treated as missing.
 
 /// Reads a little-endian number.
 fn number<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
@@ -9,19 +9,16 @@ fn number<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
 }
 
 /// 16 bits at `offset`.
-#[must_use]
 pub fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
     number(bytes, offset).map(u16::from_le_bytes)
 }
 
 /// 32 bits at `offset`.
-#[must_use]
 pub fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     number(bytes, offset).map(u32::from_le_bytes)
 }
 
 /// 64 bits at `offset`.
-#[must_use]
 pub fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     number(bytes, offset).map(u64::from_le_bytes)
 }
@@ -43,27 +40,22 @@ pub enum Root {
 }
 
 /// Looks for the root pointer in an area of firmware memory; it lies on a multiple of 16.
-#[must_use]
 pub fn find_root(area: &[u8]) -> Option<Root> {
     (0..area.len()).step_by(16).find_map(|offset| root_at(&area[offset..]))
 }
 
 /// The root pointer at the start of `bytes`.
-#[must_use]
 pub fn root_at(bytes: &[u8]) -> Option<Root> {
     if !bytes.starts_with(b"RSD PTR ") || sum(bytes.get(..20)?) != 0 {
         return None;
     }
-    let xsdt =
-        if bytes[15] >= 2 { u64_at(bytes, 24).filter(|address| *address != 0) } else { None };
-    match xsdt {
-        Some(address) => Some(Root::Xsdt(address)),
-        None => u32_at(bytes, 16).map(|address| Root::Rsdt(u64::from(address))),
+    match u64_at(bytes, 24) {
+        Some(address) if bytes[15] >= 2 && address != 0 => Some(Root::Xsdt(address)),
+        _ => u32_at(bytes, 16).map(|address| Root::Rsdt(address.into())),
     }
 }
 
 /// Length of a whole table, from its header.
-#[must_use]
 pub fn table_length(header: &[u8]) -> Option<usize> {
     u32_at(header, 4).map(|length| length as usize).filter(|length| *length >= HEADER)
 }
@@ -71,12 +63,9 @@ pub fn table_length(header: &[u8]) -> Option<usize> {
 /// Addresses in a list of tables.
 pub fn table_addresses(list: &[u8], wide: bool) -> impl Iterator<Item = u64> + '_ {
     let step = if wide { 8 } else { 4 };
-    (HEADER..list.len()).step_by(step).map_while(move |offset| {
-        if wide {
-            u64_at(list, offset)
-        } else {
-            u32_at(list, offset).map(u64::from)
-        }
+    (HEADER..list.len()).step_by(step).map_while(move |offset| match wide {
+        true => u64_at(list, offset),
+        false => u32_at(list, offset).map(u64::from),
     })
 }
 
@@ -92,7 +81,6 @@ pub enum MadtEntry {
 }
 
 /// Address of the local APICs.
-#[must_use]
 pub fn madt_local_apic(madt: &[u8]) -> Option<u64> {
     u32_at(madt, HEADER).map(u64::from)
 }
@@ -131,14 +119,11 @@ pub struct Fadt {
     pub smi_command: (u16, u8),
     /// Power control ports; 0 for none.
     pub pm1_control: [u16; 2],
-    /// Power management timer port.
-    pub pm_timer: u16,
     /// Reset port and the value for it.
     pub reset: Option<(u16, u8)>,
 }
 
 /// Reads the fixed table.
-#[must_use]
 pub fn fadt(table: &[u8]) -> Option<Fadt> {
     const RESET_SUPPORTED: u32 = 1 << 10;
     const SPACE_IO: u8 = 1;
@@ -152,43 +137,33 @@ pub fn fadt(table: &[u8]) -> Option<Fadt> {
         dsdt: u64::from(u32_at(table, 40)?),
         smi_command: (u32_at(table, 48)? as u16, *table.get(52)?),
         pm1_control: [u32_at(table, 64)? as u16, u32_at(table, 68)? as u16],
-        pm_timer: u32_at(table, 76)? as u16,
         reset,
     })
 }
 
 /// Address of the event timer.
-#[must_use]
 pub fn hpet_address(table: &[u8]) -> Option<u64> {
     // Address space 0 is memory.
-    if *table.get(40)? == 0 {
-        u64_at(table, 44)
-    } else {
-        None
-    }
+    u64_at(table, 44).filter(|_| table[40] == 0)
 }
 
 /// The two sleep-type values of "off" (`_S5_`), found in the byte code without interpreting it: a
 /// name, a package, its length, a count, then numbers.
-#[must_use]
 pub fn sleep_type_off(dsdt: &[u8]) -> Option<[u8; 2]> {
-    const PACKAGE: u8 = 0x12;
     const BYTE_PREFIX: u8 = 0x0a;
+    // 0x12 begins a package.
     let name = dsdt.windows(5).position(|bytes| bytes == b"_S5_\x12")?;
     let mut rest = dsdt.get(name + 4..)?;
-    if *rest.first()? != PACKAGE {
-        return None;
-    }
     // The two high bits of the first length byte tell how many more there are.
     let length_bytes = usize::from(*rest.get(1)? >> 6) + 1;
     rest = rest.get(1 + length_bytes + 1..)?;
     let mut take = || {
-        let (value, used) = match *rest.first()? {
-            BYTE_PREFIX => (*rest.get(1)?, 2),
-            small => (small, 1),
-        };
-        rest = rest.get(used..)?;
-        Some(value)
+        if *rest.first()? == BYTE_PREFIX {
+            rest = &rest[1..];
+        }
+        let (value, behind) = rest.split_first()?;
+        rest = behind;
+        Some(*value)
     };
     Some([take()?, take()?])
 }

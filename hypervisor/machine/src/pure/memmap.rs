@@ -2,7 +2,7 @@
 //!
 //! A [`Ranges`] is a sorted list of disjoint ranges of machine addresses, all multiples of a page.
 
-use super::multiboot::{Region, KIND_RAM};
+use super::multiboot::{List, Region, KIND_RAM};
 
 /// Ranges a list can hold; further ones are dropped, which only loses memory.
 pub const MAX_RANGES: usize = 64;
@@ -18,21 +18,11 @@ pub struct Range {
 }
 
 /// Disjoint ranges in ascending order.
-#[derive(Clone, Debug)]
-pub struct Ranges {
-    items: [Range; MAX_RANGES],
-    count: usize,
-}
-
-impl Default for Ranges {
-    fn default() -> Self {
-        Self { items: [Range::default(); MAX_RANGES], count: 0 }
-    }
-}
+#[derive(Clone, Debug, Default)]
+pub struct Ranges(List<Range, MAX_RANGES>);
 
 impl Ranges {
     /// Whole pages of memory in a firmware map; where entries overlap, "not memory" wins.
-    #[must_use]
     pub fn of_ram(regions: &[Region]) -> Self {
         let mut ranges = Self::default();
         for region in regions.iter().filter(|region| region.kind == KIND_RAM) {
@@ -46,9 +36,8 @@ impl Ranges {
     }
 
     /// The ranges.
-    #[must_use]
     pub fn as_slice(&self) -> &[Range] {
-        self.items.get(..self.count).unwrap_or(&[])
+        self.0.as_slice()
     }
 
     /// Adds a range and joins what touches.
@@ -56,26 +45,16 @@ impl Ranges {
         if start >= end {
             return;
         }
-        let mut joined = Range { start, end };
         let old = core::mem::take(self);
-        let mut placed = false;
-        for item in old.as_slice() {
-            if item.end < joined.start {
-                self.push(*item);
-            } else if item.start > joined.end {
-                if !placed {
-                    self.push(joined);
-                    placed = true;
-                }
-                self.push(*item);
-            } else {
-                joined =
-                    Range { start: joined.start.min(item.start), end: joined.end.max(item.end) };
-            }
-        }
-        if !placed {
-            self.push(joined);
-        }
+        let old = old.as_slice();
+        let touching = old.iter().filter(|range| range.start <= end && range.end >= start);
+        let joined = touching.fold(Range { start, end }, |all, range| Range {
+            start: all.start.min(range.start),
+            end: all.end.max(range.end),
+        });
+        old.iter().filter(|range| range.end < joined.start).for_each(|range| self.push(*range));
+        self.push(joined);
+        old.iter().filter(|range| range.start > joined.end).for_each(|range| self.push(*range));
     }
 
     /// Takes a range away, in whole pages.
@@ -94,10 +73,7 @@ impl Ranges {
 
     fn push(&mut self, range: Range) {
         if range.start < range.end {
-            if let Some(slot) = self.items.get_mut(self.count) {
-                *slot = range;
-                self.count += 1;
-            }
+            self.0.push(range);
         }
     }
 
@@ -122,13 +98,11 @@ impl Ranges {
     }
 
     /// Bytes in all ranges.
-    #[must_use]
     pub fn total(&self) -> u64 {
         self.as_slice().iter().map(|range| range.end - range.start).sum()
     }
 
     /// Address behind the last range.
-    #[must_use]
     pub fn end(&self) -> u64 {
         self.as_slice().last().map_or(0, |range| range.end)
     }

@@ -54,7 +54,8 @@ impl<T: Copy + Default, const N: usize> Default for List<T, N> {
 }
 
 impl<T: Copy, const N: usize> List<T, N> {
-    fn push(&mut self, item: T) {
+    /// Adds an item, if there is room.
+    pub fn push(&mut self, item: T) {
         if let Some(slot) = self.items.get_mut(self.count) {
             *slot = item;
             self.count += 1;
@@ -111,16 +112,17 @@ pub trait Physical<'a> {
 /// Reads what a loader with `magic` has left at `info`; empty for an unknown loader.
 pub fn parse<'a>(magic: u32, info: u32, memory: &impl Physical<'a>) -> LoaderInfo<'a> {
     let mut result = LoaderInfo::default();
-    match magic {
-        MAGIC1 => {
-            parse1(u64::from(info), memory, &mut result);
-        }
-        MAGIC2 => {
-            parse2(u64::from(info), memory, &mut result);
-        }
-        _ => {}
-    }
+    let _ = match magic {
+        MAGIC1 => parse1(info.into(), memory, &mut result),
+        MAGIC2 => parse2(info.into(), memory, &mut result),
+        _ => None,
+    };
     result
+}
+
+/// One entry of either memory map.
+fn region<'a>(at: u64, memory: &impl Physical<'a>) -> Option<Region> {
+    Some(Region { start: memory.long(at)?, len: memory.long(at + 8)?, kind: memory.word(at + 16)? })
 }
 
 fn parse1<'a>(info: u64, memory: &impl Physical<'a>, out: &mut LoaderInfo<'a>) -> Option<()> {
@@ -142,21 +144,16 @@ fn parse1<'a>(info: u64, memory: &impl Physical<'a>, out: &mut LoaderInfo<'a>) -
         let (len, start) = (pointer(44)?, pointer(48)?);
         let mut at = start;
         while at + 24 <= start + len {
-            let region = Region {
-                start: memory.long(at + 4)?,
-                len: memory.long(at + 12)?,
-                kind: memory.word(at + 20)?,
-            };
-            out.regions.push(region);
+            out.regions.push(region(at + 4, memory)?);
             // The size field does not count itself.
             at += u64::from(memory.word(at)?).max(20) + 4;
         }
     }
     if flags & MODULES != 0 {
-        let (count, list) = (pointer(20)?, pointer(24)?);
-        out.used.push((list, list + 16 * count.min(MAX_MODULES as u64)));
-        for at in (0..count.min(MAX_MODULES as u64)).map(|n| list + 16 * n) {
-            let string = used_string(u64::from(memory.word(at + 8)?), memory, &mut out.used);
+        let (count, list) = (pointer(20)?.min(MAX_MODULES as u64), pointer(24)?);
+        out.used.push((list, list + 16 * count));
+        for at in (0..count).map(|n| list + 16 * n) {
+            let string = used_string(memory.word(at + 8)?.into(), memory, &mut out.used);
             let (start, end) = (memory.word(at)?, memory.word(at + 4)?);
             out.modules.push(RawModule { start: start.into(), end: end.into(), string });
         }
@@ -183,19 +180,16 @@ fn parse2<'a>(info: u64, memory: &impl Physical<'a>, out: &mut LoaderInfo<'a>) -
         if kind == 0 || size < 8 {
             break;
         }
-        tag2(kind, at, size, memory, out);
+        // A tag that cannot be read is left out.
+        let _ = tag2(at, memory, out);
         at += size.div_ceil(8) * 8;
     }
     Some(())
 }
 
-fn tag2<'a>(
-    kind: u32,
-    at: u64,
-    size: u64,
-    memory: &impl Physical<'a>,
-    out: &mut LoaderInfo<'a>,
-) -> Option<()> {
+/// Reads one tag at `at`.
+fn tag2<'a>(at: u64, memory: &impl Physical<'a>, out: &mut LoaderInfo<'a>) -> Option<()> {
+    let (kind, size) = (memory.word(at)?, u64::from(memory.word(at + 4)?));
     match kind {
         1 => out.cmdline = memory.string(at + 8, size - 8)?,
         3 => {
@@ -205,17 +199,9 @@ fn tag2<'a>(
         }
         6 => {
             let step = u64::from(memory.word(at + 8)?);
-            if step < 20 {
-                return None;
-            }
             let mut entry = at + 16;
-            while entry + step <= at + size {
-                let region = Region {
-                    start: memory.long(entry)?,
-                    len: memory.long(entry + 8)?,
-                    kind: memory.word(entry + 16)?,
-                };
-                out.regions.push(region);
+            while step >= 20 && entry + step <= at + size {
+                out.regions.push(region(entry, memory)?);
                 entry += step;
             }
         }
@@ -227,12 +213,10 @@ fn tag2<'a>(
 
 /// Splits a command line that starts with a file name; without one the name is empty.
 pub fn split_file_name(string: &str, has_file_name: bool) -> (&str, &str) {
-    if !has_file_name {
-        return ("", string.trim());
-    }
-    let string = string.trim_start();
-    match string.find(' ') {
-        Some(end) => (&string[..end], string[end..].trim()),
+    let string = string.trim();
+    match string.split_once(' ') {
+        _ if !has_file_name => ("", string),
+        Some((name, rest)) => (name, rest.trim_start()),
         None => (string, ""),
     }
 }

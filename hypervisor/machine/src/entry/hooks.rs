@@ -3,9 +3,9 @@
 //! The assembly of `entry/` and the boot code jump through `HV_HOOKS`, which the binary defines
 //! once. All functions are safe; the machine guarantees what their signatures promise.
 
+use super::regs::GuestRegs;
 use crate::boot::BootInfo;
 use crate::percpu::CpuId;
-use crate::regs::GuestRegs;
 
 /// Which fast system-call instruction was used where it does not mean a hypercall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum SyscallKind {
     Sysenter = 2,
 }
 
-/// The functions of the image, in the order the assembly expects.
+/// The functions of the image.
 #[repr(C)]
 pub struct Hooks {
     /// `syscall` in guest-kernel mode. Changes of rbx, rbp and r12 to r15 in the frame have no effect
@@ -43,66 +43,16 @@ pub struct Hooks {
     pub epitaph: extern "C" fn(),
 }
 
-/// Defines the entry points of the hypervisor; to be used once, in the binary.
+/// Defines the entry points of the hypervisor, one for each field of [`Hooks`]; to be used once, in
+/// the binary.
 #[macro_export]
 macro_rules! entry_points {
-    (
-        boot: $boot:path,
-        ap_boot: $ap_boot:path,
-        hypercall: $hypercall:path,
-        syscall: $syscall:path,
-        exception: $exception:path,
-        iret_fault: $iret_fault:path,
-        interrupt: $interrupt:path,
-        exit_work: $exit_work:path,
-        epitaph: $epitaph:path $(,)?
-    ) => {
-        mod hv_entry_points {
-            use $crate::{BootInfo, CpuId, GuestRegs, Hooks, SyscallKind};
-
-            extern "C" fn hypercall(regs: &mut GuestRegs) {
-                $hypercall(regs);
-            }
-            extern "C" fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
-                $syscall(regs, kind);
-            }
-            extern "C" fn exception(regs: &mut GuestRegs, vector: u8) {
-                $exception(regs, vector);
-            }
-            extern "C" fn iret_fault(regs: &mut GuestRegs, vector: u8) {
-                $iret_fault(regs, vector);
-            }
-            extern "C" fn exit_work(regs: &mut GuestRegs) {
-                $exit_work(regs);
-            }
-            extern "C" fn interrupt(vector: u8) {
-                $interrupt(vector);
-            }
-            extern "C" fn boot(info: &'static BootInfo) {
-                $boot(info);
-            }
-            extern "C" fn ap_boot(cpu: CpuId) {
-                $ap_boot(cpu);
-            }
-            extern "C" fn epitaph() {
-                $epitaph();
-            }
-
-            /// Called by the machine.
-            #[used]
-            #[no_mangle]
-            pub static HV_HOOKS: Hooks = Hooks {
-                hypercall,
-                syscall,
-                exception,
-                iret_fault,
-                exit_work,
-                interrupt,
-                boot,
-                ap_boot,
-                epitaph,
-            };
-        }
+    ($($hook:ident: $function:path),+ $(,)?) => {
+        /// Called by the machine.
+        #[allow(unsafe_code)] // The symbol's name is the contract with the assembly.
+        #[used]
+        #[no_mangle]
+        static HV_HOOKS: $crate::Hooks = $crate::Hooks { $($hook: $function),+ };
     };
 }
 
@@ -112,7 +62,6 @@ extern "C" {
 }
 
 /// The table of the binary.
-#[inline]
 pub(crate) fn hooks() -> &'static Hooks {
     // SAFETY: the link fails unless `entry_points!` has defined the symbol, with this very type.
     unsafe { &HOOKS }

@@ -14,26 +14,15 @@ pub struct Ring {
     end: u64,
 }
 
-impl Default for Ring {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Ring {
-    /// An empty ring.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { bytes: [0; SIZE], start: 0, end: 0 }
-    }
+    /// A ring that has kept nothing.
+    pub const EMPTY: Self = Self { bytes: [0; SIZE], start: 0, end: 0 };
 
     /// Adds a byte; the oldest one makes room.
     pub fn push(&mut self, byte: u8) {
         self.bytes[self.end as usize % SIZE] = byte;
         self.end += 1;
-        if self.end - self.start > SIZE as u64 {
-            self.start = self.end - SIZE as u64;
-        }
+        self.start = self.start.max(self.end.saturating_sub(SIZE as u64));
     }
 
     /// Copies bytes from number `from` on, or from the oldest one if that is gone. Returns how many
@@ -62,7 +51,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_last_bytes_are_kept(pushes in 0_usize..40_000, want in 0_usize..20_000, back in 0_u64..40_000) {
-            let mut ring = Ring::new();
+            let mut ring = Ring::EMPTY;
             (0..pushes).for_each(|n| ring.push(n as u8));
             let from = (pushes as u64).saturating_sub(back);
             let mut buffer = vec![0; want];
@@ -78,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_cleared_ring_gives_nothing_old() {
-        let mut ring = Ring::new();
+        let mut ring = Ring::EMPTY;
         ring.push(1);
         ring.clear();
         ring.push(2);
