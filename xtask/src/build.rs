@@ -19,7 +19,7 @@ use crate::{toolchain, Result};
 const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests"];
 
 /// Guests that are created from dom0's shell.
-const GUESTS: &[&str] = &["hello", "ticker", "spinner", "crasher", "selftest"];
+const GUESTS: &[&str] = &["hello", "ticker", "spinner", "crasher", "selftest", "fuzz"];
 
 /// Guests that are booted in dom0's place only.
 const LONE_GUESTS: &[&str] = &["bench"];

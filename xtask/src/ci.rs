@@ -98,8 +98,7 @@ fn clippy_host(paths: &Paths) -> Outcome {
         return Outcome::Skipped(why);
     }
     let mut command = test::cargo(paths);
-    command.args(["clippy", "--workspace", "--all-targets", "--quiet"]);
-    command.args(["--exclude", "dom0", "--exclude", "test-guests"]);
+    command.args(["clippy", "--workspace", "--all-targets", "--quiet", "--keep-going"]);
     passed(sh::run(command.args(["--", "-D", "warnings"])))
 }
 
@@ -114,7 +113,7 @@ fn clippy_bare(paths: &Paths) -> Outcome {
         }
     }
     let mut command = test::cargo(paths);
-    command.args(["clippy", "--quiet", "--target", BARE_TARGET]);
+    command.args(["clippy", "--quiet", "--keep-going", "--target", BARE_TARGET]);
     for package in BARE_CRATES {
         command.args(["--package", package]);
     }

@@ -13,6 +13,7 @@ mod input;
 mod leaks;
 mod lifecycle;
 mod listing;
+mod random;
 mod selftest;
 
 use std::panic;
@@ -76,6 +77,7 @@ pub const CASES: &[Case] = cases! {
     "hostile-kernels", OURS, ONE, input::kernels;
     "bad-commands", OURS, ONE, input::commands;
     "sixteen-guests", OURS, ONE_AND_FOUR, crowd::sixteen;
+    "random-hypercalls", OURS, ONE_AND_FOUR, random::hypercalls;
     "nothing-leaks", BOTH, ONE_AND_FOUR, leaks::create_and_destroy;
 };
 
