@@ -31,11 +31,13 @@ pub struct DebugRegs {
     dr7: u64,
     /// Enable bits of I/O breakpoints: the guest reads them back, the processor never has them.
     io_enables: u64,
+    /// An emulated instruction has caused a debug exception that is still to be delivered.
+    is_raised: bool,
 }
 
 impl Default for DebugRegs {
     fn default() -> Self {
-        Self { addresses: [0; 4], dr6: DR6_ONES, dr7: DR7_ONES, io_enables: 0 }
+        Self { addresses: [0; 4], dr6: DR6_ONES, dr7: DR7_ONES, io_enables: 0, is_raised: false }
     }
 }
 
@@ -86,6 +88,33 @@ impl DebugRegs {
     /// Adds the causes of a debug exception to DR6, as the processor does.
     pub fn merge_dr6(&mut self, causes: u64) {
         self.dr6 = (self.dr6 | causes & 0xffff_ffff | DR6_ONES) & !DR6_ZEROES;
+    }
+
+    /// Notes causes of a debug exception, as bits of DR6, while an instruction is emulated.
+    pub fn raise(&mut self, causes: u64) {
+        self.is_raised |= causes != 0;
+        self.merge_dr6(causes);
+    }
+
+    /// Whether the instruction just emulated ends with a debug exception; asked once.
+    pub fn take_raised(&mut self) -> bool {
+        core::mem::take(&mut self.is_raised)
+    }
+
+    /// Raises the I/O breakpoints that an access to `width` ports from `port` hits. The processor
+    /// does not know them: the guest's port instructions are all emulated.
+    pub fn access_port(&mut self, port: u16, width: u8) {
+        if self.io_enables == 0 {
+            return;
+        }
+        let first = u64::from(port);
+        let hits = (0..4).filter(|index| {
+            let last_byte = self.dr7 >> (18 + 4 * index) & 3;
+            let start = self.addresses[*index as usize] & !last_byte;
+            let is_enabled = self.io_enables >> (2 * index) & 3 != 0;
+            is_enabled && start < first + u64::from(width) && first <= start + last_byte
+        });
+        self.raise(hits.fold(0, |causes, index| causes | 1 << index));
     }
 
     /// Whether the real registers must be loaded while the vCPU runs.
@@ -162,6 +191,18 @@ mod tests {
         regs.set(7, io_on_0, true).unwrap();
         assert_eq!(regs.get(7, true), Ok(io_on_0 | 0x400));
         assert!(!regs.is_active());
+        regs.set(0, 0x3f8, true).unwrap();
+        for (port, width, hit) in
+            [(0x3f9, 1, true), (0x3f6, 4, true), (0x3fa, 1, false), (0x3f4, 4, false)]
+        {
+            regs.set(6, 0, true).unwrap();
+            regs.access_port(port, width);
+            assert_eq!(regs.get(6, true), Ok(DR6_ONES | u64::from(hit)), "port {port:#x}");
+            assert_eq!((regs.take_raised(), regs.take_raised()), (hit, false), "port {port:#x}");
+        }
+        regs.set(7, 0, true).unwrap();
+        regs.access_port(0x3f8, 1);
+        assert!(!regs.take_raised());
     }
 
     proptest! {

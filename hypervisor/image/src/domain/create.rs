@@ -98,6 +98,7 @@ fn build(
     Ok(Domain {
         id,
         privileged: id == DomId::DOM0,
+        relaxed_msrs: config.arch.misc_flags & X86_MSR_RELAXED != 0,
         shared_info,
         vcpus: vcpus(config.max_vcpus, shared_info)?,
         vcpus_created: AtomicBool::default(),

@@ -82,6 +82,8 @@ pub struct Domain {
     pub id: DomId,
     /// Whether it is a control domain.
     pub privileged: bool,
+    /// Whether its reads of registers that are there but not offered give 0 instead of a fault.
+    pub relaxed_msrs: bool,
     /// The shared info frame.
     pub shared_info: Mfn,
     /// Its vCPUs; the table is complete when the domain is created.

@@ -66,6 +66,7 @@ fn write_direct(port: u16, width: u8, value: u32) {
 }
 
 fn read_port(here: &Here, port: u16, width: u8) -> u32 {
+    here.vcpu().state.lock().debug.access_port(port, width);
     match access(here, port, width) {
         PortAccess::Direct => read_direct(port, width),
         PortAccess::Virtual(device) => read_virtual(here, device, width),
@@ -78,6 +79,7 @@ fn read_port(here: &Here, port: u16, width: u8) -> u32 {
 }
 
 fn write_port(here: &Here, port: u16, width: u8, value: u32) {
+    here.vcpu().state.lock().debug.access_port(port, width);
     match access(here, port, width) {
         PortAccess::Direct => write_direct(port, width, value),
         PortAccess::Virtual(device) => write_virtual(here, device, width, value),
@@ -206,7 +208,7 @@ fn step(regs: &mut GuestRegs, string: &PortString) -> Emulated {
     if string.is_repeated {
         regs.rcx = address(regs.rcx.wrapping_sub(1), string);
         if regs.rcx != 0 {
-            return Err(Detour::Stay);
+            return Err(Detour::Again);
         }
     }
     Ok(())

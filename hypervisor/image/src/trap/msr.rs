@@ -17,7 +17,14 @@ const TSC_AUX: u32 = 0xc000_0103;
 fn policy(here: &Here) -> MsrPolicy {
     let privileged = here.dom().privileged;
     let efer = cpu::rdmsr_safe(EFER).unwrap_or(0);
-    MsrPolicy::new(cpuid::policy(privileged), efer, privileged)
+    let policy = MsrPolicy::new(cpuid::policy(privileged), efer, privileged);
+    MsrPolicy { is_relaxed: here.dom().relaxed_msrs, ..policy }
+}
+
+/// What `rdtscp` gives besides the counter.
+pub fn tsc_aux(here: &Here) -> Emulated<u64> {
+    let is_offered = cpuid::policy(here.dom().privileged).has_tsc_aux();
+    is_offered.then(|| here.vcpu().state.lock().msrs.tsc_aux.into()).ok_or(Detour::Undefined)
 }
 
 /// `rdmsr`.

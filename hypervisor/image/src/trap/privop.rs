@@ -16,8 +16,10 @@ use crate::{fpu, upcall};
 
 /// How an emulated instruction ends when the guest does not just go on behind it.
 pub enum Detour {
-    /// rip stays: the instruction is executed again, or the guest was sent elsewhere.
+    /// rip stays: the guest was sent elsewhere.
     Stay,
+    /// One element of a repeated instruction is done; it is executed again for the next.
+    Again,
     /// The guest gets its protection fault.
     Refused,
     /// The guest gets "invalid opcode" instead.
@@ -103,6 +105,7 @@ pub fn emulate(here: &Here, regs: &mut GuestRegs) -> bool {
     }
     match execute(here, regs, op) {
         Ok(()) => advance(here, regs, u64::from(len)),
+        Err(Detour::Again) => advance(here, regs, 0),
         Err(Detour::Stay) => {}
         Err(Detour::Refused) => return false,
         Err(Detour::Undefined) => upcall::exception(here, regs, vector::INVALID_OPCODE, 0),
@@ -110,13 +113,18 @@ pub fn emulate(here: &Here, regs: &mut GuestRegs) -> bool {
     true
 }
 
-/// Goes on behind an emulated instruction; a guest that single-steps gets its trap.
+/// Goes on behind an emulated instruction; a guest that single-steps, or has a breakpoint on the
+/// port that was used, gets its trap.
 pub fn advance(here: &Here, regs: &mut GuestRegs, len: u64) {
     const DR6_SINGLE_STEP: u64 = 1 << 14;
     regs.rip = regs.rip.wrapping_add(len);
     regs.rflags &= !RF;
-    if regs.rflags & TF != 0 {
-        here.vcpu().state.lock().debug.merge_dr6(DR6_SINGLE_STEP);
+    let is_raised = {
+        let debug = &mut here.vcpu().state.lock().debug;
+        debug.raise(if regs.rflags & TF != 0 { DR6_SINGLE_STEP } else { 0 });
+        debug.take_raised()
+    };
+    if is_raised {
         upcall::exception(here, regs, vector::DEBUG, 0);
     }
 }
@@ -134,7 +142,7 @@ fn execute(here: &Here, regs: &mut GuestRegs, op: PrivOp) -> Emulated {
         PrivOp::Rdtsc => set_pair(regs, read_tsc(here)?),
         PrivOp::Rdtscp => {
             set_pair(regs, read_tsc(here)?);
-            regs.rcx = 0;
+            regs.rcx = msr::tsc_aux(here)?;
         }
         PrivOp::Cpuid => cpuid::execute(here, regs, Via::Fault),
         PrivOp::Xsetbv => xsetbv(here, regs.rcx as u32, pair(regs))?,

@@ -180,9 +180,28 @@ fn ports(t: &mut Report) {
     // The interrupt controllers are the hypervisor's: reads give ones, writes go nowhere.
     t.eq("in-pic", Ok(0xff), fault_of(in_byte, 0x20));
     t.eq("out-pic", Ok(0), fault_of(out_byte, 0x20));
+    port_breakpoint(t);
     if !t.is_dom0 {
         t.eq("in-serial", Ok(0xff), fault_of(in_byte, 0x3f8));
         t.eq("in-dword", Ok(0xffff_ffff), fault_of(in_dword, 0x1000));
     }
     t.eq("iopl-restore", Ok(()), physdev::set_iopl(0));
+}
+
+/// A breakpoint on a port, which the hypervisor has to play: the processor does not have it.
+fn port_breakpoint(t: &mut Report) {
+    let cr4 = fault_of(read_cr4, 0).unwrap_or(0);
+    t.eq("port-breakpoint-de", Ok(cr4 | 8), fault_of(write_cr4, cr4 | 8));
+    t.eq("port-breakpoint-address", Ok(()), cpu::set_debugreg(1, 0x82));
+    // Local enable of breakpoint 1, on accesses to two ports.
+    t.eq("port-breakpoint-enable", Ok(()), cpu::set_debugreg(7, 1 << 2 | 0b0110 << 20));
+    t.eq("port-breakpoint-traps", Err((1, 0)), fault_of(in_byte, 0x83));
+    t.eq("port-breakpoint-dr6", Ok(0xffff_0ff2), cpu::get_debugreg(6));
+    t.eq("port-breakpoint-spans", Err((1, 0)), fault_of(in_dword, 0x80));
+    t.check("port-breakpoint-other-port", catch(in_byte, 0x81).is_ok());
+    t.eq("port-breakpoint-disable", Ok(()), cpu::set_debugreg(7, 0));
+    t.check("port-breakpoint-is-off", catch(in_byte, 0x83).is_ok());
+    t.eq("port-breakpoint-dr6-clear", Ok(()), cpu::set_debugreg(6, 0));
+    t.eq("port-breakpoint-address-clear", Ok(()), cpu::set_debugreg(1, 0));
+    t.eq("port-breakpoint-no-de", Ok(cr4), fault_of(write_cr4, cr4));
 }
