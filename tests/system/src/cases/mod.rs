@@ -158,21 +158,21 @@ fn check(condition: bool, text: impl FnOnce() -> String) -> Verdict {
 /// How often something may be done until it leaves no trace.
 const TRIES: usize = 5;
 
-/// Does something until it leaves no trace in the counts. The first times may enlarge buffers that
-/// stay, which is no leak; a leak shows each time.
+/// Does something until it leaves no trace in the counts; the answer is how often that took. The
+/// first times may enlarge buffers that stay, which is no leak; a leak shows each time.
 fn leaves_nothing(
     dom0: &mut Dom0<'_>,
     what: &str,
     mut action: impl FnMut(&mut Dom0<'_>) -> Verdict,
-) -> Verdict {
+) -> Result<usize, Failure> {
     let mut before = dom0.counts()?;
     let mut changes = Vec::new();
-    for _ in 0..TRIES {
+    for tries in 1..=TRIES {
         action(dom0)?;
         let after = dom0.counts()?;
         changes = changed(&before, &after);
         if changes.is_empty() {
-            return Ok(());
+            return Ok(tries);
         }
         before = after;
     }
