@@ -85,8 +85,8 @@ fn one_shot(t: &mut Report) {
     t.check("fires-not-early", fired.is_some_and(|at| at >= start + 2 * MILLISECOND_NS));
     t.eq("set-in-the-past", Ok(()), misc::set_timer_op(1));
     t.check("past-fires-at-once", wait_for_timer(port, 100 * MILLISECOND_NS).is_some());
-    t.eq("set-then-stop", (Ok(()), Ok(())), (set(2 * MILLISECOND_NS), misc::set_timer_op(0)));
-    t.eq("stopped-does-not-fire", None, wait_for_timer(port, 10 * MILLISECOND_NS));
+    t.eq("set-then-stop", (Ok(()), Ok(())), (set(30 * MILLISECOND_NS), misc::set_timer_op(0)));
+    t.eq("stopped-does-not-fire", None, wait_for_timer(port, 60 * MILLISECOND_NS));
     let start = time::now_ns();
     t.eq("set-negative", Ok(()), misc::set_timer_op(u64::MAX));
     let fired = wait_for_timer(port, 500 * MILLISECOND_NS);
@@ -120,14 +120,20 @@ fn periodic(t: &mut Report) {
     event::enable_upcalls();
 }
 
+/// Whether a sleep of 5 ms adds at least 4 ms of blocked time. On a busy machine part of a sleep can
+/// pass before the vCPU has blocked.
+fn sleep_counts_as_blocked() -> bool {
+    let blocked_ns =
+        || vcpu::runstate(VCPU0).unwrap_or_default().time_ns[abi::runstate::BLOCKED as usize];
+    let before = blocked_ns();
+    pvkernel_xen::thread::sleep_ns(5 * MILLISECOND_NS);
+    blocked_ns() - before >= 4 * MILLISECOND_NS
+}
+
 fn runstate(t: &mut Report) {
     let before = vcpu::runstate(VCPU0).unwrap_or_default();
     t.eq("runstate-running", abi::runstate::RUNNING, before.state);
-    pvkernel_xen::thread::sleep_ns(5 * MILLISECOND_NS);
-    let after = vcpu::runstate(VCPU0).unwrap_or_default();
-    let blocked = abi::runstate::BLOCKED as usize;
-    let slept = after.time_ns[blocked] - before.time_ns[blocked];
-    t.check("runstate-counts-sleep", slept >= 4 * MILLISECOND_NS);
+    t.check("runstate-counts-sleep", (0..20).any(|_| sleep_counts_as_blocked()));
     t.eq("runstate-unknown-vcpu", Err(Errno::ENOENT), vcpu::runstate(VcpuId::new(9000)));
     let mut area = VcpuRunstateInfo { state: 77, ..Default::default() };
     let mut arg = abi::VcpuRegisterRunstateMemoryArea {

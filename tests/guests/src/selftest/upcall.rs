@@ -179,6 +179,5 @@ fn bind_raises_once(t: &mut Report) {
     let _ = (evtchn::close(bound), evtchn::close(offered));
     near.calm();
     far.calm();
-    event::enable_upcalls();
-    event::dispatch();
+    restore_others(&near, near.word(MASK).load(Ordering::SeqCst));
 }
