@@ -132,3 +132,28 @@ pub fn whole<T>(progress: Progress<T>) -> Result<T, PageError> {
         Stop::Preempted => panic!("preempted with an endless budget"),
     })
 }
+
+/// Root of the planted tree.
+pub const ROOT: Mfn = table(DOMU, Level::L4, 0);
+/// Its table below the root.
+pub const TOP: Mfn = table(DOMU, Level::L3, 0);
+/// Its table above the leaf table.
+pub const MIDDLE: Mfn = table(DOMU, Level::L2, 0);
+/// Its leaf table.
+pub const LEAF: Mfn = table(DOMU, Level::L1, 0);
+
+/// A plain domain whose planted tree is pinned.
+pub fn pinned(world: &FrameWorld) -> Dom<'_> {
+    plant_tree(world, DOMU);
+    let mut dom = Dom::new(world, DOMU);
+    dom.pin(ROOT, Level::L4).expect("the planted tree is good");
+    dom
+}
+
+/// The privileged domain with a pinned leaf table.
+pub fn privileged(world: &FrameWorld) -> (Dom<'_>, Mfn) {
+    let mut dom = Dom::new(world, DOM0);
+    let leaf = table(DOM0, Level::L1, 0);
+    dom.pin(leaf, Level::L1).expect("empty");
+    (dom, leaf)
+}
