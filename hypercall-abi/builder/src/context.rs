@@ -16,18 +16,17 @@ impl Plan {
     /// The context to set for vCPU 0; `root` is the machine frame of [`Plan::tables`]' first page.
     #[must_use]
     pub fn vcpu_context(&self, root: Mfn) -> VcpuGuestContext {
-        let mut context = VcpuGuestContext {
-            flags: Vgcf::IN_KERNEL | Vgcf::ONLINE,
-            kernel_ss: u64::from(FLAT_KERNEL_SS),
-            kernel_sp: self.entry.rsp,
-            ..VcpuGuestContext::default()
-        };
+        // Five kilobytes, made in one place: a hypervisor's stack is small.
+        let mut context = VcpuGuestContext::default();
         context.user_regs.rip = self.entry.rip;
         context.user_regs.rsi = self.entry.start_info;
         context.user_regs.rsp = self.entry.rsp;
         context.user_regs.cs = FLAT_KERNEL_CS;
         context.user_regs.ss = FLAT_KERNEL_SS;
         context.user_regs.rflags = RFLAGS_IF;
+        context.flags = Vgcf::IN_KERNEL | Vgcf::ONLINE;
+        context.kernel_ss = u64::from(FLAT_KERNEL_SS);
+        context.kernel_sp = self.entry.rsp;
         if let Some(cr3) = context.ctrlreg.get_mut(3) {
             *cr3 = mfn_to_cr3(root);
         }

@@ -61,7 +61,7 @@ impl Default for TrapTable {
 impl TrapTable {
     /// Removes all handlers.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.entries.fill(TrapInfo::default());
     }
 
     /// Takes one entry of the list of `set_trap_table`, and returns whether it is one: an entry with
