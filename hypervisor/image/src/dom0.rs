@@ -50,6 +50,9 @@ fn no_memory(pages: u64) -> Failure {
 pub fn start(boot: &'static BootInfo) -> Result<(), Failure> {
     let kernel = boot.modules.first().ok_or("no boot module; give the kernel with -initrd")?;
     let ramdisk = boot.modules.get(1);
+    if let unused @ 1.. = boot.modules.len().saturating_sub(2) {
+        warn!("{unused} boot modules are not used: dom0 takes a kernel and a ramdisk");
+    }
     let image = read_module(kernel)?;
     let info = KernelInfo::parse(&image).map_err(|error| format!("its kernel: {error}"))?;
     let nr_pages = options::get().dom0_mem / PAGE;
