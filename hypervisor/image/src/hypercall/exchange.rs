@@ -15,8 +15,8 @@ use crate::domain::{memory, Domain};
 use crate::guestmem;
 use crate::host::Host;
 
-/// Chunks done per entry of the hypervisor.
-const CHUNKS_PER_PASS: u64 = 8;
+/// Frames exchanged per entry of the hypervisor, but at least one chunk.
+const FRAMES_PER_PASS: u64 = 64;
 
 /// `memory_op(XENMEM_exchange, arg)`. Progress is kept in the structure's own `nr_exchanged`: a call
 /// goes on where that says, whoever wrote it.
@@ -24,7 +24,8 @@ pub fn exchange(call: &mut Call<'_>) -> Answer {
     let arg = call.args[1];
     let mut op: XenMemoryExchange = guestmem::read(arg)?;
     check(call, &op)?;
-    let exchanged = (0..CHUNKS_PER_PASS).try_for_each(|_| chunk(call.here.dom(), &mut op));
+    let chunks = FRAMES_PER_PASS >> op.r#in.extent_order.max(op.out.extent_order);
+    let exchanged = (0..chunks.max(1)).try_for_each(|_| chunk(call.here.dom(), &mut op));
     // The guest learns how far it went, whatever happened.
     let told = guestmem::write(arg, &op);
     exchanged.and(told)?;
