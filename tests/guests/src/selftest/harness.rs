@@ -1,9 +1,10 @@
-//! Counting cases, and the raw call.
+//! Counting cases.
 
 use core::fmt::Debug;
 
 use hypercall_abi::Errno;
 use pvkernel_xen::println;
+pub use test_guests::call::{address, command, hypercall};
 
 /// An address of the lower half where nothing is mapped.
 pub const UNMAPPED: u64 = 0x7000_0000_0000;
@@ -94,24 +95,4 @@ fn result(ret: i64) -> Result<u64, Errno> {
         Some(errno) => Err(errno),
         None => Ok(ret as u64),
     }
-}
-
-/// Makes any hypercall. The test guest exists to make wrong calls; each caller answers for calls
-/// that the hypervisor may grant.
-pub fn hypercall(nr: u64, args: &[u64]) -> i64 {
-    let mut all = [0; 5];
-    all[..args.len()].copy_from_slice(args);
-    // SAFETY: the cases pass either arguments that must be refused, or valid memory of theirs and
-    // changes that they undo.
-    unsafe { pvkernel_xen::hypercall::raw(nr, all) }
-}
-
-/// A hypercall with a command and a structure.
-pub fn command<T>(nr: u64, cmd: u32, arg: &mut T) -> i64 {
-    hypercall(nr, &[u64::from(cmd), address(arg)])
-}
-
-/// Address of a value, for arguments.
-pub fn address<T: ?Sized>(value: &mut T) -> u64 {
-    core::ptr::from_mut(value).cast::<u8>() as u64
 }

@@ -33,7 +33,6 @@ mod mmu_upper;
 mod mmuext;
 mod msr;
 mod nmi;
-mod pages;
 mod physdev;
 mod pointers;
 mod privileged;
@@ -55,6 +54,7 @@ mod version;
 use harness::Report;
 use pvkernel_xen::boot::BootInfo;
 use pvkernel_xen::power;
+use test_guests::pages;
 
 pvkernel_xen::entry!(run);
 

@@ -6,7 +6,7 @@ use hypercall_abi::{nr, DomId, Errno, Mfn, Pfn};
 use pvkernel_xen::hypercall::evtchn;
 use pvkernel_xen::{frames, layout, mmu, p2m};
 
-use crate::harness::{address, hypercall};
+use crate::call::{address, hypercall};
 
 /// A frame of this domain, mapped writable in the direct map; given back when dropped.
 pub struct Page {
