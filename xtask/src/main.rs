@@ -16,6 +16,7 @@ mod demo;
 mod doctor;
 mod gdb;
 mod paths;
+mod profile;
 mod run;
 mod setup;
 mod sh;
@@ -23,6 +24,7 @@ mod sources;
 mod test;
 mod tidy;
 mod toolchain;
+mod trace;
 mod xen;
 mod xen_package;
 
@@ -83,6 +85,12 @@ const VERBS: &[Verb] = &[
         options: "null",
         help: "instructions of the null hypercall, beside Xen's",
         run: bench::run,
+    },
+    Verb {
+        name: "profile",
+        options: "ROW [--only zendo|xen] [--steps] [--no-build]",
+        help: "the functions in which the instructions of one operation are, as a tree",
+        run: profile::run,
     },
     Verb {
         name: "gdb",

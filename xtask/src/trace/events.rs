@@ -1,0 +1,212 @@
+//! What in a trace costs more on hardware than an instruction, and how much: a model.
+//!
+//! Each kind of event has a weight in cycles, which is added to one cycle for every instruction.
+//! The weights are rounded from published measurements of Intel's Skylake and AMD's Zen cores:
+//! Agner Fog's *Instruction tables*, uops.info, and the latencies in the vendors' optimisation
+//! manuals. They are a model, good for saying that a path with a second exception loses even where
+//! it has fewer instructions; no claim about a certain machine.
+
+use super::log::{Cause, Code, Item};
+
+/// The kinds of events, and the columns of every report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A fault or trap through the interrupt table.
+    Exception,
+    /// An `int` instruction.
+    SoftwareInterrupt,
+    /// A device's interrupt.
+    Interrupt,
+    /// `syscall`.
+    Syscall,
+    /// `sysret`.
+    Sysret,
+    /// `iret`.
+    Iret,
+    /// A load of CR3.
+    Cr3Load,
+    /// A load of another control register.
+    CrLoad,
+    /// `invlpg`.
+    Invlpg,
+    /// An access to a port.
+    Port,
+    /// An access to a device in memory, as the local APIC.
+    Device,
+    /// `wrmsr`.
+    Wrmsr,
+    /// `rdmsr`.
+    Rdmsr,
+    /// An access that locks the bus or the cache line.
+    Locked,
+    /// A load of a segment register or a descriptor table, `swapgs`, `wrfsbase` and the like.
+    Segment,
+    /// `cpuid`, which serialises.
+    Cpuid,
+}
+
+/// One kind: its name in reports, and its weight in cycles.
+pub struct Kind {
+    /// The kind.
+    pub event: Event,
+    /// The name of its column.
+    pub name: &'static str,
+    /// Cycles beyond the one of an instruction.
+    pub cycles: u64,
+    /// Where the weight comes from.
+    pub why: &'static str,
+}
+
+const fn kind(event: Event, name: &'static str, cycles: u64, why: &'static str) -> Kind {
+    Kind { event, name, cycles, why }
+}
+
+/// All kinds, in the order of [`Event`].
+pub const KINDS: [Kind; 16] = [
+    kind(Event::Exception, "exceptions", 300, "gate, change of ring, frame of five words, flush"),
+    kind(Event::SoftwareInterrupt, "ints", 250, "as an exception, decoded as such at once"),
+    kind(Event::Interrupt, "interrupts", 500, "as an exception, and it drains the pipeline"),
+    kind(Event::Syscall, "syscalls", 80, "microcode; no frame, no table"),
+    kind(Event::Sysret, "sysrets", 70, "microcode; no frame, no checks of segments"),
+    kind(Event::Iret, "irets", 250, "microcode; frame of five words, segments checked"),
+    kind(Event::Cr3Load, "cr3_loads", 450, "the load, and refilling what it drops from the TLB"),
+    kind(Event::CrLoad, "cr_loads", 120, "serialises; half as much for CR4"),
+    kind(Event::Invlpg, "invlpgs", 150, "microcode, and one refill"),
+    kind(Event::Port, "ports", 2000, "the chip set answers at the speed of the ISA bus"),
+    kind(Event::Device, "devices", 250, "uncached access to the local APIC"),
+    kind(Event::Wrmsr, "wrmsrs", 110, "serialises"),
+    kind(Event::Rdmsr, "rdmsrs", 75, "microcode"),
+    kind(Event::Locked, "locked", 18, "an uncontended lock in the first-level cache"),
+    kind(Event::Segment, "segments", 20, "descriptor read and checked; `swapgs` likewise"),
+    kind(Event::Cpuid, "cpuids", 110, "serialises"),
+];
+
+/// How often each kind of event happened, and the number of instructions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Instructions, those that faulted among them.
+    pub instructions: u64,
+    /// Events in the order of [`KINDS`].
+    pub events: [u64; KINDS.len()],
+}
+
+impl Counts {
+    /// Counts what happened in one sample.
+    pub fn of(items: &[Item], code: &Code) -> Counts {
+        let mut counts = Counts::default();
+        let mut previous = None;
+        for item in items {
+            match item {
+                Item::Step(at) => {
+                    counts.instructions += 1;
+                    let text = code.get(at).map_or("", String::as_str);
+                    // One repeated string instruction is a step each time around.
+                    let again = previous == Some(*at) && text.starts_with("rep");
+                    if let Some(event) = classify(text).filter(|_| !again) {
+                        counts.events[event as usize] += 1;
+                    }
+                    previous = Some(*at);
+                }
+                Item::Device => counts.events[Event::Device as usize] += 1,
+                Item::Vector { cause, .. } => counts.events[vector(*cause) as usize] += 1,
+            }
+        }
+        counts
+    }
+
+    /// How often one kind happened.
+    pub fn get(&self, event: Event) -> u64 {
+        self.events[event as usize]
+    }
+
+    /// The sum of two.
+    pub fn plus(mut self, other: &Counts) -> Counts {
+        self.instructions += other.instructions;
+        for (mine, theirs) in self.events.iter_mut().zip(other.events) {
+            *mine += theirs;
+        }
+        self
+    }
+
+    /// Modelled cycles: one for each instruction, and the weight of each event.
+    pub fn cycles(&self) -> u64 {
+        let weighted = self.events.iter().zip(&KINDS).map(|(count, kind)| count * kind.cycles);
+        self.instructions + weighted.sum::<u64>()
+    }
+}
+
+fn vector(cause: Cause) -> Event {
+    match cause {
+        Cause::Exception => Event::Exception,
+        Cause::Software => Event::SoftwareInterrupt,
+        Cause::Hardware => Event::Interrupt,
+    }
+}
+
+/// The event an instruction is, from its text in AT&T's notation.
+fn classify(text: &str) -> Option<Event> {
+    let (name, operands) = text.split_once(' ').unwrap_or((text, ""));
+    let target = operands.rsplit(", ").next().unwrap_or_default();
+    match name {
+        "lock" => Some(Event::Locked),
+        "rep" | "repne" | "repe" => classify(operands),
+        "syscall" | "syscallq" => Some(Event::Syscall),
+        "sysret" | "sysretq" | "sysretl" => Some(Event::Sysret),
+        "iret" | "iretq" | "iretl" => Some(Event::Iret),
+        "invlpg" | "invpcid" => Some(Event::Invlpg),
+        "wrmsr" => Some(Event::Wrmsr),
+        "rdmsr" => Some(Event::Rdmsr),
+        "cpuid" => Some(Event::Cpuid),
+        "inb" | "inw" | "inl" | "outb" | "outw" | "outl" => Some(Event::Port),
+        "insb" | "insw" | "insl" | "outsb" | "outsw" | "outsl" => Some(Event::Port),
+        "swapgs" | "lgdt" | "lgdtq" | "lidt" | "lidtq" | "lldt" | "lldtw" | "ltr" | "ltrw"
+        | "wrfsbase" | "wrgsbase" | "wrfsbaseq" | "wrgsbaseq" => Some(Event::Segment),
+        "clts" | "lmsw" => Some(Event::CrLoad),
+        _ if name.starts_with("xchg") && operands.contains('(') => Some(Event::Locked),
+        _ if name.starts_with("mov") => match target {
+            "%cr3" => Some(Event::Cr3Load),
+            "%cr0" | "%cr2" | "%cr4" | "%cr8" => Some(Event::CrLoad),
+            "%ds" | "%es" | "%fs" | "%gs" | "%ss" => Some(Event::Segment),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_kinds() {
+        for (index, kind) in KINDS.iter().enumerate() {
+            assert_eq!(kind.event as usize, index, "{}", kind.name);
+            assert!(!kind.why.is_empty() && kind.cycles > 0);
+        }
+    }
+
+    #[test]
+    fn instructions_are_told_apart_by_their_text() {
+        assert_eq!(classify("movq %rax, %cr3"), Some(Event::Cr3Load));
+        assert_eq!(classify("movq %cr3, %rax"), None);
+        assert_eq!(classify("movq %rax, %cr4"), Some(Event::CrLoad));
+        assert_eq!(classify("movl %eax, %ds"), Some(Event::Segment));
+        assert_eq!(classify("lock cmpxchgq %rcx, (%rdx)"), Some(Event::Locked));
+        assert_eq!(classify("xchgq %rax, (%rdx)"), Some(Event::Locked));
+        assert_eq!(classify("xchgq %rax, %rbx"), None);
+        assert_eq!(classify("outb %al, %dx"), Some(Event::Port));
+        assert_eq!(classify("invlpg (%rdi)"), Some(Event::Invlpg));
+        assert_eq!(classify("iretq"), Some(Event::Iret));
+        assert_eq!(classify("nop"), None);
+    }
+
+    #[test]
+    fn a_repeated_instruction_is_many_steps_and_one_event() {
+        let code: Code = [(1, "rep outsb (%rsi), %dx".into()), (2, "wrmsr".into())].into();
+        let items = [Item::Step(1), Item::Step(1), Item::Step(2), Item::Step(2)];
+        let counts = Counts::of(&items, &code);
+        assert_eq!(counts.instructions, 4);
+        assert_eq!((counts.get(Event::Port), counts.get(Event::Wrmsr)), (1, 2));
+        assert_eq!(counts.cycles(), 4 + 2000 + 2 * 110);
+    }
+}
