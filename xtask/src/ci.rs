@@ -38,7 +38,7 @@ pub fn run(args: &mut Args) -> Result<()> {
         passed(prepared.map(|found| images = Some(found)))
     });
     match &images {
-        Some(images) => machines(&mut summary, images),
+        Some(images) => machines(&mut summary, &paths, images),
         None => {
             let why = Outcome::Skipped("nothing was built".to_string());
             summary.add("system tests, bench and demo", why, started.elapsed());
@@ -54,11 +54,11 @@ pub fn run(args: &mut Args) -> Result<()> {
 }
 
 /// What needs a booted machine.
-fn machines(summary: &mut Summary, images: &Images) {
+fn machines(summary: &mut Summary, paths: &Paths, images: &Images) {
     println!("\n== system tests");
     let everything = Selection { filter: String::new(), hypervisor: None, cpus: None };
     summary.append(cases::run(images, &everything));
-    step(summary, "bench null", || match bench::null(images) {
+    step(summary, "bench", || match bench::guard(paths, images) {
         Ok(line) => Outcome::Passed(line),
         Err(text) => Outcome::Failed(text),
     });

@@ -82,8 +82,9 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "bench",
-        options: "null",
-        help: "instructions of the null hypercall, beside Xen's",
+        options: "[ROWS...] [--only zendo|xen] [--events] [--boots N] [--domu] [--save NAME] \
+            [--compare NAME] [--check] [--list] [--no-build]",
+        help: "what each operation costs on Zendo and on Xen, and the budgets",
         run: bench::run,
     },
     Verb {

@@ -47,15 +47,18 @@ pub struct Trace {
 }
 
 /// Traces the rows that `pattern` selects, as the guest understands it: names and prefixes with a
-/// star, with `+` between.
+/// star, with `+` between. Nothing selects all.
 pub fn trace(images: &Images, which: Hypervisor, pattern: &str) -> Result<Trace> {
     let marks = Marks::of(&images.guests.join("bench"))?;
     let place = Place::new()?;
     let label = format!("trace-{}", which.name());
     let session = Session::new(images, which, 1, &label);
-    let mut boot = images
-        .guest_boot(which, "bench", &format!("trace rows={pattern}"))
-        .map_err(|failure| failure.to_string())?;
+    let words = match pattern {
+        "" => "trace".to_string(),
+        some => format!("trace rows={some}"),
+    };
+    let boot = images.guest_boot(which, "bench", &words);
+    let mut boot = boot.map_err(|failure| failure.to_string())?;
     boot.icount = true;
     boot.extra.extend(monitor::words(&place.socket()));
     boot.extra.extend(["-D".to_string(), place.log().display().to_string()]);

@@ -54,8 +54,11 @@ pub fn assign(printed: &str, samples: Vec<Vec<Item>>) -> Result<Vec<Traced>> {
     }
 }
 
+/// How many samples, and the names and units of what is sampled in turn.
+type Plan = (usize, Vec<(String, u64)>);
+
 /// `SAMPLES NAME:UNITS...`, or nothing if the line is another.
-fn plan(line: &str) -> Result<Option<(usize, Vec<(String, u64)>)>> {
+fn plan(line: &str) -> Result<Option<Plan>> {
     let mut words = line.split_whitespace();
     let Some(Ok(count)) = words.next().map(str::parse) else { return Ok(None) };
     let name = |word: &str| {
