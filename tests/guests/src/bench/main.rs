@@ -17,6 +17,11 @@ extern crate alloc;
 
 mod calls;
 mod meter;
+mod mmu;
+mod mmuext;
+mod pin;
+mod ptwr;
+mod uvm;
 
 use meter::Meter;
 use pvkernel_xen::boot::BootInfo;
@@ -25,7 +30,8 @@ use pvkernel_xen::{power, println};
 pvkernel_xen::entry!(run);
 
 /// The topics in the order in which they run. Each leaves the machine as it found it.
-const TOPICS: &[fn(&mut Meter)] = &[calls::run];
+const TOPICS: &[fn(&mut Meter)] =
+    &[calls::run, mmu::run, uvm::run, ptwr::run, mmuext::run, pin::run];
 
 fn run(boot: &'static BootInfo) -> ! {
     let mut meter = Meter::new(&boot.args());
