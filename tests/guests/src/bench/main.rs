@@ -16,11 +16,17 @@
 extern crate alloc;
 
 mod calls;
+mod channel;
+mod evtchn;
+mod grant;
 mod meter;
 mod mmu;
 mod mmuext;
 mod pin;
 mod ptwr;
+mod reservation;
+mod sched;
+mod timer;
 mod uvm;
 
 use meter::Meter;
@@ -30,8 +36,19 @@ use pvkernel_xen::{power, println};
 pvkernel_xen::entry!(run);
 
 /// The topics in the order in which they run. Each leaves the machine as it found it.
-const TOPICS: &[fn(&mut Meter)] =
-    &[calls::run, mmu::run, uvm::run, ptwr::run, mmuext::run, pin::run];
+const TOPICS: &[fn(&mut Meter)] = &[
+    calls::run,
+    evtchn::run,
+    sched::run,
+    timer::run,
+    grant::run,
+    reservation::run,
+    mmu::run,
+    uvm::run,
+    ptwr::run,
+    mmuext::run,
+    pin::run,
+];
 
 fn run(boot: &'static BootInfo) -> ! {
     let mut meter = Meter::new(&boot.args());

@@ -119,7 +119,23 @@ impl Parts<'_> {
             part();
             return;
         }
-        let start = time::tsc();
+        self.since(index, time::tsc(), part, stamp);
+    }
+
+    /// As [`Parts::until`], but counted from another moment, for instance a deadline that `part`
+    /// waits for. In trace mode the wait is in the trace.
+    #[inline]
+    pub fn since(
+        &mut self,
+        index: usize,
+        start: u64,
+        part: impl FnOnce(),
+        stamp: impl FnOnce() -> u64,
+    ) {
+        if self.mark {
+            marks::bench_mark_start();
+            return part();
+        }
         part();
         self.ticks[index] += stamp().wrapping_sub(start);
     }
