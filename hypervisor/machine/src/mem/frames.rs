@@ -7,28 +7,51 @@
 
 use super::pt;
 use crate::layout::{LARGE_PAGE, M2P_BASE, M2P_WRITE_BASE};
-use crate::sync::{Mutex, Once};
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::Mutex;
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use hv_core::buddy::Buddy;
 use hv_core::page::FrameInfo;
 use hypercall_abi::Mfn;
 
-/// What the boot code makes, for ever.
-struct Tables {
-    frames: &'static [FrameInfo],
-    /// Bit per frame: open.
-    open: &'static [AtomicU64],
-    /// Frames of RAM, whoever uses them.
-    ram_pages: u64,
+/// A table that the boot code makes, for ever; empty until then. Page-table operations look here
+/// several times for each entry, so a look is two loads and no question.
+struct Table<T: 'static> {
+    start: AtomicPtr<T>,
+    len: AtomicUsize,
 }
 
-static TABLES: Once<Tables> = Once::new();
+impl<T: Sync> Table<T> {
+    const fn new() -> Self {
+        Self { start: AtomicPtr::new(core::ptr::dangling_mut()), len: AtomicUsize::new(0) }
+    }
+
+    /// Once only: a table never changes its place.
+    fn install(&self, table: &'static [T]) {
+        assert!(self.get().is_empty(), "a table of all frames was made twice");
+        self.start.store(table.as_ptr().cast_mut(), Ordering::Relaxed);
+        self.len.store(table.len(), Ordering::Release);
+    }
+
+    #[inline]
+    fn get(&self) -> &'static [T] {
+        let len = self.len.load(Ordering::Acquire);
+        // SAFETY: an empty slice, or what `install` got, whose length it stored last.
+        unsafe { core::slice::from_raw_parts(self.start.load(Ordering::Relaxed), len) }
+    }
+}
+
+/// The frame table.
+static FRAMES: Table<FrameInfo> = Table::new();
+/// Bit per frame: open.
+static OPEN: Table<AtomicU64> = Table::new();
+/// Frames of RAM, whoever uses them.
+static RAM_PAGES: AtomicU64 = AtomicU64::new(0);
 static BUDDY: Mutex<Option<Buddy<'static>>> = Mutex::new(None);
 
 /// The frame table, indexed by frame number, holes included.
 #[inline]
 pub fn table() -> &'static [FrameInfo] {
-    TABLES.get().map_or(&[], |tables| tables.frames)
+    FRAMES.get()
 }
 
 /// One more than the highest frame number of RAM.
@@ -45,7 +68,7 @@ pub fn is_ram(mfn: Mfn) -> bool {
 
 /// Frames of RAM in this machine, whoever uses them.
 pub fn total_ram_pages() -> u64 {
-    TABLES.get().map_or(0, |tables| tables.ram_pages)
+    RAM_PAGES.load(Ordering::Relaxed)
 }
 
 /// Entry of the machine-to-physical table of a frame without a pseudo-physical number.
@@ -90,13 +113,13 @@ pub fn free_count() -> u64 {
 /// Whether a frame's content may be reached through the direct map.
 #[inline]
 pub(crate) fn is_open(mfn: Mfn) -> bool {
-    let word = TABLES.get().and_then(|tables| tables.open.get(mfn.get() as usize / 64));
+    let word = OPEN.get().get(mfn.get() as usize / 64);
     word.is_some_and(|word| word.load(Ordering::Relaxed) >> (mfn.get() % 64) & 1 != 0)
 }
 
 /// Takes the frames from `first` to before `end` out of reach of the direct map, or puts them into it.
 pub(crate) fn set_open(first: u64, end: u64, open: bool) {
-    let words = TABLES.get().map_or(&[][..], |tables| tables.open);
+    let words = OPEN.get();
     let touched = (first / 64) as usize..words.len().min(end.div_ceil(64) as usize);
     for index in touched {
         let (word, start) = (&words[index], index as u64 * 64);
@@ -112,7 +135,9 @@ pub(crate) fn set_open(first: u64, end: u64, open: bool) {
 
 /// Records the tables the boot code has made; no frame is free or open.
 pub(crate) fn install(frames: &'static [FrameInfo], open: &'static [AtomicU64], ram_pages: u64) {
-    TABLES.call_once(|| Tables { frames, open, ram_pages });
+    FRAMES.install(frames);
+    OPEN.install(open);
+    RAM_PAGES.store(ram_pages, Ordering::Relaxed);
     *BUDDY.lock() = Some(Buddy::new(frames));
 }
 
