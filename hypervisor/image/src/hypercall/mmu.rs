@@ -5,16 +5,16 @@
 //! ends the call, and what was done before stays. The page-table lock of the tables' owner is held
 //! for one chunk at a time.
 
+use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use hv_core::page::{self, EntryUpdate, PageTables, UpdateMode};
-use hv_machine::{cpu, frames, tlb};
+use hv_machine::{cpu, frames, guest, tlb};
 use hypercall_abi::mmu::{uvmf, ForeignDom, MmuUpdate, MMU_UPDATE_PREEMPTED};
 use hypercall_abi::mmu::{
     MMU_MACHPHYS_UPDATE, MMU_NORMAL_PT_UPDATE, MMU_PT_UPDATE_NO_TRANSLATE,
     MMU_PT_UPDATE_PRESERVE_AD,
 };
 use hypercall_abi::{DomId, Errno, GuestVa, Mfn};
-use zerocopy::IntoBytes;
 
 use super::mmuext::read_vcpu_mask;
 use super::{ensure, Answer, Call, End};
@@ -26,7 +26,9 @@ use crate::host::Host;
 /// Units of page-table work per entry of the hypervisor: entries looked at.
 pub const BUDGET: u32 = 8192;
 /// Requests copied in at a time.
-const CHUNK: usize = 16;
+const CHUNK: usize = 32;
+/// Where they are copied to: several, or one alone.
+type Room = ([MaybeUninit<MmuUpdate>; CHUNK], MaybeUninit<MmuUpdate>);
 /// Requests carried out per entry of the hypervisor.
 const REQUESTS_PER_PASS: u32 = 512;
 
@@ -72,9 +74,9 @@ pub fn mmu_update(call: &mut Call<'_>) -> Answer {
             if *done >= REQUESTS_PER_PASS {
                 return Err(End::AGAIN);
             }
-            let mut chunk = [MmuUpdate { ptr: 0, val: 0 }; CHUNK];
+            let mut room: Room = ([const { MaybeUninit::uninit() }; CHUNK], MaybeUninit::uninit());
             let at = guestmem::element::<MmuUpdate>(requests, u64::from(*done))?;
-            let got = read_chunk(at, &mut chunk, (count - *done) as usize)?;
+            let got = read_chunk(at, &mut room, (count - *done) as usize)?;
             run_chunk(here, owner, page_owner, got, &mut budget, done)?;
         }
         Ok(())
@@ -108,15 +110,16 @@ pub fn list<T>(
     end.map(|()| 0)
 }
 
-/// Copies requests in: as many of those left as fit, or as a last resort the next one alone.
-fn read_chunk(at: u64, chunk: &mut [MmuUpdate], left: usize) -> Result<&[MmuUpdate], Errno> {
-    for len in [left.min(CHUNK), 1] {
-        let part = chunk.get_mut(..len).unwrap_or_default();
-        if guestmem::read_bytes(at, part.as_mut_bytes()).is_ok() {
-            return Ok(chunk.get(..len).unwrap_or_default());
+/// Copies requests in: as many of those left as fit; the next one alone when it is the last, or
+/// when those behind it cannot be read.
+fn read_chunk(at: u64, (many, one): &mut Room, left: usize) -> Result<&[MmuUpdate], Errno> {
+    if left > 1 {
+        let room = &mut many[..left.min(CHUNK)];
+        if let Ok(requests) = guest::copy_in_slice(room, GuestVa::new(at)) {
+            return Ok(requests);
         }
     }
-    Err(Errno::EFAULT)
+    Ok(core::slice::from_ref(one.write(guestmem::read(at)?)))
 }
 
 /// Carries out requests under the page-table lock, and flushes once for all of them.

@@ -126,6 +126,21 @@ pub fn copy_in<T: FromBytes>(va: GuestVa) -> Result<T, Fault> {
     Ok(unsafe { value.assume_init() })
 }
 
+/// Reads as many values as there is room for.
+///
+/// # Errors
+/// [`Fault`].
+#[inline]
+pub fn copy_in_slice<T: FromBytes>(
+    room: &mut [MaybeUninit<T>],
+    va: GuestVa,
+) -> Result<&[T], Fault> {
+    // SAFETY: a slice lent to us.
+    unsafe { read(room.as_mut_ptr().cast(), va, size_of_val(room)) }?;
+    // SAFETY: all bytes have been written, and any bytes are a `T`.
+    Ok(unsafe { core::slice::from_raw_parts(room.as_ptr().cast(), room.len()) })
+}
+
 /// Reads bytes.
 ///
 /// # Errors
