@@ -4,8 +4,8 @@
 //! page-table lock of the domain whose operation asks; takes the owner's page lock to release a
 //! frame and nothing else.
 
-use core::sync::atomic::Ordering;
-use hv_core::page::{FrameInfo, PageError, PageHost, Stop};
+use core::sync::atomic::{AtomicU64, Ordering};
+use hv_core::page::{FrameInfo, PageError, PageHost, Stop, ENTRIES};
 use hv_machine::{cpu, directmap, frames, hvslots, tlb};
 use hypercall_abi::{DomId, Mfn};
 
@@ -18,26 +18,31 @@ use crate::switch;
 pub struct Host;
 
 impl PageHost for Host {
+    type Page = &'static [AtomicU64; ENTRIES];
+
     #[inline]
     fn frames(&self) -> &[FrameInfo] {
         frames::table()
     }
 
     #[inline]
-    fn read_entry(&self, table: Mfn, index: usize) -> u64 {
-        directmap::table(table)[index].load(Ordering::Acquire)
+    fn page(&self, table: Mfn) -> Self::Page {
+        directmap::table(table)
     }
 
     #[inline]
-    fn write_entry(&self, table: Mfn, index: usize, value: u64) {
-        directmap::table(table)[index].store(value, Ordering::Release);
+    fn load(&self, page: Self::Page, index: usize) -> u64 {
+        page[index].load(Ordering::Acquire)
     }
 
     #[inline]
-    fn cmpxchg_entry(&self, table: Mfn, index: usize, old: u64, new: u64) -> Result<(), u64> {
-        directmap::table(table)[index]
-            .compare_exchange(old, new, Ordering::SeqCst, Ordering::Acquire)
-            .map(|_| ())
+    fn store(&self, page: Self::Page, index: usize, value: u64) {
+        page[index].store(value, Ordering::Release);
+    }
+
+    #[inline]
+    fn exchange(&self, page: Self::Page, index: usize, old: u64, new: u64) -> Result<(), u64> {
+        page[index].compare_exchange(old, new, Ordering::SeqCst, Ordering::Acquire).map(|_| ())
     }
 
     #[inline]

@@ -93,11 +93,12 @@ impl<H: PageHost> PageTables<'_, H> {
         if !refs::acquire(self.host, mfn, self.owner, want)?.validate {
             return Ok(());
         }
+        let page = self.host.page(mfn);
         for index in 0..ENTRIES {
-            let descriptor = self.host.read_entry(mfn, index);
+            let descriptor = self.host.load(page, index);
             let fixed = check(descriptor).inspect_err(|_| self.put_descriptor_page(mfn))?;
             if fixed != descriptor {
-                self.host.write_entry(mfn, index, fixed);
+                self.host.store(page, index, fixed);
             }
         }
         self.host.frame(mfn)?.change(State::validated);
@@ -125,7 +126,7 @@ impl<H: PageHost> PageTables<'_, H> {
             let want = if is_descriptors { PageType::SegDesc } else { PageType::Writable };
             // It may have stopped being a page of descriptors a moment ago: then it is checked.
             self.acquire_checked(mfn, want)?;
-            self.host.write_entry(mfn, index, fixed);
+            self.host.store(self.host.page(mfn), index, fixed);
             refs::release(self.host, mfn, want);
             Ok(())
         })

@@ -13,20 +13,26 @@ use super::frame::FrameInfo;
 
 /// The machine and the domains, as far as page operations see them.
 pub trait PageHost {
+    /// A page of entries that has been found.
+    type Page: Copy;
+
     /// The frame table, indexed by machine frame number.
     fn frames(&self) -> &[FrameInfo];
 
+    /// Finds a page of entries. Who needs several of its entries finds it once.
+    fn page(&self, table: Mfn) -> Self::Page;
+
     /// Loads one entry of a page atomically.
-    fn read_entry(&self, table: Mfn, index: usize) -> u64;
+    fn load(&self, page: Self::Page, index: usize) -> u64;
 
     /// Stores one entry of a page atomically.
-    fn write_entry(&self, table: Mfn, index: usize, value: u64);
+    fn store(&self, page: Self::Page, index: usize, value: u64);
 
     /// Replaces one entry of a page if it still is `old`.
     ///
     /// # Errors
     /// The value found instead.
-    fn cmpxchg_entry(&self, table: Mfn, index: usize, old: u64, new: u64) -> Result<(), u64>;
+    fn exchange(&self, page: Self::Page, index: usize, old: u64, new: u64) -> Result<(), u64>;
 
     /// The clock of TLB flushes.
     fn stamp_now(&self) -> u32;

@@ -20,20 +20,16 @@ use super::tables::PageTables;
 use super::types::PageType;
 
 impl<H: PageHost> PageTables<'_, H> {
-    /// Bits this machine does not have.
+    /// The entry has a bit this machine does not have.
     #[inline]
-    pub(super) fn unsupported(&self) -> u64 {
-        if self.host.nx_supported() {
-            0
-        } else {
-            pte::NX
-        }
+    pub(super) fn is_unsupported(&self, entry: Entry) -> bool {
+        entry.has_any(pte::NX) && !self.host.nx_supported()
     }
 
     /// Takes the references a present leaf entry needs, and returns the value to store for it.
     #[inline(always)]
     pub(super) fn acquire_leaf(&self, page_owner: DomId, entry: Entry) -> Result<Entry, PageError> {
-        let is_suspect = entry.has_any(Entry::CACHE | self.unsupported());
+        let is_suspect = entry.has_any(Entry::CACHE) || self.is_unsupported(entry);
         if !is_suspect && self.acquire_usual_leaf(page_owner, entry) {
             return Ok(entry.adjusted_leaf());
         }
@@ -44,7 +40,7 @@ impl<H: PageHost> PageTables<'_, H> {
     /// asked for. `false` says nothing: the cold path looks again from the start.
     #[inline(always)]
     fn acquire_usual_leaf(&self, page_owner: DomId, entry: Entry) -> bool {
-        let Some(frame) = FrameInfo::of(self.host.frames(), entry.mfn()) else { return false };
+        let Some(frame) = FrameInfo::of(self.frames, entry.mfn()) else { return false };
         if frame.owner() != page_owner {
             return false;
         }
@@ -69,9 +65,7 @@ impl<H: PageHost> PageTables<'_, H> {
     #[inline(never)]
     fn acquire_unusual_leaf(&self, page_owner: DomId, entry: Entry) -> Result<Entry, PageError> {
         let chooses_cache = entry.has_any(Entry::CACHE);
-        if entry.has_any(self.unsupported())
-            || chooses_cache && !self.host.has_device_rights(self.owner)
-        {
+        if self.is_unsupported(entry) || chooses_cache && !self.host.has_device_rights(self.owner) {
             return Err(PageError::BadFlags);
         }
         let mfn = entry.mfn();
@@ -113,9 +107,27 @@ impl<H: PageHost> PageTables<'_, H> {
     /// Drops the references a leaf entry holds, whoever owns the frame.
     #[inline(always)]
     pub(super) fn release_leaf(&self, entry: Entry) {
-        if entry.is_present() {
-            refs::release(self.host, entry.mfn(), entry.leaf_type());
+        if entry.is_present() && !self.release_usual_leaf(entry) {
+            self.release_last_leaf(entry);
         }
+    }
+
+    /// Other references remain, so nothing else is to be done. `false` says that nothing happened.
+    #[inline(always)]
+    fn release_usual_leaf(&self, entry: Entry) -> bool {
+        let Some(frame) = FrameInfo::of(self.frames, entry.mfn()) else { return false };
+        let dropped = if entry.is_writable() {
+            frame.try_change(State::drop_typed_fast)
+        } else {
+            frame.try_change(State::drop_ref_fast)
+        };
+        dropped.is_ok()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn release_last_leaf(&self, entry: Entry) {
+        refs::release(self.host, entry.mfn(), entry.leaf_type());
     }
 
     /// Replaces a leaf entry: takes the references of the new one, lets `store` store what it has
@@ -128,7 +140,7 @@ impl<H: PageHost> PageTables<'_, H> {
         new: Entry,
         store: impl FnOnce(Entry) -> Result<(), PageError>,
     ) -> Result<(), PageError> {
-        if old.is_refresh(new) && !new.has_any(self.unsupported()) {
+        if old.is_refresh(new) && !self.is_unsupported(new) {
             return store(new.adjusted_leaf());
         }
         let new = if new.is_present() { self.acquire_leaf(page_owner, new)? } else { new };

@@ -122,8 +122,9 @@ impl State {
     /// # Errors
     /// There may be another reason than the one given: [`Self::take_typed`] tells.
     pub const fn take_writable_fast(self) -> Next<()> {
+        // A dead word has no type, so this one is live.
         let looked_at = TYPE_MASK | VALIDATED | TYPE_GUARD | REF_GUARD;
-        if self.0 & looked_at == type_bits(PageType::Writable) | VALIDATED && self.is_live() {
+        if self.0 & looked_at == type_bits(PageType::Writable) | VALIDATED {
             Ok((Self(self.0 + TYPE_ONE + 1), ()))
         } else {
             Err(PageError::TypeConflict)
@@ -182,6 +183,31 @@ impl State {
         // With a type reference there is a general one, so looking at one count is enough.
         assert!(self.0 & TYPE_COUNT_MASK != 0, "type reference dropped twice");
         Self(self.0 - TYPE_ONE - 1).settled()
+    }
+
+    /// One general reference less, when another one remains.
+    ///
+    /// # Errors
+    /// It is the last, or there is none: [`Self::drop_ref`] tells.
+    pub const fn drop_ref_fast(self) -> Next<()> {
+        if self.ref_count() > 1 {
+            Ok((Self(self.0 - 1), ()))
+        } else {
+            Err(PageError::InUse)
+        }
+    }
+
+    /// One general and one type reference less, when others remain.
+    ///
+    /// # Errors
+    /// It is the last of its type, or there is none: [`Self::drop_typed`] tells.
+    pub const fn drop_typed_fast(self) -> Next<()> {
+        // With two type references there are two general ones.
+        if self.type_count() > 1 {
+            Ok((Self(self.0 - TYPE_ONE - 1), ()))
+        } else {
+            Err(PageError::InUse)
+        }
     }
 
     /// A word without any reference is the dead word: no type survives a change of owner.

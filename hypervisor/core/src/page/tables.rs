@@ -22,6 +22,7 @@ use super::walk::{MmuState, Task};
 /// The page tables of `owner`, changed on behalf of `caller`.
 pub struct PageTables<'a, H> {
     pub(super) host: &'a H,
+    pub(super) frames: &'a [FrameInfo],
     pub(super) owner: DomId,
     pub(super) caller: DomId,
 }
@@ -29,8 +30,9 @@ pub struct PageTables<'a, H> {
 impl<'a, H: PageHost> PageTables<'a, H> {
     /// A handle for the tables of `owner`, whose page-table lock the caller holds. `caller` is the
     /// domain that makes the hypercall; it matters for device memory only.
-    pub const fn new(host: &'a H, owner: DomId, caller: DomId) -> Self {
-        Self { host, owner, caller }
+    #[inline]
+    pub fn new(host: &'a H, owner: DomId, caller: DomId) -> Self {
+        Self { host, frames: host.frames(), owner, caller }
     }
 
     /// The frame every budgeted operation has; see the head of this file.
@@ -181,7 +183,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     /// `table` is a validated table of this owner, of this level. Stable under the owner's lock.
     #[inline]
     pub(super) fn is_validated(&self, table: Mfn, page_type: PageType) -> bool {
-        FrameInfo::of(self.host.frames(), table).is_some_and(|frame| {
+        FrameInfo::of(self.frames, table).is_some_and(|frame| {
             frame.state().is_valid_table(page_type) && frame.owner() == self.owner
         })
     }
@@ -189,6 +191,6 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     /// An entry as it is now.
     #[inline]
     pub(super) fn read(&self, table: Mfn, index: usize) -> Entry {
-        Entry::new(self.host.read_entry(table, index))
+        Entry::new(self.host.load(self.host.page(table), index))
     }
 }

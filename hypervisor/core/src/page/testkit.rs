@@ -263,19 +263,25 @@ impl FrameWorld {
 }
 
 impl PageHost for FrameWorld {
+    type Page = Mfn;
+
     fn frames(&self) -> &[FrameInfo] {
         &self.frames
     }
 
-    fn read_entry(&self, table: Mfn, index: usize) -> u64 {
+    fn page(&self, table: Mfn) -> Mfn {
+        table
+    }
+
+    fn load(&self, table: Mfn, index: usize) -> u64 {
         self.peek(table, index)
     }
 
-    fn write_entry(&self, table: Mfn, index: usize, value: u64) {
+    fn store(&self, table: Mfn, index: usize, value: u64) {
         self.note_store(table, index, value);
     }
 
-    fn cmpxchg_entry(&self, table: Mfn, index: usize, old: u64, new: u64) -> Result<(), u64> {
+    fn exchange(&self, table: Mfn, index: usize, old: u64, new: u64) -> Result<(), u64> {
         if let Some((table, index, value)) = self.race.take() {
             self.poke(table, index, value);
         }

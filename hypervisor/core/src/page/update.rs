@@ -99,7 +99,7 @@ impl<H: PageHost> PageTables<'_, H> {
                 None => {
                     // A store to a frame that is no table now.
                     let held = refs::get_writable(self.host, table, self.owner)?;
-                    self.host.write_entry(table, index, value);
+                    self.host.store(self.host.page(table), index, value);
                     refs::put_writable(self.host, held);
                     Ok(Updated::default())
                 }
@@ -110,9 +110,10 @@ impl<H: PageHost> PageTables<'_, H> {
     /// Replaces an entry of a validated leaf table.
     #[inline(always)]
     fn update_leaf(&self, update: &EntryUpdate) -> Result<Updated, PageError> {
-        let (old, new) = (self.read(update.table, update.index), Entry::new(update.value));
-        self.replace_leaf(update.page_owner, old, new, |new| {
-            self.store_entry(update, old, new);
+        let page = self.host.page(update.table);
+        let old = Entry::new(self.host.load(page, update.index));
+        self.replace_leaf(update.page_owner, old, Entry::new(update.value), |new| {
+            self.store_entry(page, update, old, new);
             Ok(())
         })?;
         Ok(Updated::default())
@@ -133,13 +134,14 @@ impl<H: PageHost> PageTables<'_, H> {
         if is_hv_slot(level, index) {
             return Err(PageError::HypervisorSlot.into());
         }
-        let old = self.read(table, index);
+        let page = self.host.page(table);
+        let old = Entry::new(self.host.load(page, index));
         let mut new = Entry::new(value);
         if new.is_present() {
-            let is_refused = new.has_any(Entry::UPPER_FORBIDDEN | self.unsupported());
+            let is_refused = new.has_any(Entry::UPPER_FORBIDDEN) || self.is_unsupported(new);
             new = new.adjusted_upper(level);
             if old.is_refresh(new) && !is_refused {
-                self.store_entry(update, old, new);
+                self.store_entry(page, update, old, new);
                 return Ok(Updated::default());
             }
             let below = level.below().ok_or(PageError::BadFlags)?;
@@ -147,22 +149,26 @@ impl<H: PageHost> PageTables<'_, H> {
                 self.acquire_upper(mmu, table, level, new)
             })?;
         }
-        self.store_entry(update, old, new);
+        self.store_entry(page, update, old, new);
         mmu.push(self.release_upper(table, level, old));
         // A CPU does not cache that something is absent, so filling a hole needs no flush.
         Ok(Updated { flush_domain: old.is_present() })
     }
 
     /// Stores an entry; with `PreserveAd` the bits the CPU may be setting at this moment are kept.
-    #[inline]
-    fn store_entry(&self, update: &EntryUpdate, old: Entry, new: Entry) {
-        let EntryUpdate { table, index, mode, .. } = *update;
-        if mode == UpdateMode::Normal {
-            return self.host.write_entry(table, index, new.bits());
+    #[inline(always)]
+    fn store_entry(&self, page: H::Page, update: &EntryUpdate, old: Entry, new: Entry) {
+        match update.mode {
+            UpdateMode::Normal => self.host.store(page, update.index, new.bits()),
+            UpdateMode::PreserveAd => self.merge_entry(page, update.index, old, new),
         }
+    }
+
+    #[inline(never)]
+    fn merge_entry(&self, page: H::Page, index: usize, old: Entry, new: Entry) {
         let mut seen = old.bits();
         let merged = |seen| new.bits() | seen & Entry::ACCESSED_DIRTY;
-        while let Err(now) = self.host.cmpxchg_entry(table, index, seen, merged(seen)) {
+        while let Err(now) = self.host.exchange(page, index, seen, merged(seen)) {
             seen = now;
         }
     }
@@ -206,11 +212,12 @@ impl<H: PageHost> PageTables<'_, H> {
     ) -> Progress<()> {
         self.operate(mmu, budget, |_, _| {
             self.check_leaf(table, index)?;
-            if self.read(table, index).bits() != old {
+            let page = self.host.page(table);
+            if self.host.load(page, index) != old {
                 return Err(PageError::EntryChanged.into());
             }
             Ok(self.replace_leaf(self.owner, Entry::new(old), Entry::new(new), |new| {
-                let stored = self.host.cmpxchg_entry(table, index, old, new.bits());
+                let stored = self.host.exchange(page, index, old, new.bits());
                 stored.map_err(|_| PageError::EntryChanged)
             })?)
         })
@@ -231,7 +238,8 @@ impl<H: PageHost> PageTables<'_, H> {
         expected: Option<ExpectedLeaf>,
     ) -> Result<Entry, PageError> {
         self.check_leaf(table, index)?;
-        let old = self.read(table, index);
+        let page = self.host.page(table);
+        let old = Entry::new(self.host.load(page, index));
         let is_as = |expected: ExpectedLeaf| {
             old.is_present()
                 && old.mfn() == expected.mfn
@@ -240,7 +248,7 @@ impl<H: PageHost> PageTables<'_, H> {
         if !expected.is_none_or(is_as) {
             return Err(PageError::EntryChanged);
         }
-        self.host.write_entry(table, index, new.bits());
+        self.host.store(page, index, new.bits());
         Ok(old)
     }
 

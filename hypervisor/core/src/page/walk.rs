@@ -161,70 +161,83 @@ impl<H: PageHost> PageTables<'_, H> {
         }
     }
 
+    /// Takes the references of entries, from `task.index` on, as far as the budget goes.
     fn promote(&self, mmu: &mut MmuState, task: &mut Task, budget: &mut u32) -> Option<Task> {
-        while task.index < ENTRIES {
-            if is_hv_slot(task.level, task.index) {
-                task.index = ROOT_PAGETABLE_LAST_XEN_SLOT + 1;
-                continue;
-            }
-            *budget = budget.saturating_sub(1);
-            match self.promote_entry(mmu, task) {
-                Ok(None) => task.index += 1,
-                Ok(below) => return below,
-                Err(error) => {
-                    task.job = Job::Undo(error);
-                    return None;
-                }
-            }
-            if *budget == 0 {
-                break;
-            }
-        }
-        None
+        let (first, left) = (task.index, (*budget).max(1) as usize);
+        let end = ENTRIES.min(first + left);
+        let result = if task.level == Level::L1 {
+            self.promote_leaves(task, end).map(|()| None)
+        } else {
+            self.promote_uppers(mmu, task, end)
+        };
+        // One at least, so that a walk always ends.
+        *budget = budget.saturating_sub((task.index - first).max(1) as u32);
+        result.unwrap_or_else(|error| {
+            task.job = Job::Undo(error);
+            None
+        })
     }
 
-    /// Takes the references of one entry and stores what it has become, or returns the task that
-    /// must be done first.
-    #[inline(always)]
-    fn promote_entry(&self, mmu: &mut MmuState, task: &Task) -> Result<Option<Task>, PageError> {
-        let entry = self.read(task.table, task.index);
-        if !entry.is_present() {
-            return Ok(None);
-        }
-        let adjusted = if task.level == Level::L1 {
-            self.acquire_leaf(self.owner, entry)?
-        } else {
-            let below = self.acquire_upper(mmu, task.table, task.level, entry)?;
-            if below.is_some() {
-                return Ok(below);
+    fn promote_leaves(&self, task: &mut Task, end: usize) -> Result<(), PageError> {
+        let page = self.host.page(task.table);
+        while task.index < end {
+            let entry = Entry::new(self.host.load(page, task.index));
+            if entry.is_present() {
+                let adjusted = self.acquire_leaf(self.owner, entry)?;
+                if adjusted != entry {
+                    self.host.store(page, task.index, adjusted.bits());
+                }
             }
-            entry.adjusted_upper(task.level)
-        };
-        if adjusted != entry {
-            self.host.write_entry(task.table, task.index, adjusted.bits());
+            task.index += 1;
+        }
+        Ok(())
+    }
+
+    /// Stops at an entry for which another task must be done first, and returns that.
+    fn promote_uppers(
+        &self,
+        mmu: &mut MmuState,
+        task: &mut Task,
+        end: usize,
+    ) -> Result<Option<Task>, PageError> {
+        let page = self.host.page(task.table);
+        while task.index < end {
+            let entry = Entry::new(self.host.load(page, task.index));
+            if entry.is_present() && !is_hv_slot(task.level, task.index) {
+                let below = self.acquire_upper(mmu, task.table, task.level, entry)?;
+                if below.is_some() {
+                    return Ok(below);
+                }
+                let adjusted = entry.adjusted_upper(task.level);
+                if adjusted != entry {
+                    self.host.store(page, task.index, adjusted.bits());
+                }
+            }
+            task.index += 1;
         }
         Ok(None)
     }
 
+    /// Drops the references of entries, from `task.index` down, as far as the budget goes.
     fn demote(&self, task: &mut Task, budget: &mut u32) -> Option<Task> {
-        while task.index > 0 {
+        let (first, left) = (task.index, (*budget).max(1) as usize);
+        let end = first.saturating_sub(left);
+        let page = self.host.page(task.table);
+        let mut below = None;
+        while task.index > end && below.is_none() {
             task.index -= 1;
-            if is_hv_slot(task.level, task.index) {
-                task.index = ROOT_PAGETABLE_FIRST_XEN_SLOT;
+            let entry = Entry::new(self.host.load(page, task.index));
+            if !entry.is_present() {
                 continue;
             }
-            *budget = budget.saturating_sub(1);
-            let entry = self.read(task.table, task.index);
             if task.level == Level::L1 {
                 self.release_leaf(entry);
-            } else if let Some(below) = self.release_upper(task.table, task.level, entry) {
-                return Some(below);
-            }
-            if *budget == 0 {
-                break;
+            } else if !is_hv_slot(task.level, task.index) {
+                below = self.release_upper(task.table, task.level, entry);
             }
         }
-        None
+        *budget = budget.saturating_sub((first - task.index) as u32);
+        below
     }
 
     /// The end of a task: the table is good, or none of its entries holds a reference any more.
@@ -258,7 +271,7 @@ impl<H: PageHost> PageTables<'_, H> {
         level: Level,
         entry: Entry,
     ) -> Result<Option<Task>, PageError> {
-        if entry.has_any(Entry::UPPER_FORBIDDEN | self.unsupported()) {
+        if entry.has_any(Entry::UPPER_FORBIDDEN) || self.is_unsupported(entry) {
             return Err(PageError::BadFlags);
         }
         let child = entry.mfn();
@@ -314,8 +327,9 @@ impl<H: PageHost> PageTables<'_, H> {
 
     /// Whatever the guest had in the hypervisor's slots is replaced, never looked at.
     fn fill_hv_slots(&self, table: Mfn) {
+        let page = self.host.page(table);
         for slot in ROOT_PAGETABLE_FIRST_XEN_SLOT..=ROOT_PAGETABLE_LAST_XEN_SLOT {
-            self.host.write_entry(table, slot, self.host.hv_slot(slot, table));
+            self.host.store(page, slot, self.host.hv_slot(slot, table));
         }
     }
 }

@@ -110,6 +110,26 @@ fn quick_way_to_a_writable_reference_agrees_with_the_general_one() {
 }
 
 #[test]
+fn quick_ways_to_drop_a_reference_agree_with_the_general_ones() {
+    let mut seen = (0, 0);
+    for state in reachable() {
+        if let Ok((quick, ())) = state.drop_typed_fast() {
+            assert_eq!(state.drop_typed(), (quick, false));
+            assert!(quick.type_count() > 0, "the last one leaves a stamp: {state:?}");
+            seen.0 += 1;
+        }
+        if let Ok((quick, ())) = state.drop_ref_fast() {
+            // One that is held besides those of the type references.
+            if state.ref_count() > state.type_count() {
+                assert_eq!(state.drop_ref(), (quick, false));
+                seen.1 += 1;
+            }
+        }
+    }
+    assert!(seen.0 > 0 && seen.1 > 0);
+}
+
+#[test]
 fn no_type_survives_the_last_reference() {
     for state in reachable() {
         if let Ok((left, dropped)) = state.drop_allocation() {
