@@ -12,6 +12,7 @@ use core::sync::atomic::Ordering;
 use hv_core::page::Level;
 use hv_core::rangeset::{OutOfMemory, RangeSet};
 use hv_machine::boot::{BootInfo, Module};
+use hv_machine::layout::LOW_MEMORY;
 use hv_machine::{cpu, directmap, frames, irq, warn};
 use hypercall_abi::domctl::CreateDomain;
 use hypercall_abi::memory::e820;
@@ -113,10 +114,11 @@ fn rights() -> Result<Rights, OutOfMemory> {
     let frames = 1u64 << (cpu::features().maddr_bits - 12);
     let lines = u64::from(irq::GSI_VECTORS.min(irq::gsi_count().max(1)));
     let ram = boot::memory_map()
-        .filter(|entry| entry.kind == e820::RAM && entry.start() >= 1 << 20)
-        .map(|entry| (entry.start() / PAGE, entry.bytes() / PAGE))
-        .filter(|(_, pages)| *pages > 0)
-        .map(|(first, pages)| first..=first + pages - 1);
+        .filter(|entry| entry.kind == e820::RAM)
+        .map(|entry| (entry.start(), entry.start().saturating_add(entry.bytes())))
+        .map(|(start, end)| (start.max(LOW_MEMORY) / PAGE, end / PAGE))
+        .filter(|(first, end)| first < end)
+        .map(|(first, end)| first..=end - 1);
     Ok(Rights {
         ports: all_but(0..=0xffff, KEPT_PORTS)?,
         iomem: all_but(0..=frames - 1, KEPT_FRAMES.into_iter().chain(ram))?,

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! slot 256  machine-to-physical table, read-only for guests
-//! slot 261  image, per-CPU windows, device registers and firmware tables, and the table of slot 256
-//!           once more, for writing
+//! slot 261  image, per-CPU windows, device registers and firmware tables, the table of slot 256
+//!           once more, for writing, and the frame table
 //! slot 262  direct map of all RAM, up to slot 271
 //! ```
 
@@ -30,10 +30,15 @@ pub const PERCPU_STRIDE: u64 = LARGE_PAGE;
 pub const MMIO_BASE: u64 = PERCPU_BASE + HUGE_PAGE;
 /// Machine-to-physical table again, for writing.
 pub const M2P_WRITE_BASE: u64 = MMIO_BASE + HUGE_PAGE;
+/// Frame table, behind the largest possible table before it.
+pub const FRAME_TABLE_BASE: u64 = M2P_WRITE_BASE + 16 * HUGE_PAGE;
 /// Direct map of all RAM.
 pub const DIRECT_BASE: u64 = 0xffff_8300_0000_0000;
 /// First byte that is not direct map.
 pub const DIRECT_END: u64 = 0xffff_8800_0000_0000;
+
+/// Memory below this is left to the firmware and to starting CPUs.
+pub const LOW_MEMORY: u64 = 64 << 10;
 
 /// Root slot of an address.
 pub const fn root_slot(va: u64) -> usize {
@@ -81,7 +86,8 @@ pub const fn direct(maddr: u64) -> u64 {
 
 const _: () = assert!(root_slot(M2P_BASE) == 256);
 const _: () = assert!(root_slot(IMAGE_BASE) == 261 && root_slot(MMIO_BASE) == 261);
-const _: () = assert!(root_slot(M2P_WRITE_BASE + (DIRECT_END - DIRECT_BASE) / 512) == 261);
+const _: () = assert!(M2P_WRITE_BASE + (DIRECT_END - DIRECT_BASE) / 512 <= FRAME_TABLE_BASE);
+const _: () = assert!(root_slot(FRAME_TABLE_BASE + (DIRECT_END - DIRECT_BASE) / 128) == 261);
 const _: () = assert!(root_slot(DIRECT_BASE) == 262);
 const _: () = assert!((window::STACK as u64 * PAGE).is_multiple_of(STACK_SIZE));
 const _: () = assert!(MMIO_BASE - IMAGE_BASE <= 1 << 31);

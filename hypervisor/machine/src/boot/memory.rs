@@ -2,21 +2,24 @@
 //!
 //! Called once by the boot sequence. Order matters: page tables come from the first GiB, which the
 //! boot tables map; everything larger is placed afterwards, through the new direct map.
+//!
+//! The two tables with an entry for each frame number are contiguous in addresses, not in memory: a
+//! page of them whose entries all stand for numbers without memory is one of a few that are shared,
+//! and can only be read.
 
 use super::paging::{self, early_page, maddr_of};
-use crate::layout::{direct, DIRECT_BASE, HUGE_PAGE, LARGE_PAGE, M2P_BASE, M2P_WRITE_BASE, PAGE};
+use crate::layout::{direct, DIRECT_BASE, FRAME_TABLE_BASE, LARGE_PAGE};
+use crate::layout::{LOW_MEMORY, M2P_BASE, M2P_WRITE_BASE, PAGE};
 use crate::mem::pt::{self, bits, Rights};
 use crate::mem::{directmap::raw_fill, frames};
 use crate::pure::memmap::Ranges;
 use crate::pure::multiboot::LoaderInfo;
+use hv_core::page::FrameInfo;
 
 extern "C" {
     static hv_image_start: u8;
     static hv_image_end: u8;
 }
-
-/// Memory below this is left to the firmware and to starting CPUs.
-const LOW_MEMORY: u64 = 1 << 20;
 
 /// Builds everything from the boot loader's memory map.
 pub(super) fn init(loader: &LoaderInfo<'_>) {
@@ -25,7 +28,7 @@ pub(super) fn init(loader: &LoaderInfo<'_>) {
     let mut free = free_ranges(&ram, loader);
     paging::build(&ram, &mut free);
     let count = (ram.end() / PAGE) as usize;
-    let table = take_table(&mut free, count);
+    let table = build_frame_table(&ram, &mut free);
     let open = take_table(&mut free, count.div_ceil(64));
     frames::install(table, open, ram.total() / PAGE);
     build_m2p(&ram, &mut free);
@@ -71,24 +74,87 @@ fn take_table<T>(free: &mut Ranges, count: usize) -> &'static [T] {
     unsafe { core::slice::from_raw_parts(start.cast(), count) }
 }
 
-/// Makes the machine-to-physical table, readable for guests: 2 MiB for each GiB that has memory.
-fn build_m2p(ram: &Ranges, free: &mut Ranges) {
-    for piece in 0..ram.end().div_ceil(HUGE_PAGE) {
-        let (start, end) = (piece * HUGE_PAGE, (piece + 1) * HUGE_PAGE);
-        if ram.as_slice().iter().any(|range| range.start < end && range.end > start) {
-            let filled = take_filled(free, LARGE_PAGE, LARGE_PAGE, frames::M2P_INVALID);
-            let maddr = filled.addr() as u64 - DIRECT_BASE;
-            let shown = maddr | Rights::Read.bits() | bits::USER;
-            let ours = maddr | Rights::Write.bits();
-            for (base, entry) in [(M2P_BASE, shown), (M2P_WRITE_BASE, ours)] {
-                pt::map(base + piece * LARGE_PAGE, entry, 2, &mut || early_page(free));
+/// A table with an entry for each frame number.
+struct PerFrame<'a> {
+    /// Bytes of an entry.
+    entry: u64,
+    /// Every 64-bit word of it.
+    fill: u64,
+    /// Where it is seen, with which entry bits.
+    views: &'a [(u64, u64)],
+    /// Machine address of the pages that stand, in turn, for those without an entry of memory.
+    holes: u64,
+    nr_holes: u64,
+    /// Whether they do so where a whole large page has no such entry.
+    seamless: bool,
+}
+
+impl PerFrame<'_> {
+    /// Takes the memory for it and maps it, in large pages where these are used in full.
+    fn build(&self, ram: &Ranges, free: &mut Ranges) {
+        let pages = LARGE_PAGE / PAGE;
+        for first in (0..(ram.end() / PAGE * self.entry).div_ceil(PAGE)).step_by(pages as usize) {
+            let used = (first..first + pages).filter(|page| self.describes(ram, *page)).count();
+            let (len, offset) = (used as u64 * PAGE, first * PAGE);
+            if used as u64 == pages {
+                let taken = take_filled(free, len, LARGE_PAGE, self.fill).addr() as u64;
+                self.show(offset, taken - DIRECT_BASE, !0, 2, free);
+            } else if used > 0 || self.seamless {
+                let mut next =
+                    take_filled(free, len, LARGE_PAGE, self.fill).addr() as u64 - DIRECT_BASE;
+                for page in first..first + pages {
+                    if self.describes(ram, page) {
+                        self.show(page * PAGE, next, !0, 1, free);
+                        next += PAGE;
+                    } else {
+                        let hole = self.holes + page % self.nr_holes * PAGE;
+                        self.show(page * PAGE, hole, !bits::WRITE, 1, free);
+                    }
+                }
             }
+        }
+    }
+
+    /// Whether an entry on that page stands for memory.
+    fn describes(&self, ram: &Ranges, page: u64) -> bool {
+        let (start, end) = (page * PAGE / self.entry, ((page + 1) * PAGE).div_ceil(self.entry));
+        ram.as_slice().iter().any(|range| range.start < end * PAGE && range.end > start * PAGE)
+    }
+
+    fn show(&self, offset: u64, maddr: u64, mask: u64, level: u32, free: &mut Ranges) {
+        for (base, rights) in self.views {
+            pt::map(base + offset, maddr | (rights & mask), level, &mut || early_page(free));
         }
     }
 }
 
-/// Tells the frame table which numbers below the highest have no memory behind them. The first MiB
-/// counts as none: firmware and devices live there, and the control domain may map it like them.
+/// Makes the frame table.
+fn build_frame_table(ram: &Ranges, free: &mut Ranges) -> &'static [FrameInfo] {
+    let entry = size_of::<FrameInfo>() as u64;
+    // After so many pages the entries lie on a page as they do on the first.
+    let nr_holes = entry >> entry.trailing_zeros().min(12);
+    let holes: &[FrameInfo] = take_table(free, (nr_holes * PAGE / entry) as usize);
+    holes.iter().for_each(FrameInfo::declare_hole);
+    let holes = holes.as_ptr().addr() as u64 - DIRECT_BASE;
+    let views = &[(FRAME_TABLE_BASE, Rights::Write.bits())];
+    PerFrame { entry, fill: 0, views, holes, nr_holes, seamless: true }.build(ram, free);
+    let start = core::ptr::with_exposed_provenance(FRAME_TABLE_BASE as usize);
+    // SAFETY: mapped by `build` for all frame numbers, with zeros, which entries may consist of, and
+    // with the constant entries made above, which nobody writes: they are holes.
+    unsafe { core::slice::from_raw_parts(start, (ram.end() / PAGE) as usize) }
+}
+
+/// Makes the machine-to-physical table, readable for guests. A GiB without memory has none.
+fn build_m2p(ram: &Ranges, free: &mut Ranges) {
+    let fill = frames::M2P_INVALID;
+    let holes = take_filled(free, PAGE, PAGE, fill).addr() as u64 - DIRECT_BASE;
+    let shown = (M2P_BASE, Rights::Read.bits() | bits::USER);
+    let views = &[shown, (M2P_WRITE_BASE, Rights::Write.bits())];
+    PerFrame { entry: 8, fill, views, holes, nr_holes: 1, seamless: false }.build(ram, free);
+}
+
+/// Tells the frame table which numbers below the highest have no memory behind them. What belongs to
+/// the firmware counts as none: the control domain may map it like devices.
 fn declare_holes(ram: &Ranges) {
     let mut holes = Ranges::default();
     holes.add(0, ram.end());
@@ -96,6 +162,6 @@ fn declare_holes(ram: &Ranges) {
     holes.add(0, LOW_MEMORY.min(ram.end()));
     for hole in holes.as_slice() {
         let frames = &frames::table()[(hole.start / PAGE) as usize..(hole.end / PAGE) as usize];
-        frames.iter().for_each(|frame| frame.declare_hole());
+        frames.iter().filter(|frame| !frame.is_hole()).for_each(FrameInfo::declare_hole);
     }
 }

@@ -129,6 +129,7 @@ extern "C" fn hv_boot_on_own_stack(entry_tsc: u64) -> ! {
     let info = &*Box::leak(Box::new(boot_info(loader, entry_tsc)));
     read_options(info.cmdline);
     start::init(0);
+    paging::free_boot_stack();
     let firmware = acpi::init(loader.root_pointer);
     apic::map(firmware.local_apic);
     apic::mask_legacy_controllers();

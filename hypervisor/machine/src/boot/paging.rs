@@ -5,19 +5,22 @@
 //! (`mem::hvslots`).
 
 use crate::cpu::{self, asm, gdt, start};
-use crate::layout::{percpu_page, window};
+use crate::layout::{self, percpu_page, window};
 use crate::layout::{
     DIRECT_BASE, HUGE_PAGE, IMAGE_BASE, LARGE_PAGE, M2P_BASE, MMIO_BASE, PAGE, PERCPU_BASE,
 };
 use crate::mem::pt::{self, Rights, Table};
 use crate::mem::{frames, hvslots};
 use crate::pure::memmap::Ranges;
+use crate::tlb;
 
 extern "C" {
     static hv_image_start: u8;
     static hv_image_text_start: u8;
     static hv_image_text_end: u8;
     static hv_image_data_start: u8;
+    static hv_image_load_end: u8;
+    static hv_boot_stack: u8;
     static hv_image_end: u8;
     static hv_syscall_stubs: u8;
 }
@@ -87,6 +90,18 @@ fn map_direct(ram: &Ranges, free: &mut Ranges) {
             at += size;
         }
     }
+}
+
+/// Gives the boot stack to the allocator, with what its alignment left unused below it. Nothing runs
+/// on it any more, and other CPUs never did.
+pub(super) fn free_boot_stack() {
+    let start = maddr_of(&raw const hv_image_load_end).next_multiple_of(PAGE);
+    let end = maddr_of(&raw const hv_boot_stack) + layout::STACK_SIZE;
+    for va in (IMAGE_BASE + start..IMAGE_BASE + end).step_by(PAGE as usize) {
+        pt::make(va, 1, &mut late_page).set(pt::index(va, 1), 0);
+    }
+    tlb::flush_local_all();
+    frames::add_free(start, end);
 }
 
 /// Builds the window of CPU `cpu`: descriptor tables, entry stubs, task state, stack.

@@ -161,10 +161,11 @@ pub fn m2p_pieces() -> u64 {
 
 /// First frame of a piece of the machine-to-physical table; `None` where there is no RAM.
 pub fn m2p_piece(index: u64) -> Option<Mfn> {
-    if index >= m2p_pieces() {
-        return None;
-    }
-    pt::find(M2P_BASE + index * LARGE_PAGE, 1).map(|piece| Mfn::from_maddr(piece.maddr()))
+    let start = M2P_BASE + index * LARGE_PAGE;
+    let entry = pt::find(start, 2)?.get(pt::index(start, 2));
+    let is_small = entry & pt::bits::LARGE == 0;
+    let piece = pt::find(start, 1).filter(|_| index < m2p_pieces())?;
+    Some(Mfn::from_maddr(if is_small { piece.next(0)?.maddr() } else { piece.maddr() }))
 }
 
 #[inline]
