@@ -161,12 +161,10 @@ pub const fn is_canonical(va: u64) -> bool {
 /// accessible start; a range may end at the very top of the address space but not wrap.
 #[must_use]
 pub const fn guest_range(va: GuestVa, len: u64) -> bool {
-    let Some(last) = va.get().checked_add(len.saturating_sub(1)) else {
-        return false;
-    };
-    if va.get() < GUEST_LOW_END {
-        last < GUEST_LOW_END
+    let (va, rest) = (va.get(), len.saturating_sub(1));
+    if va >= HYPERVISOR_VIRT_END {
+        rest <= u64::MAX - va
     } else {
-        va.is_guest_accessible()
+        va < GUEST_LOW_END && rest < GUEST_LOW_END - va
     }
 }
