@@ -46,7 +46,7 @@ impl<H: PageHost> PageTables<'_, H> {
         }
         // Holes are never live, so no reference can be taken on one.
         let taken = if entry.is_writable() {
-            frame.try_change(State::take_writable_fast)
+            frame.try_change(|state| state.take_typed_fast(PageType::Writable))
         } else {
             frame.try_change(State::take_ref)
         };

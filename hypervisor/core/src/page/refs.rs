@@ -88,6 +88,21 @@ pub(crate) fn acquire_of_any<H: PageHost>(
     if want == PageType::None {
         return frame.try_change(State::take_ref).map(|()| Taken::default());
     }
+    if frame.try_change(|state| state.take_typed_fast(want)).is_ok() {
+        return Ok(Taken::default());
+    }
+    acquire_anew(host, frame, mfn, want)
+}
+
+/// As [`acquire_of_any`], when the frame may have to become something else first.
+#[cold]
+#[inline(never)]
+fn acquire_anew<H: PageHost>(
+    host: &H,
+    frame: &FrameInfo,
+    mfn: Mfn,
+    want: PageType,
+) -> Result<Taken, PageError> {
     let taken = frame.try_change(|state| state.take_typed(want))?;
     if taken.flush {
         host.flush_before_retype(frame.owner(), frame.stamp());

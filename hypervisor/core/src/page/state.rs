@@ -117,14 +117,14 @@ impl State {
         Ok((Self(self.0 + 1), ()))
     }
 
-    /// One more general and one more writable reference, when that needs nothing else.
+    /// One more general and one more type reference, when that needs nothing else.
     ///
     /// # Errors
     /// There may be another reason than the one given: [`Self::take_typed`] tells.
-    pub const fn take_writable_fast(self) -> Next<()> {
-        // A dead word has no type, so this one is live.
+    pub const fn take_typed_fast(self, want: PageType) -> Next<()> {
+        // A dead word is not validated, so this one is live.
         let looked_at = TYPE_MASK | VALIDATED | TYPE_GUARD | REF_GUARD;
-        if self.0 & looked_at == type_bits(PageType::Writable) | VALIDATED {
+        if self.0 & looked_at == type_bits(want) | VALIDATED {
             Ok((Self(self.0 + TYPE_ONE + 1), ()))
         } else {
             Err(PageError::TypeConflict)

@@ -89,7 +89,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
         budget: &mut u32,
         acquire: impl Fn(&mut MmuState) -> Result<Option<Task>, PageError>,
     ) -> Progress<()> {
-        if !mmu.has_verdict_on(table, level) {
+        if !mmu.is_quiet() && !mmu.has_verdict_on(table, level) {
             self.release_unclaimed(mmu);
             self.settle(mmu, budget)?;
         }
@@ -136,22 +136,24 @@ impl<'a, H: PageHost> PageTables<'a, H> {
         })
     }
 
-    /// Takes the reference a vCPU holds on its root `new`, and drops the one on `old`. Both
-    /// happen, or neither.
+    /// Takes the reference a vCPU holds on its root `new`, and drops the one on `old`, if there are
+    /// such. Both happen, or neither.
     ///
     /// # Errors
     /// `new` is not the owner's, in use otherwise, or what the validation says.
     pub fn switch_root(
         &self,
         mmu: &mut MmuState,
-        new: Mfn,
+        new: Option<Mfn>,
         old: Option<Mfn>,
         budget: &mut u32,
     ) -> Progress<()> {
         self.operate(mmu, budget, |mmu, budget| {
-            self.acquire_with_walks(mmu, new, Level::L4, budget, |mmu| {
-                self.acquire_table(mmu, new, Level::L4)
-            })?;
+            if let Some(new) = new {
+                self.acquire_with_walks(mmu, new, Level::L4, budget, |mmu| {
+                    self.acquire_table(mmu, new, Level::L4)
+                })?;
+            }
             mmu.push(old.and_then(|old| self.release_table(old)));
             Ok(())
         })

@@ -134,6 +134,9 @@ impl<H: PageHost> PageTables<'_, H> {
     #[must_use]
     pub(super) fn release_table(&self, table: Mfn) -> Option<Task> {
         let frame = self.host.frame(table).ok()?;
+        if frame.try_change(State::drop_typed_fast).is_ok() {
+            return None;
+        }
         let level = frame.state().page_type().level()?;
         frame.change(State::drop_table).then(|| Task::demote(table, level))
     }
@@ -222,22 +225,37 @@ impl<H: PageHost> PageTables<'_, H> {
     fn demote(&self, task: &mut Task, budget: &mut u32) -> Option<Task> {
         let (first, left) = (task.index, (*budget).max(1) as usize);
         let end = first.saturating_sub(left);
-        let page = self.host.page(task.table);
-        let mut below = None;
-        while task.index > end && below.is_none() {
-            task.index -= 1;
-            let entry = Entry::new(self.host.load(page, task.index));
-            if !entry.is_present() {
-                continue;
-            }
-            if task.level == Level::L1 {
-                self.release_leaf(entry);
-            } else if !is_hv_slot(task.level, task.index) {
-                below = self.release_upper(task.table, task.level, entry);
-            }
-        }
+        let below = if task.level == Level::L1 {
+            self.demote_leaves(task, end);
+            None
+        } else {
+            self.demote_uppers(task, end)
+        };
         *budget = budget.saturating_sub((first - task.index) as u32);
         below
+    }
+
+    fn demote_leaves(&self, task: &mut Task, end: usize) {
+        let page = self.host.page(task.table);
+        while task.index > end {
+            task.index -= 1;
+            self.release_leaf(Entry::new(self.host.load(page, task.index)));
+        }
+    }
+
+    fn demote_uppers(&self, task: &mut Task, end: usize) -> Option<Task> {
+        let page = self.host.page(task.table);
+        while task.index > end {
+            task.index -= 1;
+            let entry = Entry::new(self.host.load(page, task.index));
+            if entry.is_present() && !is_hv_slot(task.level, task.index) {
+                let below = self.release_upper(task.table, task.level, entry);
+                if below.is_some() {
+                    return below;
+                }
+            }
+        }
+        None
     }
 
     /// The end of a task: the table is good, or none of its entries holds a reference any more.

@@ -215,7 +215,7 @@ fn first_time(dom: &Domain, vcpu: &Vcpu, context: &VcpuGuestContext) {
 fn take_root(dom: &Domain, cr3: u64) -> Result<Mfn, Errno> {
     let root = cr3_to_mfn(cr3);
     let mut mmu = dom.mmu.lock();
-    to_end(|budget| dom.tables().switch_root(&mut mmu, root, None, budget))
+    to_end(|budget| dom.tables().switch_root(&mut mmu, Some(root), None, budget))
         .map(|()| root)
         .map_err(|_| Errno::EINVAL)
 }

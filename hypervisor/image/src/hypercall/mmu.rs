@@ -174,7 +174,8 @@ pub fn flush_domain(dom: &Domain) {
 
 /// `update_va_mapping(va, value, flags)`.
 pub fn update_va_mapping(call: &mut Call<'_>) -> Answer {
-    update_mapping(call, call.here.dom().id)
+    let own = call.here.dom().id;
+    update_mapping(call, own)
 }
 
 /// `update_va_mapping_otherdomain(va, value, flags, domid)`.
@@ -186,8 +187,8 @@ fn update_mapping(call: &Call<'_>, page_owner: DomId) -> Answer {
     let [va, value, flags, ..] = call.args;
     let va = GuestVa::new(va);
     let dom = call.here.dom();
-    let root = call.here.vcpu().state.lock().root.ok_or(Errno::EINVAL)?;
-    let mut budget = BUDGET;
+    // Kernels make hypercalls, so the tables that are loaded are those of the kernel.
+    let (root, mut budget) = (cpu::current_root(), BUDGET);
     let mut mmu = dom.mmu.lock();
     dom.tables().update_va_mapping(&mut mmu, root, va, value, page_owner, &mut budget)?;
     drop(mmu);

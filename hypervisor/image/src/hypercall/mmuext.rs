@@ -46,13 +46,14 @@ pub fn mmuext_op(call: &mut Call<'_>) -> Answer {
 }
 
 fn one(here: &Here, dom: &Domain, op: &MmuextOp, budget: &mut u32) -> Result<(), End> {
-    let tables = PageTables::new(&Host, dom.id, here.dom().id);
+    let tables = || PageTables::new(&Host, dom.id, here.dom().id);
+    let mut pin = |level| tables().pin(&mut dom.mmu.lock(), op.mfn(), level, budget);
     match op.cmd {
-        mmuext::PIN_L1_TABLE => tables.pin(&mut dom.mmu.lock(), op.mfn(), Level::L1, budget)?,
-        mmuext::PIN_L2_TABLE => tables.pin(&mut dom.mmu.lock(), op.mfn(), Level::L2, budget)?,
-        mmuext::PIN_L3_TABLE => tables.pin(&mut dom.mmu.lock(), op.mfn(), Level::L3, budget)?,
-        mmuext::PIN_L4_TABLE => tables.pin(&mut dom.mmu.lock(), op.mfn(), Level::L4, budget)?,
-        mmuext::UNPIN_TABLE => tables.unpin(&mut dom.mmu.lock(), op.mfn(), budget)?,
+        mmuext::PIN_L1_TABLE => pin(Level::L1)?,
+        mmuext::PIN_L2_TABLE => pin(Level::L2)?,
+        mmuext::PIN_L3_TABLE => pin(Level::L3)?,
+        mmuext::PIN_L4_TABLE => pin(Level::L4)?,
+        mmuext::UNPIN_TABLE => tables().unpin(&mut dom.mmu.lock(), op.mfn(), budget)?,
         mmuext::CLEAR_PAGE => clear_page(dom, op.mfn())?,
         mmuext::COPY_PAGE => copy_page(dom, op.mfn(), op.src_mfn())?,
         mmuext::MARK_SUPER | mmuext::UNMARK_SUPER => return Err(Errno::EOPNOTSUPP.into()),
@@ -68,14 +69,19 @@ fn one(here: &Here, dom: &Domain, op: &MmuextOp, budget: &mut u32) -> Result<(),
 
 /// The kernel's root. The same frame again is a flush.
 fn new_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> Result<(), Stop> {
-    let vcpu = here.vcpu();
-    if vcpu.state.lock().root != Some(mfn) {
-        switch_root(here, |state| &mut state.root, Some(mfn), budget)?;
-        let mut state = vcpu.state.lock();
-        context::drop_ldt_pages(here.dom(), &mut state);
-        desc::ldt_clear();
-        desc::ldt_set(state.ldt_ents);
-    }
+    switch_root(
+        here,
+        |state| &mut state.root,
+        Some(mfn),
+        budget,
+        |state| {
+            // The LDT may lie elsewhere in the new tables. Without an LDT no page of it is shown.
+            if state.ldt_ents != 0 {
+                context::drop_ldt_pages(here.dom(), state);
+                desc::ldt_clear();
+            }
+        },
+    )?;
     cpu::load_guest_root(mfn);
     Ok(())
 }
@@ -95,30 +101,28 @@ pub fn load_root(here: &Here, mfn: Mfn) -> bool {
 /// The user's root; 0 for none. It is not loaded before the guest goes to user mode.
 fn new_user_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> Result<(), Stop> {
     let new = (mfn.get() != 0).then_some(mfn);
-    if here.vcpu().state.lock().user_root == new {
-        return Ok(());
-    }
-    switch_root(here, |state| &mut state.user_root, new, budget)
+    switch_root(here, |state| &mut state.user_root, new, budget, |_| {})
 }
 
-/// Exchanges the reference on one root for that on another, and records it before the old table
-/// can be taken apart by anyone who looks at the vCPU.
+/// Exchanges the reference on one root for that on another, if it is another, and records it before
+/// the old table can be taken apart by anyone who looks at the vCPU.
 fn switch_root(
     here: &Here,
     root: impl Fn(&mut VcpuState) -> &mut Option<Mfn>,
     new: Option<Mfn>,
     budget: &mut u32,
+    switched: impl FnOnce(&mut VcpuState),
 ) -> Result<(), Stop> {
-    let dom = here.dom();
-    let old = *root(&mut here.vcpu().state.lock());
-    let tables = dom.tables();
-    let mut mmu = dom.mmu.lock();
-    match (new, old) {
-        (Some(new), old) => tables.switch_root(&mut mmu, new, old, budget)?,
-        (None, Some(old)) => tables.put_root(&mut mmu, old, budget)?,
-        (None, None) => {}
+    let (dom, vcpu) = (here.dom(), here.vcpu());
+    let old = *root(&mut vcpu.state.lock());
+    if old == new {
+        return Ok(());
     }
-    *root(&mut here.vcpu().state.lock()) = new;
+    let mut mmu = dom.mmu.lock();
+    dom.tables().switch_root(&mut mmu, new, old, budget)?;
+    let state = &mut *vcpu.state.lock();
+    *root(state) = new;
+    switched(state);
     Ok(())
 }
 

@@ -91,7 +91,7 @@ impl<'w> Dom<'w> {
     }
 
     pub fn switch_root(&mut self, new: Mfn, old: Option<Mfn>) -> Result<(), PageError> {
-        whole(self.tables().switch_root(&mut self.mmu, new, old, &mut ENDLESS.clone()))
+        whole(self.tables().switch_root(&mut self.mmu, Some(new), old, &mut ENDLESS.clone()))
     }
 
     pub fn put_root(&mut self, old: Mfn) {

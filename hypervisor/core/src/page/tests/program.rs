@@ -333,7 +333,7 @@ impl<'w> Machine<'w> {
         let slot = usize::from(step.dom.get());
         let old = self.roots[slot];
         let verdict = self.repeat(step, |tables, mmu, budget| {
-            tables.switch_root(mmu, new, old, budget).map(|()| true)
+            tables.switch_root(mmu, Some(new), old, budget).map(|()| true)
         });
         if verdict == Some(Ok(true)) {
             self.roots[slot] = Some(new);

@@ -101,10 +101,12 @@ fn type_being_validated_is_nobody_elses() {
 }
 
 #[test]
-fn quick_way_to_a_writable_reference_agrees_with_the_general_one() {
+fn quick_way_to_a_type_reference_agrees_with_the_general_one() {
     for state in reachable() {
-        if let Ok((quick, ())) = state.take_writable_fast() {
-            assert_eq!(state.take_typed(PageType::Writable), Ok((quick, READY)));
+        for want in &TYPES[1..] {
+            if let Ok((quick, ())) = state.take_typed_fast(*want) {
+                assert_eq!(state.take_typed(*want), Ok((quick, READY)));
+            }
         }
     }
 }
@@ -164,7 +166,7 @@ fn counts_stop_at_their_limits() {
     let (state, _) = State::ALLOCATED.take_typed(PageType::Writable).expect("free");
     let many_types = State(state.0 | 1 << 58);
     assert_eq!(many_types.take_typed(PageType::Writable), Err(PageError::CountLimit));
-    assert!(many_types.take_writable_fast().is_err());
+    assert!(many_types.take_typed_fast(PageType::Writable).is_err());
 }
 
 #[test]
