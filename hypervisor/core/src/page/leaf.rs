@@ -8,7 +8,7 @@
 //! is one compare-exchange per mapping; whatever is unusual goes to the cold functions below it.
 
 use hypercall_abi::mmu::pte;
-use hypercall_abi::DomId;
+use hypercall_abi::{DomId, Mfn};
 
 use super::entry::Entry;
 use super::error::PageError;
@@ -30,34 +30,33 @@ impl<H: PageHost> PageTables<'_, H> {
     #[inline(always)]
     pub(super) fn acquire_leaf(&self, page_owner: DomId, entry: Entry) -> Result<Entry, PageError> {
         let is_suspect = entry.has_any(Entry::CACHE) || self.is_unsupported(entry);
-        if !is_suspect && self.acquire_usual_leaf(page_owner, entry) {
+        if !is_suspect && self.acquire_usual(page_owner, entry.mfn(), entry.leaf_type()) {
             return Ok(entry.adjusted_leaf());
         }
         self.acquire_unusual_leaf(page_owner, entry)
     }
 
-    /// The frame is `page_owner`'s memory, and plain memory already if a writable mapping is
-    /// asked for. `false` says nothing: the cold path looks again from the start.
+    /// Takes a reference if the frame is `page_owner`'s memory and of that type already (for leaves
+    /// `None` or `Writable`). `false` says nothing: the cold path looks again from the start.
     #[inline(always)]
-    fn acquire_usual_leaf(&self, page_owner: DomId, entry: Entry) -> bool {
-        let Some(frame) = FrameInfo::of(self.frames, entry.mfn()) else { return false };
+    pub(super) fn acquire_usual(&self, page_owner: DomId, mfn: Mfn, want: PageType) -> bool {
+        let Some(frame) = FrameInfo::of(self.frames, mfn) else { return false };
         if frame.owner() != page_owner {
             return false;
         }
         // Holes are never live, so no reference can be taken on one.
-        let taken = if entry.is_writable() {
-            frame.try_change(|state| state.take_typed_fast(PageType::Writable))
-        } else {
-            frame.try_change(State::take_ref)
+        let taken = match want {
+            PageType::None => frame.try_change(State::take_ref),
+            _ => frame.try_change(|state| state.take_typed_fast(want)),
         };
-        taken.is_ok() && (frame.owner() == page_owner || self.give_back(entry))
+        taken.is_ok() && (frame.owner() == page_owner || self.give_back(mfn, want))
     }
 
     /// The frame changed hands between the look and the reference.
     #[cold]
     #[inline(never)]
-    fn give_back(&self, entry: Entry) -> bool {
-        self.release_leaf(entry);
+    fn give_back(&self, mfn: Mfn, held: PageType) -> bool {
+        refs::release(self.host, mfn, held);
         false
     }
 

@@ -81,6 +81,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     /// Takes the reference on `table` as a table of `level` that `acquire` takes, doing the tasks
     /// it returns. No walk is pending when this is called. What an abandoned validation has left
     /// goes first: it may be in the way, and there is room for one verdict only.
+    #[inline(always)]
     pub(super) fn acquire_with_walks(
         &self,
         mmu: &mut MmuState,

@@ -114,7 +114,22 @@ impl MmuState {
 impl<H: PageHost> PageTables<'_, H> {
     /// Takes a reference on a frame of the owner as a table of `level`: at once, from the verdict,
     /// or by way of the task that is returned. That is to be pushed and done before asking again.
+    #[inline]
     pub(super) fn acquire_table(
+        &self,
+        mmu: &mut MmuState,
+        table: Mfn,
+        level: Level,
+    ) -> Result<Option<Task>, PageError> {
+        // Most tables that are asked for are validated.
+        if mmu.verdict.is_none() && self.acquire_usual(self.owner, table, level.page_type()) {
+            return Ok(None);
+        }
+        self.acquire_unusual_table(mmu, table, level)
+    }
+
+    #[inline(never)]
+    fn acquire_unusual_table(
         &self,
         mmu: &mut MmuState,
         table: Mfn,

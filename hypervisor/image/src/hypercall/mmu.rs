@@ -63,7 +63,8 @@ pub fn entry_place(maddr: u64) -> (Mfn, usize) {
 
 /// `mmu_update(requests, count, done, foreigndom)`.
 pub fn mmu_update(call: &mut Call<'_>) -> Answer {
-    let here = call.here;
+    let lazy = call.here;
+    let here: &Here = lazy;
     let named = ForeignDom::from_raw(call.args[3] as u32);
     let foreign = named.tables.map(|id| foreign(here, id)).transpose()?;
     let owner = foreign.as_ref().unwrap_or_else(|| here.dom());
@@ -93,11 +94,7 @@ pub fn list<T>(
     let [list, raw_count, done_at, ..] = call.args;
     let raw_count = raw_count as u32;
     let count = raw_count & !MMU_UPDATE_PREEMPTED;
-    let earlier = if raw_count & MMU_UPDATE_PREEMPTED != 0 && done_at != 0 {
-        guestmem::read::<u32>(done_at).unwrap_or(0)
-    } else {
-        0
-    };
+    let earlier = if raw_count == count { 0 } else { done_earlier(done_at) };
     let mut done = 0;
     let end = pass(list, count, &mut done);
     if done_at != 0 {
@@ -108,6 +105,15 @@ pub fn list<T>(
         call.args[1] = u64::from(count - done) | u64::from(MMU_UPDATE_PREEMPTED);
     }
     end.map(|()| 0)
+}
+
+/// The number of operations done before the continuation that is made now.
+#[cold]
+fn done_earlier(done_at: u64) -> u32 {
+    if done_at == 0 {
+        return 0;
+    }
+    guestmem::read(done_at).unwrap_or(0)
 }
 
 /// Copies requests in: as many of those left as fit; the next one alone when it is the last, or

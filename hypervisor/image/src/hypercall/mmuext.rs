@@ -24,7 +24,8 @@ const FIRST_UNKNOWN: u32 = mmuext::UNMARK_SUPER + 1;
 
 /// `mmuext_op(ops, count, done, foreigndom)`. Here the last argument names the domain acted on.
 pub fn mmuext_op(call: &mut Call<'_>) -> Answer {
-    let here = call.here;
+    let lazy = call.here;
+    let here: &Here = lazy;
     let named = call.args[3] as u32;
     let other = if named == u32::from(DomId::SELF.get()) {
         None
@@ -46,25 +47,43 @@ pub fn mmuext_op(call: &mut Call<'_>) -> Answer {
 }
 
 fn one(here: &Here, dom: &Domain, op: &MmuextOp, budget: &mut u32) -> Result<(), End> {
-    let tables = || PageTables::new(&Host, dom.id, here.dom().id);
-    let mut pin = |level| tables().pin(&mut dom.mmu.lock(), op.mfn(), level, budget);
+    let own = here.dom().id;
     match op.cmd {
-        mmuext::PIN_L1_TABLE => pin(Level::L1)?,
-        mmuext::PIN_L2_TABLE => pin(Level::L2)?,
-        mmuext::PIN_L3_TABLE => pin(Level::L3)?,
-        mmuext::PIN_L4_TABLE => pin(Level::L4)?,
-        mmuext::UNPIN_TABLE => tables().unpin(&mut dom.mmu.lock(), op.mfn(), budget)?,
+        mmuext::PIN_L1_TABLE => pin(dom, own, op, Level::L1, budget)?,
+        mmuext::PIN_L2_TABLE => pin(dom, own, op, Level::L2, budget)?,
+        mmuext::PIN_L3_TABLE => pin(dom, own, op, Level::L3, budget)?,
+        mmuext::PIN_L4_TABLE => pin(dom, own, op, Level::L4, budget)?,
+        mmuext::UNPIN_TABLE => dom.tables().unpin(&mut dom.mmu.lock(), op.mfn(), budget)?,
         mmuext::CLEAR_PAGE => clear_page(dom, op.mfn())?,
         mmuext::COPY_PAGE => copy_page(dom, op.mfn(), op.src_mfn())?,
         mmuext::MARK_SUPER | mmuext::UNMARK_SUPER => return Err(Errno::EOPNOTSUPP.into()),
         HOLE | FIRST_UNKNOWN.. => return Err(Errno::ENOSYS.into()),
-        _ if dom.id != here.dom().id => return Err(Errno::EPERM.into()),
+        _ if dom.id != own => return Err(Errno::EPERM.into()),
         mmuext::NEW_BASEPTR => new_baseptr(here, op.mfn(), budget)?,
         mmuext::NEW_USER_BASEPTR => new_user_baseptr(here, op.mfn(), budget)?,
         mmuext::SET_LDT => set_ldt(here, op)?,
-        _ => flush(here, op)?,
+        mmuext::TLB_FLUSH_LOCAL => cpu::flush_local_all(),
+        mmuext::TLB_FLUSH_ALL => tlb::flush_cpus(everywhere(dom), tlb::Flush::All),
+        mmuext::TLB_FLUSH_MULTI => tlb::flush_cpus(named(here, op)?, tlb::Flush::All),
+        mmuext::INVLPG_LOCAL => page_of(op).map_or((), cpu::invlpg),
+        mmuext::INVLPG_ALL => flush_page(op, everywhere(dom)),
+        mmuext::INVLPG_MULTI => flush_page(op, named(here, op)?),
+        mmuext::FLUSH_CACHE => flush_cache(dom, Errno::EACCES)?,
+        // That is FLUSH_CACHE_GLOBAL.
+        _ => flush_cache(dom, Errno::EINVAL)?,
     }
     Ok(())
+}
+
+fn pin(
+    dom: &Domain,
+    own: DomId,
+    op: &MmuextOp,
+    level: Level,
+    budget: &mut u32,
+) -> Result<(), Stop> {
+    let tables = PageTables::new(&Host, dom.id, own);
+    tables.pin(&mut dom.mmu.lock(), op.mfn(), level, budget)
 }
 
 /// The kernel's root. The same frame again is a flush.
@@ -114,15 +133,14 @@ fn switch_root(
     switched: impl FnOnce(&mut VcpuState),
 ) -> Result<(), Stop> {
     let (dom, vcpu) = (here.dom(), here.vcpu());
-    let old = *root(&mut vcpu.state.lock());
-    if old == new {
-        return Ok(());
-    }
     let mut mmu = dom.mmu.lock();
-    dom.tables().switch_root(&mut mmu, new, old, budget)?;
     let state = &mut *vcpu.state.lock();
-    *root(state) = new;
-    switched(state);
+    let old = *root(state);
+    if old != new {
+        dom.tables().switch_root(&mut mmu, new, old, budget)?;
+        *root(state) = new;
+        switched(state);
+    }
     Ok(())
 }
 
@@ -160,37 +178,32 @@ fn copy_page(dom: &Domain, to: Mfn, from: Mfn) -> Result<(), Errno> {
     copied.map_err(|_| Errno::EINVAL)
 }
 
-/// Flushes TLBs or caches. An address that is not the guest's has no translation to flush.
-fn flush(here: &Here, op: &MmuextOp) -> Result<(), Errno> {
-    let dom = here.dom();
-    let va = op.linear_addr();
-    let everywhere = dom.dirty_cpus.load(Ordering::SeqCst);
-    let named = || read_vcpu_mask(here, op.vcpumask().get()).map_err(|_| Errno::EINVAL);
-    let (cpus, what) = match op.cmd {
-        mmuext::TLB_FLUSH_ALL => (everywhere, tlb::Flush::All),
-        mmuext::TLB_FLUSH_MULTI => (named()?, tlb::Flush::All),
-        mmuext::INVLPG_ALL => (everywhere, tlb::Flush::Page(va.get())),
-        mmuext::INVLPG_MULTI => (named()?, tlb::Flush::Page(va.get())),
-        _ => return flush_here(here, op),
-    };
-    if matches!(what, tlb::Flush::All) || va.is_guest_accessible() {
-        tlb::flush_cpus(cpus, what);
-    }
-    Ok(())
+/// The CPUs that may have translations of a domain.
+fn everywhere(dom: &Domain) -> u64 {
+    dom.dirty_cpus.load(Ordering::SeqCst)
 }
 
-/// Those that concern this CPU only.
-fn flush_here(here: &Here, op: &MmuextOp) -> Result<(), Errno> {
+/// The CPUs of the vCPUs that an operation names.
+fn named(here: &Here, op: &MmuextOp) -> Result<u64, Errno> {
+    read_vcpu_mask(here, op.vcpumask().get()).map_err(|_| Errno::EINVAL)
+}
+
+/// The page whose translation is to be flushed. An address that is not the guest's has none.
+fn page_of(op: &MmuextOp) -> Option<u64> {
     let va = op.linear_addr();
-    let may_flush_cache = here.dom().has_devices.load(Ordering::Relaxed);
-    match op.cmd {
-        mmuext::TLB_FLUSH_LOCAL => cpu::flush_local_all(),
-        mmuext::INVLPG_LOCAL if va.is_guest_accessible() => cpu::invlpg(va.get()),
-        mmuext::FLUSH_CACHE | mmuext::FLUSH_CACHE_GLOBAL if may_flush_cache => cpu::wbinvd(),
-        mmuext::FLUSH_CACHE => return Err(Errno::EACCES),
-        mmuext::FLUSH_CACHE_GLOBAL => return Err(Errno::EINVAL),
-        _ => {}
+    va.is_guest_accessible().then_some(va.get())
+}
+
+fn flush_page(op: &MmuextOp, cpus: u64) {
+    if let Some(va) = page_of(op) {
+        tlb::flush_cpus(cpus, tlb::Flush::Page(va));
     }
+}
+
+/// Writes the caches back, for domains with devices.
+fn flush_cache(dom: &Domain, otherwise: Errno) -> Result<(), Errno> {
+    ensure(dom.has_devices.load(Ordering::Relaxed), otherwise)?;
+    cpu::wbinvd();
     Ok(())
 }
 
