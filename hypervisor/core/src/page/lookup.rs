@@ -40,7 +40,7 @@ impl Translation {
 impl<H: PageHost> PageTables<'_, H> {
     /// The leaf table and the place in it that maps `va`, if it is a validated leaf table of the
     /// owner (through a linear entry it may be a table of another level).
-    #[inline]
+    #[inline(always)]
     pub fn leaf_slot(&self, root: Mfn, va: GuestVa) -> Option<(Mfn, usize)> {
         let (table, _) = self.descend(root, va)?;
         self.is_validated(table, PageType::L1).then(|| (table, pte::index(va.get(), 1)))
@@ -62,7 +62,7 @@ impl<H: PageHost> PageTables<'_, H> {
     }
 
     /// The table the level-2 entry of `va` names, and the rights down to there.
-    #[inline]
+    #[inline(always)]
     fn descend(&self, root: Mfn, va: GuestVa) -> Option<(Mfn, u64)> {
         if !va.is_guest_accessible() {
             return None;

@@ -266,9 +266,15 @@ impl<H: PageHost> PageTables<'_, H> {
         self.release_leaf(old);
     }
 
+    /// The frame is a validated leaf table of the owner.
+    #[inline]
+    pub fn is_leaf_table(&self, table: Mfn) -> bool {
+        self.is_validated(table, PageType::L1)
+    }
+
     #[inline]
     fn check_leaf(&self, table: Mfn, index: usize) -> Result<(), PageError> {
-        if index < ENTRIES && self.is_validated(table, PageType::L1) {
+        if index < ENTRIES && self.is_leaf_table(table) {
             Ok(())
         } else {
             Err(PageError::NoLeafTable)

@@ -180,25 +180,26 @@ pub fn flush_domain(dom: &Domain) {
 
 /// `update_va_mapping(va, value, flags)`.
 pub fn update_va_mapping(call: &mut Call<'_>) -> Answer {
-    let own = call.here.dom().id;
-    update_mapping(call, own)
+    update_mapping(call, None)
 }
 
 /// `update_va_mapping_otherdomain(va, value, flags, domid)`.
 pub fn update_va_mapping_otherdomain(call: &mut Call<'_>) -> Answer {
-    update_mapping(call, frame_owner(call.here, DomId::new(call.args[3] as u16))?)
+    update_mapping(call, Some(frame_owner(call.here, DomId::new(call.args[3] as u16))?))
 }
 
-fn update_mapping(call: &Call<'_>, page_owner: DomId) -> Answer {
+/// `page_owner` owns the page the new entry maps, if it is not the caller.
+fn update_mapping(call: &Call<'_>, page_owner: Option<DomId>) -> Answer {
+    let here: &Here = call.here;
     let [va, value, flags, ..] = call.args;
-    let va = GuestVa::new(va);
-    let dom = call.here.dom();
+    let (va, dom) = (GuestVa::new(va), here.dom());
+    let page_owner = page_owner.unwrap_or(dom.id);
     // Kernels make hypercalls, so the tables that are loaded are those of the kernel.
     let (root, mut budget) = (cpu::current_root(), BUDGET);
     let mut mmu = dom.mmu.lock();
     dom.tables().update_va_mapping(&mut mmu, root, va, value, page_owner, &mut budget)?;
     drop(mmu);
-    flush_after(call.here, va, flags)?;
+    flush_after(here, va, flags)?;
     Ok(0)
 }
 

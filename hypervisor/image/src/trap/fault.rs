@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use hv_core::emul::{apply, decode_store, Store};
-use hv_core::page::{self, Entry, PageError, PageType, Stop, Translation};
+use hv_core::page::{Entry, PageError, Stop, Translation};
 use hv_core::trap::pagefault::{self, PRESENT, USER};
 use hv_core::trap::{flags, vector};
 use hv_machine::{cpu, desc, directmap, GuestRegs};
@@ -19,7 +19,7 @@ use super::privop::{write_gpr, View};
 use crate::counters::{self, bump};
 use crate::current::Here;
 use crate::domain::{lifecycle, Vcpu};
-use crate::host::{to_end, Host};
+use crate::host::to_end;
 use crate::hypercall::mmu::BUDGET;
 use crate::{guestmem, upcall};
 
@@ -152,11 +152,11 @@ fn emulate_write(here: &Here, regs: &mut GuestRegs, va: GuestVa) -> bool {
 /// The page table behind the address, if it is mapped read-only and is an L1 table of the domain.
 fn find_table(here: &Here, va: GuestVa) -> Option<Translation> {
     let dom = here.dom();
-    let root = here.vcpu().state.lock().root?;
+    let tables = dom.tables();
     let _mmu = dom.mmu.lock();
-    let found = dom.tables().translate(root, va).filter(|found| !found.is_writable)?;
-    let info = page::page_type_info(&Host, found.mfn())?;
-    (info.owner == dom.id && info.page_type == PageType::L1).then_some(found)
+    // The fault was the kernel's, so its tables are those that are loaded.
+    let found = tables.translate(cpu::current_root(), va).filter(|found| !found.is_writable)?;
+    tables.is_leaf_table(found.mfn()).then_some(found)
 }
 
 /// The instruction at rip as a write to `va`.

@@ -1,5 +1,6 @@
 //! Privileged instructions of guest kernels, which arrive as protection faults.
 
+use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 use hv_core::cpuid::Via;
 use hv_core::emul::{cr, privop, PrivOp};
@@ -68,23 +69,27 @@ impl hv_core::emul::GuestRegs for View<'_> {
     }
 }
 
+/// The saved registers as words.
+type Words = [u64; size_of::<GuestRegs>() / 8];
+
+/// Which of the words each general register is, by the number instructions use.
+const WORD_OF_GPR: [u8; 16] = {
+    macro_rules! words {
+        ($($name:ident)+) => { [$((offset_of!(GuestRegs, $name) / 8) as u8),+] };
+    }
+    words!(rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15)
+};
+
 /// A general register by the number instructions use.
-pub fn read_gpr(r: &GuestRegs, number: u8) -> u64 {
-    let all = [
-        r.rax, r.rcx, r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11, r.r12,
-        r.r13, r.r14, r.r15,
-    ];
-    all[usize::from(number & 15)]
+pub fn read_gpr(regs: &GuestRegs, number: u8) -> u64 {
+    let words: &Words = zerocopy::transmute_ref!(regs);
+    words[usize::from(WORD_OF_GPR[usize::from(number & 15)])]
 }
 
 /// Sets a general register by the number instructions use.
-pub fn write_gpr(r: &mut GuestRegs, number: u8, value: u64) {
-    let all = [
-        &mut r.rax, &mut r.rcx, &mut r.rdx, &mut r.rbx, &mut r.rsp, &mut r.rbp, &mut r.rsi,
-        &mut r.rdi, &mut r.r8, &mut r.r9, &mut r.r10, &mut r.r11, &mut r.r12, &mut r.r13,
-        &mut r.r14, &mut r.r15,
-    ];
-    *all[usize::from(number & 15)] = value;
+pub fn write_gpr(regs: &mut GuestRegs, number: u8, value: u64) {
+    let words: &mut Words = zerocopy::transmute_mut!(regs);
+    words[usize::from(WORD_OF_GPR[usize::from(number & 15)])] = value;
 }
 
 /// The value in edx:eax.

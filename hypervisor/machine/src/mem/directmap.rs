@@ -13,8 +13,16 @@ use hypercall_abi::{Mfn, PAGE_SIZE};
 
 #[inline]
 fn address(mfn: Mfn) -> usize {
-    assert!(frames::is_open(mfn), "frame {mfn:#x} is not memory of a guest");
+    if !frames::is_open(mfn) {
+        not_open(mfn);
+    }
     layout::direct(mfn.maddr()) as usize
+}
+
+#[cold]
+#[inline(never)]
+fn not_open(mfn: Mfn) -> ! {
+    panic!("frame {mfn:#x} is not memory of a guest");
 }
 
 /// Defines functions that show a frame as an array.
