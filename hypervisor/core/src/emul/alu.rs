@@ -54,8 +54,16 @@ pub const fn width_mask(width: u8) -> u64 {
 }
 
 /// Result and new flags register of an operation.
+#[inline]
 #[must_use]
 pub fn execute(op: Op, a: u64, b: u64, rflags: u64, width: u8) -> (u64, u64) {
+    match op {
+        Op::Write => (b & width_mask(width), rflags),
+        _ => compute(op, a, b, rflags, width),
+    }
+}
+
+fn compute(op: Op, a: u64, b: u64, rflags: u64, width: u8) -> (u64, u64) {
     let mask = width_mask(width);
     let (a, b) = (a & mask, b & mask);
     let (other, carry) = (rflags & !ARITHMETIC, rflags & CF);

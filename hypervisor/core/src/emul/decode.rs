@@ -46,8 +46,8 @@ pub struct Prefixes {
     pub has_repeat: bool,
     /// A segment with a base.
     pub segment: Option<Segment>,
-    /// The REX prefix, if it stood right before the opcode.
-    pub rex: Option<u8>,
+    /// The REX prefix, if it stood right before the opcode, else 0.
+    pub rex: u8,
 }
 
 impl Prefixes {
@@ -56,7 +56,7 @@ impl Prefixes {
     fn take(&mut self, byte: u8) -> bool {
         match byte {
             0x40..=0x4f => {
-                self.rex = Some(byte);
+                self.rex = byte;
                 return true;
             }
             0x66 => self.has_operand_size = true,
@@ -71,12 +71,12 @@ impl Prefixes {
             _ => return false,
         }
         // REX counts only right before the opcode.
-        self.rex = None;
+        self.rex = 0;
         true
     }
 
     fn has_rex(&self, bit: u8) -> bool {
-        self.rex.is_some_and(|rex| rex & bit != 0)
+        self.rex & bit != 0
     }
 
     /// Whether REX.W makes operands 8 bytes wide.
@@ -110,7 +110,7 @@ impl Prefixes {
     /// second bytes of registers 0 to 3.
     #[must_use]
     pub fn part(&self, number: u8, width: u8) -> RegPart {
-        if width == 1 && self.rex.is_none() && (4..8).contains(&number) {
+        if width == 1 && self.rex == 0 && (4..8).contains(&number) {
             return RegPart { number: number - 4, shift: 8, width };
         }
         RegPart::low(number, width)

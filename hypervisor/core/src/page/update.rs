@@ -195,27 +195,25 @@ impl<H: PageHost> PageTables<'_, H> {
         })
     }
 
-    /// Replaces a leaf entry on behalf of an emulated instruction that has seen `old` there and
-    /// wants `new`: validated like any update, stored by compare-exchange.
+    /// Replaces a leaf entry on behalf of an emulated instruction, which makes the new entry of the
+    /// old one, or none: validated like any update, stored by compare-exchange.
     ///
     /// # Errors
     /// `NoLeafTable` when the frame is no validated leaf table of the owner now, `EntryChanged`
-    /// when the entry is not `old` (any more): look again; else as an update of a leaf.
+    /// when the CPU has changed the entry meanwhile: try again; else as an update of a leaf.
     pub fn update_leaf_from_emulation(
         &self,
         mmu: &mut MmuState,
         table: Mfn,
         index: usize,
-        old: u64,
-        new: u64,
+        instruction: impl FnOnce(u64) -> Option<u64>,
         budget: &mut u32,
     ) -> Progress<()> {
         self.operate(mmu, budget, |_, _| {
             self.check_leaf(table, index)?;
             let page = self.host.page(table);
-            if self.host.load(page, index) != old {
-                return Err(PageError::EntryChanged.into());
-            }
+            let old = self.host.load(page, index);
+            let Some(new) = instruction(old) else { return Ok(()) };
             Ok(self.replace_leaf(self.owner, Entry::new(old), Entry::new(new), |new| {
                 let stored = self.host.exchange(page, index, old, new.bits());
                 stored.map_err(|_| PageError::EntryChanged)

@@ -6,13 +6,13 @@
 //! emulator only ([`emulate_iretq`]).
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use hv_core::emul::{apply, decode_store, Store};
-use hv_core::page::{Entry, PageError, Stop, Translation};
+use hv_core::emul::{apply, decode_store, Outcome, Store};
+use hv_core::page::{PageError, Stop, Translation};
 use hv_core::trap::pagefault::{self, PRESENT, USER};
 use hv_core::trap::{flags, vector};
 use hv_machine::{cpu, desc, directmap, GuestRegs};
 use hypercall_abi::vm_assist;
-use hypercall_abi::GuestVa;
+use hypercall_abi::{GuestVa, Mfn};
 
 use super::fetch;
 use super::privop::{write_gpr, View};
@@ -170,27 +170,36 @@ fn decode(regs: &GuestRegs, va: GuestVa) -> Option<Store> {
 }
 
 fn write(here: &Here, regs: &mut GuestRegs, found: &Translation, store: &Store) -> bool {
-    let tables = here.dom().tables();
-    let (table, index) = (found.mfn(), store.address.page_offset() / 8);
-    for _ in 0..ATTEMPTS {
-        let mut mmu = here.dom().mmu.lock();
-        let Ok(old) = tables.read_leaf(table, index).map(Entry::bits) else { return false };
-        let outcome = apply(store, old, &View(regs));
-        let (new, mut budget) = (outcome.entry, BUDGET);
-        let mut update =
-            || tables.update_leaf_from_emulation(&mut mmu, table, index, old, new, &mut budget);
-        match if outcome.is_written { update() } else { Ok(()) } {
-            Ok(()) => {
-                for (number, value) in outcome.regs.into_iter().flatten() {
-                    write_gpr(regs, number, value);
-                }
-                regs.rflags = outcome.rflags;
-                regs.rip = outcome.rip;
-                return true;
-            }
-            Err(Stop::Preempted | Stop::Refused(PageError::EntryChanged)) => {}
-            Err(Stop::Refused(_)) => return false,
+    (0..ATTEMPTS).find_map(|_| attempt(here, regs, found.mfn(), store)).unwrap_or(false)
+}
+
+/// Makes the store; says whether it is done, or nothing if it is to be tried again. On its own
+/// because in a loop more would be prepared for other rounds than one round takes.
+#[inline(never)]
+fn attempt(here: &Here, regs: &mut GuestRegs, table: Mfn, store: &Store) -> Option<bool> {
+    let (dom, index) = (here.dom(), store.address.page_offset() / 8);
+    let (mut mmu, mut budget, mut outcome) = (dom.mmu.lock(), BUDGET, None);
+    let instruction = |old| {
+        let outcome = outcome.insert(apply(store, old, &View(regs)));
+        outcome.is_written.then_some(outcome.entry)
+    };
+    let tables = dom.tables();
+    let done = tables.update_leaf_from_emulation(&mut mmu, table, index, instruction, &mut budget);
+    match (done, outcome) {
+        (Ok(()), Some(outcome)) => {
+            finish(regs, &outcome);
+            Some(true)
         }
+        (Err(Stop::Preempted | Stop::Refused(PageError::EntryChanged)), _) => None,
+        _ => Some(false),
     }
-    false
+}
+
+/// Lets the guest go on behind the instruction.
+fn finish(regs: &mut GuestRegs, outcome: &Outcome) {
+    for (number, value) in outcome.regs.iter().flatten() {
+        write_gpr(regs, *number, *value);
+    }
+    regs.rflags = outcome.rflags;
+    regs.rip = outcome.rip;
 }

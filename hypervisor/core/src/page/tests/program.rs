@@ -322,8 +322,9 @@ impl<'w> Machine<'w> {
         }
         let seen = self.world.peek(mfn, store.index) ^ u64::from(is_stale) << 9;
         self.repeat(step, |tables, mmu, budget| {
+            let instruction = |old| (old == seen).then_some(value);
             tables
-                .update_leaf_from_emulation(mmu, mfn, store.index, seen, value, budget)
+                .update_leaf_from_emulation(mmu, mfn, store.index, instruction, budget)
                 .map(|()| true)
         })
     }
