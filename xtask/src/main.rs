@@ -83,7 +83,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "bench",
         options: "[ROWS...] [--only zendo|xen] [--events] [--boots N] [--domu] [--save NAME] \
-            [--compare NAME] [--check] [--list] [--no-build]",
+            [--compare NAME] [--readme] [--check] [--list] [--no-build]",
         help: "what each operation costs on Zendo and on Xen, and the budgets",
         run: bench::run,
     },

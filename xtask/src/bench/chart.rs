@@ -28,7 +28,7 @@ const TOP: f64 = 64.0;
 const LONGEST: f64 = 1.0;
 
 const STYLE: &str = "\
-text{font:11px system-ui,sans-serif;fill:#222}.h{font-weight:600;font-size:13px}\
+svg{background:#fff}text{font:11px system-ui,sans-serif;fill:#222}.h{font-weight:600;font-size:13px}\
 .t{font-weight:600;font-size:16px}.m{fill:#666}.n{font-size:10px;fill:#666}\
 .b{fill:#2a7f62}.w{fill:#c98a1b}.o{fill:#b3382c}.g{stroke:#999;stroke-dasharray:2 3}\
 .r{fill:#eee}\
@@ -80,7 +80,7 @@ fn groups(sheet: &Sheet) -> Vec<Group<'_>> {
         let begins = |prefixes: &[&str]| prefixes.iter().any(|p| line.name.starts_with(p));
         GROUPS.iter().position(|(_, prefixes)| begins(prefixes))
     };
-    let both: Vec<&Line> = sheet.lines.iter().filter(|line| line.ratio().is_some()).collect();
+    let both: Vec<&Line> = sheet.compared().filter(|line| line.ratio().is_some()).collect();
     let group = |(index, (title, _)): (usize, &(&'static str, _))| {
         let own = both.iter().filter(|line| place(line) == Some(index));
         (*title, own.copied().collect::<Vec<_>>())
@@ -135,7 +135,7 @@ fn draw_row(line: &Line, x: f64, y: f64) -> String {
         "<text x=\"{}\" y=\"{base}\" text-anchor=\"end\">{}</text>\
          <rect class=\"r\" x=\"{}\" y=\"{}\" width=\"{BAR}\" height=\"10\"/>\
          <rect class=\"{class}\" x=\"{}\" y=\"{}\" width=\"{bar:.1}\" height=\"10\"/>\
-         <text class=\"n\" x=\"{}\" y=\"{base}\">{ratio:.2}  {}/{}</text>\n",
+         <text class=\"n\" x=\"{}\" y=\"{base}\">{ratio:.2}&#160;&#160;{}/{}</text>\n",
         x + NAME - 8.0,
         line.name,
         x + NAME,
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(svg.matches("class=\"r\"").count(), 2, "gnt_c is on one only");
         assert!(svg.contains("class=\"b\" x=\"270\" y=\"92\" width=\"95.0\""), "{svg}");
         assert!(svg.contains("class=\"o\""), "hc_b is above Xen");
-        assert!(svg.contains("0.50  100/200"));
+        assert!(svg.contains("0.50&#160;&#160;100/200"));
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
     }
 

@@ -36,7 +36,7 @@ pub fn write(paths: &Paths, sheet: &Sheet, origin: &Origin) -> Result<PathBuf> {
 }
 
 /// One line for each row; numbers that were not measured are left empty.
-fn csv(sheet: &Sheet) -> String {
+pub fn csv(sheet: &Sheet) -> String {
     let mut text = String::from("row,unit");
     for which in ["xen", "zendo"] {
         text.push_str(&format!(",{which}_instructions,{which}_ns,{which}_cycles"));

@@ -10,6 +10,7 @@ mod budgets;
 mod chart;
 mod files;
 mod lines;
+mod readme;
 mod sheet;
 mod stored;
 mod table;
@@ -41,6 +42,7 @@ struct Options {
     domu: bool,
     events: bool,
     boots: u32,
+    readme: bool,
     save: Option<String>,
     compare: Option<String>,
     programs: Programs,
@@ -63,12 +65,16 @@ impl Options {
             hypervisors = vec![Hypervisor::Zendo];
         }
         let boots = args.number("--boots", BOOTS, 0, 100)?;
+        let readme = args.flag("--readme");
         let (save, compare) = (args.value("--save")?, args.value("--compare")?);
         let programs = Programs::take(args);
         let rows: Vec<String> = std::iter::from_fn(|| args.positional()).collect();
         args.finish()?;
         let pattern = rows.join("+");
-        Ok(Options { pattern, hypervisors, domu, events, boots, save, compare, programs })
+        if readme && (!pattern.is_empty() || domu || hypervisors.len() < 2) {
+            return Err("--readme shows all rows on both hypervisors".to_string());
+        }
+        Ok(Options { pattern, hypervisors, domu, events, boots, readme, save, compare, programs })
     }
 }
 
@@ -94,6 +100,9 @@ pub fn run(args: &mut Args) -> Result<()> {
     print(&paths, &sheet, &origin)?;
     println!("written to {}", files::write(&paths, &sheet, &origin)?.display());
     store_and_compare(&paths, &options, &sheet)?;
+    if options.readme {
+        readme::update(&paths, &sheet, &origin)?;
+    }
     verdict(&sheet)
 }
 
@@ -114,7 +123,9 @@ fn measure(options: &Options, images: &Images, origin: &mut Origin) -> Result<Sh
             sheet.take_time(which, &setup.run(which, Clock::Wall)?.0);
         }
         if options.events {
-            sheet.take_trace(which, &trace::trace(images, which, &options.pattern)?);
+            for pattern in trace::patterns(run.rows.iter().map(|row| row.name.as_str())) {
+                sheet.take_trace(which, &trace::trace(images, which, &pattern)?);
+            }
         }
     }
     Ok(sheet)
@@ -147,7 +158,8 @@ fn print(paths: &Paths, sheet: &Sheet, origin: &Origin) -> Result<()> {
         println!("absent on {}: {name}: {why}", which.name());
     }
     print!("{}", table::means(sheet));
-    print!("{}", table::honesty(sheet, &stored::load(paths, stored::REFERENCE)?));
+    let (reference, reasons) = (stored::load(paths, stored::REFERENCE)?, stored::reasons(paths)?);
+    print!("{}", table::honesty(sheet, &reference, &reasons));
     println!("guest: sha256 {}", origin.guest_sha256);
     if let Some(version) = &origin.xen {
         println!("Xen: {version}");
@@ -264,6 +276,7 @@ mod tests {
         assert_eq!((taken.hypervisors, taken.boots), (vec![Hypervisor::Zendo], 1));
         assert!(options("--only kvm").is_err());
         assert!(options("--domu --only xen").is_err());
+        assert!(options("--readme hc_*").is_err() && options("--readme --only zendo").is_err());
         assert_eq!(options("--domu").map(|taken| taken.hypervisors.len()), Ok(1));
     }
 

@@ -61,6 +61,11 @@ impl Line {
         }
     }
 
+    /// Whether the row is a delay in nanoseconds, and its instructions are mostly those of waiting.
+    pub fn is_delay(&self) -> bool {
+        self.unit == "latency"
+    }
+
     /// Zendo's instructions over Xen's.
     pub fn ratio(&self) -> Option<f64> {
         Some(self.zendo.as_ref()?.instructions / self.xen.as_ref()?.instructions)
@@ -149,9 +154,17 @@ impl Sheet {
         cell.as_ref().map(|cell| cell.instructions)
     }
 
-    /// The geometric mean of what `ratio` gives for each row, and of how many rows.
+    /// The rows by which the hypervisors are compared. Delays are not among them, nor the rows of
+    /// the page on traps and hypercalls, which are other ways to do the same once more.
+    pub fn compared(&self) -> impl Iterator<Item = &Line> {
+        let other = |line: &&Line| line.is_delay() || line.name.starts_with("versus_");
+        self.lines.iter().filter(move |line| !other(line))
+    }
+
+    /// The geometric mean of what `ratio` gives for each row that is compared, and of how many.
     pub fn mean(&self, ratio: impl Fn(&Line) -> Option<f64>) -> Option<(f64, usize)> {
-        let ratios: Vec<f64> = self.lines.iter().filter_map(ratio).filter(|r| *r > 0.0).collect();
+        let ratios = self.compared().filter_map(ratio).filter(|ratio| *ratio > 0.0);
+        let ratios: Vec<f64> = ratios.collect();
         let logarithms: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
         (!ratios.is_empty()).then(|| ((logarithms / ratios.len() as f64).exp(), ratios.len()))
     }
@@ -187,6 +200,18 @@ pub mod tests {
         assert!((mean - 1.0).abs() < 1e-9 && rows == 2, "{mean} of {rows}");
         assert_eq!(sheet.bad, [(Hypervisor::Zendo, "gnt_c".to_string())]);
         assert_eq!(sheet.absent[0].1, "gnt_c");
+    }
+
+    #[test]
+    fn delays_and_other_ways_are_no_part_of_the_mean() {
+        let mut delay = sample();
+        delay.lines[1].unit = "latency".to_string();
+        let mut other = sample();
+        other.lines[1].name = "versus_pte_trap".to_string();
+        for sheet in [delay, other] {
+            let (mean, rows) = sheet.mean(Line::ratio).expect("a row");
+            assert!((mean - 0.5).abs() < 1e-9 && rows == 1, "{mean} of {rows}");
+        }
     }
 
     #[test]

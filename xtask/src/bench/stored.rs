@@ -2,7 +2,8 @@
 //!
 //! `tests/bench/baseline.csv` are Zendo's of the last accepted change, which no change may exceed by
 //! much; `tests/bench/xen-4.17.csv` are those of Xen measured once with another guest, against which
-//! our guest's honesty is checked. `--save NAME` writes more of them.
+//! our guest's honesty is checked; `tests/bench/reasons.txt` says why rows differ from these.
+//! `--save NAME` writes more of them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -40,6 +41,23 @@ pub fn load(paths: &Paths, name: &str) -> Result<Figures> {
         format!("{}: {error} (`cargo xtask bench --save {name}` makes it)", path.display())
     })?;
     read(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Why rows on Xen differ from the reference: lines of `row: reason`, and comments with `#`.
+pub fn reasons(paths: &Paths) -> Result<Vec<(String, String)>> {
+    let path = paths.root.join("tests/bench/reasons.txt");
+    let text = fs::read_to_string(&path);
+    let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let reason = |line: &str| {
+        let (row, reason) = line.split_once(": ")?;
+        Some((row.to_string(), reason.trim().to_string()))
+    };
+    lines
+        .map(|line| {
+            reason(line).ok_or(format!("{}: '{line}' is no row and reason", path.display()))
+        })
+        .collect()
 }
 
 /// Writes figures.

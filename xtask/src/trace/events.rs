@@ -105,10 +105,12 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts what happened in one sample.
+    /// Counts what happened in one sample. What faults counts as an instruction that was begun, but
+    /// not as the event it would have been.
     pub fn of(items: &[Item], code: &Code) -> Counts {
         let mut counts = Counts::default();
         let mut previous = None;
+        let mut begun = None;
         for item in items {
             match item {
                 Item::Step(at) => {
@@ -116,16 +118,26 @@ impl Counts {
                     let text = code.get(at).map_or("", String::as_str);
                     // One repeated string instruction is a step each time around.
                     let again = previous == Some(*at) && text.starts_with("rep");
-                    if let Some(event) = classify(text).filter(|_| !again) {
-                        counts.events[event.index()] += 1;
-                    }
+                    counts.finish(begun.take());
+                    begun = classify(text).filter(|_| !again);
                     previous = Some(*at);
                 }
                 Item::Device => counts.events[Event::Device.index()] += 1,
-                Item::Vector { cause, .. } => counts.events[vector(*cause).index()] += 1,
+                Item::Vector { cause, .. } => {
+                    let fault = *cause == Cause::Exception;
+                    counts.finish(begun.take().filter(|_| !fault));
+                    counts.finish(Some(vector(*cause)));
+                }
             }
         }
+        counts.finish(begun);
         counts
+    }
+
+    fn finish(&mut self, event: Option<Event>) {
+        if let Some(event) = event {
+            self.events[event.index()] += 1;
+        }
     }
 
     /// The sum of two.
@@ -221,5 +233,17 @@ mod tests {
             (1, 2)
         );
         assert_eq!(counts.cycles(), 4 + 2000 + 2 * 110);
+    }
+
+    #[test]
+    fn an_instruction_that_faults_is_not_the_event_it_would_have_been() {
+        let code: Code = [(1, "movq %rax, %cr3".into()), (2, "iretq".into())].into();
+        let fault = Item::Vector { number: 13, cause: Cause::Exception };
+        let counts = Counts::of(&[Item::Step(1), fault, Item::Step(2), Item::Step(1)], &code);
+        let of = |event: Event| counts.events[event.index()];
+        assert_eq!((of(Event::Exception), of(Event::Iret), of(Event::Cr3Load)), (1, 1, 1));
+        let device = Item::Vector { number: 0xf0, cause: Cause::Hardware };
+        let counts = Counts::of(&[Item::Step(1), device, Item::Step(2)], &code);
+        assert_eq!(counts.events[Event::Cr3Load.index()], 1, "it ran before the interrupt");
     }
 }

@@ -38,6 +38,9 @@ const BOOT: Duration = Duration::from_secs(60);
 /// All operations, at a million instructions a second.
 const RUN: Duration = Duration::from_secs(200);
 
+/// Xen gives a kernel 1024 characters.
+const LONGEST_PATTERN: usize = 900;
+
 /// What a guest did between its marks.
 pub struct Trace {
     /// The rows in the order in which they ran.
@@ -71,6 +74,22 @@ pub fn trace(images: &Images, which: Hypervisor, pattern: &str) -> Result<Trace>
     let reader = reader.join().map_err(|_| "the reader of QEMU's log failed".to_string())??;
     let rows = rows::assign(&printed?, reader.samples)?;
     Ok(Trace { rows, code: reader.code })
+}
+
+/// Patterns that select these rows, few enough at a time for a kernel's command line and for one
+/// machine's life.
+pub fn patterns<'a>(rows: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut patterns: Vec<String> = Vec::new();
+    for row in rows {
+        match patterns.last_mut() {
+            Some(last) if last.len() + row.len() < LONGEST_PATTERN => {
+                last.push('+');
+                last.push_str(row);
+            }
+            _ => patterns.push(row.to_string()),
+        }
+    }
+    patterns
 }
 
 /// Switches the log on when the guest is ready, and returns what the guest prints from there.
@@ -143,5 +162,21 @@ impl Drop for Place {
     fn drop(&mut self) {
         // What cannot be removed is a file in the folder for temporary ones.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_asked_for_in_portions() {
+        assert_eq!(patterns(["a", "b"].into_iter()), ["a+b"]);
+        let long = "x".repeat(400);
+        let portions = patterns([long.as_str(); 5].into_iter());
+        assert_eq!(portions.len(), 3);
+        assert!(portions.iter().all(|portion| portion.len() <= LONGEST_PATTERN));
+        assert_eq!(portions.iter().map(|portion| portion.split('+').count()).sum::<usize>(), 5);
+        assert!(patterns([].into_iter()).is_empty());
     }
 }
