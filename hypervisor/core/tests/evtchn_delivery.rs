@@ -35,6 +35,10 @@ fn at(port: EvtchnPort) -> usize {
 }
 
 impl EventWords for Words {
+    type Vcpu = VcpuId;
+    fn vcpu(&self, vcpu: VcpuId) -> Option<VcpuId> {
+        Some(vcpu)
+    }
     fn test_and_set_pending(&self, port: EvtchnPort) -> bool {
         std::mem::replace(&mut self.pending.borrow_mut()[at(port)], true)
     }
@@ -150,6 +154,10 @@ proptest! {
 fn the_last_port_uses_the_last_selector_bit() {
     struct Last(Cell<u32>);
     impl EventWords for Last {
+        type Vcpu = VcpuId;
+        fn vcpu(&self, vcpu: VcpuId) -> Option<VcpuId> {
+            Some(vcpu)
+        }
         fn test_and_set_pending(&self, _: EvtchnPort) -> bool {
             false
         }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hv_core::evtchn::{bind_interdomain, close, Channel, CloseOutcome, EvtchnError, PortTable};
+use hv_core::evtchn::{
+    bind_interdomain, close, Channel, CloseOutcome, Destination, EvtchnError, PortTable,
+};
 use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq};
 use proptest::prelude::*;
 
@@ -208,11 +210,18 @@ impl World {
     }
 
     fn send(&mut self, dom: u16, port: u32) -> Result<Option<(u16, u32, u32)>, EvtchnError> {
-        let receiver = self.table(dom).send(EvtchnPort::new(port))?;
-        Ok(receiver.map(|(dom, port)| {
-            let vcpu = self.table(dom.get()).arrival(port).unwrap();
-            (dom.get(), port.get(), vcpu.get())
-        }))
+        Ok(match self.table(dom).send(EvtchnPort::new(port))? {
+            Destination::Nowhere => None,
+            Destination::Own(port, vcpu) => {
+                assert_eq!(self.table(dom).arrival(port), Some(vcpu));
+                Some((dom, port.get(), vcpu.get()))
+            }
+            Destination::Other(other, port) => {
+                assert_ne!(other.get(), dom);
+                let vcpu = self.table(other.get()).arrival(port).unwrap();
+                Some((other.get(), port.get(), vcpu.get()))
+            }
+        })
     }
 
     fn reset(&mut self, dom: u16) {

@@ -4,12 +4,12 @@
 //! physical interrupts, new channels. The words are the domain's shared info and the `vcpu_info` of
 //! its vCPUs, reached through the direct map. Called with no event lock held unless said otherwise.
 
-use core::sync::atomic::Ordering;
-use hv_core::evtchn::{self, Delivery, EventWords};
+use core::sync::atomic::{AtomicU64, Ordering};
+use hv_core::evtchn::{self, Delivery, Destination, EventWords};
 use hv_machine::percpu::{self, CpuId};
 use hv_machine::sync::Mutex;
 use hv_machine::{directmap, irq};
-use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq};
+use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq, PAGE_SIZE};
 
 use crate::domain::vcpu::NO_CPU;
 use crate::domain::{table, Domain, Ports};
@@ -18,84 +18,116 @@ use crate::sched;
 /// Byte offsets in shared info.
 const PENDING: usize = 0x800;
 const MASK: usize = 0xa00;
-/// Offset of `evtchn_pending_sel` in `vcpu_info`.
-const SELECTOR: usize = 8;
+/// Index of the word `evtchn_pending_sel` in `vcpu_info`.
+const SELECTOR: usize = 1;
 
 /// The shared words of a domain.
-struct Words<'a>(&'a Domain);
+struct Words<'a> {
+    dom: &'a Domain,
+    page: &'static Page,
+}
+
+type Page = [AtomicU64; PAGE_SIZE / 8];
+
+/// The words of a vCPU, by the index of the first.
+type Info = (&'static Page, usize);
+
+fn words(dom: &Domain) -> Words<'_> {
+    Words { dom, page: directmap::table(dom.shared_info) }
+}
 
 impl Words<'_> {
-    fn word(&self, base: usize, port: EvtchnPort) -> (&core::sync::atomic::AtomicU64, u64) {
-        let index = base / 8 + (port.get() as usize / 64) % 64;
-        (&directmap::table(self.0.shared_info)[index], 1 << (port.get() % 64))
-    }
-
-    fn info(&self, vcpu: VcpuId) -> Option<(hypercall_abi::addr::Mfn, usize)> {
-        self.0.vcpu(vcpu).map(crate::domain::Vcpu::info_place)
+    #[inline]
+    fn word(&self, base: usize, port: EvtchnPort) -> &AtomicU64 {
+        &self.page[base / 8 + (port.get() as usize / 64) % 64]
     }
 }
 
+#[inline]
+fn bit(port: EvtchnPort) -> u64 {
+    1 << (port.get() % 64)
+}
+
 impl EventWords for Words<'_> {
+    type Vcpu = Info;
+
+    #[inline]
+    fn vcpu(&self, vcpu: VcpuId) -> Option<Info> {
+        let (mfn, offset) = self.dom.vcpu(vcpu)?.info_place();
+        let page = if mfn == self.dom.shared_info { self.page } else { directmap::table(mfn) };
+        Some((page, offset / 8))
+    }
+
     #[inline]
     fn test_and_set_pending(&self, port: EvtchnPort) -> bool {
-        let (word, bit) = self.word(PENDING, port);
-        word.fetch_or(bit, Ordering::SeqCst) & bit != 0
+        self.word(PENDING, port).fetch_or(bit(port), Ordering::SeqCst) & bit(port) != 0
     }
 
+    #[inline]
     fn is_pending(&self, port: EvtchnPort) -> bool {
-        let (word, bit) = self.word(PENDING, port);
-        word.load(Ordering::SeqCst) & bit != 0
+        self.word(PENDING, port).load(Ordering::SeqCst) & bit(port) != 0
     }
 
+    #[inline]
     fn clear_pending(&self, port: EvtchnPort) {
-        let (word, bit) = self.word(PENDING, port);
-        word.fetch_and(!bit, Ordering::SeqCst);
+        self.word(PENDING, port).fetch_and(!bit(port), Ordering::SeqCst);
     }
 
     #[inline]
     fn is_masked(&self, port: EvtchnPort) -> bool {
-        let (word, bit) = self.word(MASK, port);
-        word.load(Ordering::SeqCst) & bit != 0
+        self.word(MASK, port).load(Ordering::SeqCst) & bit(port) != 0
     }
 
+    #[inline]
     fn test_and_clear_mask(&self, port: EvtchnPort) -> bool {
-        let (word, bit) = self.word(MASK, port);
-        word.fetch_and(!bit, Ordering::SeqCst) & bit != 0
+        self.word(MASK, port).fetch_and(!bit(port), Ordering::SeqCst) & bit(port) != 0
     }
 
     #[inline]
-    fn test_and_set_selector(&self, vcpu: VcpuId, word: u32) -> bool {
-        let Some((mfn, offset)) = self.info(vcpu) else { return true };
-        let bit = 1u64 << (word & 63);
-        directmap::table(mfn)[(offset + SELECTOR) / 8].fetch_or(bit, Ordering::SeqCst) & bit != 0
+    fn test_and_set_selector(&self, (page, first): Info, word: u32) -> bool {
+        let bit = 1 << (word % 64);
+        page[(first + SELECTOR) % page.len()].fetch_or(bit, Ordering::SeqCst) & bit != 0
     }
 
+    /// The upcall byte is the first of its word.
     #[inline]
-    fn test_and_set_upcall(&self, vcpu: VcpuId) -> bool {
-        let Some((mfn, offset)) = self.info(vcpu) else { return true };
-        directmap::bytes8(mfn)[offset].swap(1, Ordering::SeqCst) != 0
+    fn test_and_set_upcall(&self, (page, first): Info) -> bool {
+        page[first].fetch_or(1, Ordering::SeqCst) & 1 != 0
     }
 }
 
 /// Sets a port pending and wakes who waits for it. The domain's ports are locked by the caller.
 pub fn set_pending(dom: &Domain, ports: &Ports, port: EvtchnPort, vcpu: VcpuId) {
-    let delivery = evtchn::set_pending(&Words(dom), port, vcpu);
+    raise(dom, ports, port, vcpu);
+}
+
+#[inline(always)]
+fn raise(dom: &Domain, ports: &Ports, port: EvtchnPort, vcpu: VcpuId) {
+    let delivery = evtchn::set_pending(&words(dom), port, vcpu);
     if let Delivery::Raised { kick: true } = delivery {
         notify(dom, vcpu);
     }
-    if delivery != Delivery::AlreadyPending {
-        for poller in ports.pollers.waiting_for(port) {
-            if let Some(vcpu) = dom.vcpu(poller) {
-                sched::unblock(dom, vcpu);
-            }
+    if delivery != Delivery::AlreadyPending && !ports.pollers.is_empty() {
+        wake_pollers(dom, ports, port);
+    }
+}
+
+#[cold]
+fn wake_pollers(dom: &Domain, ports: &Ports, port: EvtchnPort) {
+    for poller in ports.pollers.waiting_for(port) {
+        if let Some(vcpu) = dom.vcpu(poller) {
+            sched::unblock(dom, vcpu);
         }
     }
 }
 
 /// Makes a vCPU look at its upcall byte: wakes it, or interrupts the CPU it runs on.
+#[inline(always)]
 fn notify(dom: &Domain, vcpu: VcpuId) {
     let Some(vcpu) = dom.vcpu(vcpu) else { return };
-    sched::unblock(dom, vcpu);
+    if vcpu.blocked.load(Ordering::SeqCst) {
+        sched::unblock(dom, vcpu);
+    }
     let cpu = vcpu.cpu.load(Ordering::SeqCst);
     if cpu != NO_CPU && cpu != percpu::cpu_id().0 {
         irq::kick(CpuId(cpu));
@@ -106,12 +138,13 @@ fn notify(dom: &Domain, vcpu: VcpuId) {
 ///
 /// # Errors
 /// `EINVAL` for a port that cannot be sent on.
+#[inline(always)]
 pub fn send(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
     let ports = dom.ports.lock();
     match ports.table.send(port)? {
-        None => {}
-        Some((receiver, port)) if receiver == dom.id => arrive_at(dom, &ports, port),
-        Some((receiver, port)) => {
+        Destination::Nowhere => {}
+        Destination::Own(port, vcpu) => raise(dom, &ports, port, vcpu),
+        Destination::Other(receiver, port) => {
             drop(ports);
             arrive(receiver, port);
         }
@@ -122,12 +155,9 @@ pub fn send(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
 /// An event for a port of another domain; dropped if the port is gone by now.
 pub fn arrive(id: DomId, port: EvtchnPort) {
     let Some(dom) = table::get(id) else { return };
-    arrive_at(&dom, &dom.ports.lock(), port);
-}
-
-fn arrive_at(dom: &Domain, ports: &Ports, port: EvtchnPort) {
+    let ports = dom.ports.lock();
     if let Some(vcpu) = ports.table.arrival(port) {
-        set_pending(dom, ports, port, vcpu);
+        set_pending(&dom, &ports, port, vcpu);
     }
 }
 
@@ -183,10 +213,11 @@ pub fn release_handlers(dom: DomId) {
 ///
 /// # Errors
 /// `EINVAL` for a bad port.
+#[inline(always)]
 pub fn unmask(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
     let ports = dom.ports.lock();
     if let Some(vcpu) = ports.table.unmask_vcpu(port)? {
-        if evtchn::unmask(&Words(dom), port, vcpu) {
+        if evtchn::unmask(&words(dom), port, vcpu) {
             notify(dom, vcpu);
         }
     }
@@ -195,19 +226,17 @@ pub fn unmask(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
 
 /// Clears the pending bit of a closed port.
 pub fn clear_pending(dom: &Domain, port: EvtchnPort) {
-    Words(dom).clear_pending(port);
+    words(dom).clear_pending(port);
 }
 
 /// Whether a port is pending.
 pub fn is_pending(dom: &Domain, port: EvtchnPort) -> bool {
-    Words(dom).is_pending(port)
+    words(dom).is_pending(port)
 }
 
 /// Whether the upcall byte of a vCPU is set.
 pub fn upcall_pending(dom: &Domain, vcpu: VcpuId) -> bool {
-    Words(dom)
-        .info(vcpu)
-        .is_some_and(|(mfn, offset)| directmap::bytes8(mfn)[offset].load(Ordering::SeqCst) != 0)
+    words(dom).vcpu(vcpu).is_some_and(|(page, first)| page[first].load(Ordering::SeqCst) as u8 != 0)
 }
 
 /// Reads the upcall mask of a vCPU.

@@ -20,6 +20,10 @@ use hypercall_abi::{EvtchnPort, VcpuId};
 /// Every operation is one atomic access. The ones that change something are full barriers, as
 /// locked instructions are.
 pub trait EventWords {
+    /// Where a vCPU's selector and upcall byte are.
+    type Vcpu: Copy;
+    /// Finds them; `None` for a vCPU that does not exist.
+    fn vcpu(&self, vcpu: VcpuId) -> Option<Self::Vcpu>;
     /// Sets the pending bit and returns whether it was set.
     fn test_and_set_pending(&self, port: EvtchnPort) -> bool;
     /// Reads the pending bit.
@@ -31,9 +35,9 @@ pub trait EventWords {
     /// Clears the mask bit and returns whether it was set.
     fn test_and_clear_mask(&self, port: EvtchnPort) -> bool;
     /// Sets selector bit `word` of a vCPU and returns whether it was set.
-    fn test_and_set_selector(&self, vcpu: VcpuId, word: u32) -> bool;
+    fn test_and_set_selector(&self, vcpu: Self::Vcpu, word: u32) -> bool;
     /// Sets the upcall byte of a vCPU and returns whether it was set.
-    fn test_and_set_upcall(&self, vcpu: VcpuId) -> bool;
+    fn test_and_set_upcall(&self, vcpu: Self::Vcpu) -> bool;
 }
 
 /// What an event led to, and what is left to do for the caller.
@@ -73,10 +77,12 @@ pub fn unmask<W: EventWords>(words: &W, port: EvtchnPort, vcpu: VcpuId) -> bool 
     words.test_and_clear_mask(port) && words.is_pending(port) && select(words, port, vcpu)
 }
 
-#[inline]
+#[inline(always)]
 fn select<W: EventWords>(words: &W, port: EvtchnPort, vcpu: VcpuId) -> bool {
     // A selector bit that is set already promises that the guest has yet to take it, and that the
     // one who set it sets the upcall byte.
-    !words.test_and_set_selector(vcpu, port.get() >> PORTS_PER_WORD_SHIFT)
-        && !words.test_and_set_upcall(vcpu)
+    words.vcpu(vcpu).is_some_and(|vcpu| {
+        !words.test_and_set_selector(vcpu, port.get() >> PORTS_PER_WORD_SHIFT)
+            && !words.test_and_set_upcall(vcpu)
+    })
 }

@@ -29,7 +29,7 @@ pub use channel::{Channel, Port};
 pub use deliver::{set_pending, unmask, Delivery, EventWords};
 pub use pair::{bind_interdomain, close, CloseOutcome};
 pub use poll::{Pollers, MAX_POLL_PORTS};
-pub use table::PortTable;
+pub use table::{Destination, PortTable};
 
 /// Ports of a domain under the 2-level ABI.
 pub const PORTS_2L: u32 = 4096;

@@ -70,6 +70,6 @@ pub fn close(
         };
         far.store.get_mut(remote_port)?.channel = waiting;
     }
-    local.free(port)?;
+    local.free(port, was)?;
     Ok(CloseOutcome::Closed(was))
 }

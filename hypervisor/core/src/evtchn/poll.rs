@@ -49,6 +49,13 @@ impl Pollers {
         self.waits.retain(|(poller, _)| *poller != vcpu);
     }
 
+    /// Whether nobody polls.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waits.is_empty()
+    }
+
     /// The vCPUs to wake because `port` became pending.
     #[inline]
     pub fn waiting_for(&self, port: EvtchnPort) -> impl Iterator<Item = VcpuId> + '_ {
