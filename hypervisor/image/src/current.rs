@@ -65,6 +65,12 @@ pub fn try_here() -> Option<Here> {
     Ref::filter_map(CURRENT.get().borrow(), Option::as_ref).ok().map(Here)
 }
 
+/// Whether a vCPU runs here.
+#[inline]
+pub fn is_busy() -> bool {
+    CURRENT.get().borrow().is_some()
+}
+
 /// The vCPU that runs here, for code that a guest has entered.
 ///
 /// # Panics

@@ -33,7 +33,7 @@ pub extern "C" fn exit_work(regs: &mut GuestRegs) {
     if asked & work::SCHEDULE != 0 || cpuinfo::work_pending(work::SCHEDULE) {
         sched::schedule(regs);
     }
-    if current::try_here().is_some() {
+    if current::is_busy() {
         upcall::deliver_pending(regs);
     } else {
         cpuinfo::raise_work(work::SCHEDULE);

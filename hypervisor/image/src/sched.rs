@@ -5,11 +5,10 @@
 //! handler is active. Why a vCPU may not run (paused, shut down, blocked) is kept in the domain;
 //! every change is followed by [`update`] or [`unblock`], which look at it under the policy's lock.
 
-use core::cell::Cell;
 use core::sync::atomic::Ordering;
 use hv_core::sched::{CpuId as PolicyCpu, Policy, RoundRobin, StopReason, VcpuKey};
 use hv_machine::cpuinfo;
-use hv_machine::percpu::{self, CpuId, PerCpu};
+use hv_machine::percpu::{self, CpuId};
 use hv_machine::sync::Mutex;
 use hv_machine::{cpu, time, tlb, GuestRegs};
 use hypercall_abi::Errno;
@@ -20,9 +19,6 @@ use crate::domain::{table, Domain, Vcpu};
 use crate::{exit, hypercall, options, pvtime, switch, wake};
 
 static POLICY: Mutex<RoundRobin> = Mutex::new(RoundRobin::new());
-
-/// When the slice of the vCPU running here ends, in ns; 0 for never.
-static SLICE_END: PerCpu<Cell<u64>> = PerCpu::new(|| Cell::new(0));
 
 /// Prepares the policy for the CPUs there are.
 pub fn init() {
@@ -139,11 +135,6 @@ pub fn is_alone() -> bool {
     POLICY.lock().is_alone(this_cpu())
 }
 
-/// When the running slice ends; 0 for never.
-pub fn slice_end() -> u64 {
-    SLICE_END.get().get()
-}
-
 /// The state of the vCPU that ran here before is saved: others may run it.
 pub fn switched_out() {
     kick(POLICY.lock().switched_out(this_cpu()));
@@ -161,7 +152,7 @@ pub fn schedule(regs: &mut GuestRegs) {
         let decision = policy.pick(now, this_cpu());
         drop(policy);
         kick(decision.kick);
-        SLICE_END.get().set(decision.slice_ns.map_or(0, |slice| now + slice));
+        wake::set_slice_end(decision.slice_ns.map(|slice| now + slice));
         switch::switch_to(regs, decision.next.and_then(find));
         wake::rearm();
         match current::try_here() {

@@ -34,9 +34,12 @@ pub enum Kind {
 impl Kind {
     /// The watchdogs by slot.
     pub const WATCHDOGS: [Self; 2] = [Self::FirstWatchdog, Self::SecondWatchdog];
-    const ALL: [Self; 5] =
+    const ALL: [Self; KINDS] =
         [Self::Singleshot, Self::Periodic, Self::Poll, Self::FirstWatchdog, Self::SecondWatchdog];
 }
+
+/// How many kinds there are.
+pub const KINDS: usize = 5;
 
 /// Domains for whose timers every queue has room from the beginning.
 const INITIAL_DOMAINS: usize = 64;
@@ -53,7 +56,27 @@ fn key(dom: &Domain, vcpu: &Vcpu, kind: Kind) -> Key {
     Key { dom: dom.id, vcpu: vcpu.id, kind }
 }
 
-static QUEUES: PerCpu<Mutex<TimerQueue<Key>>> = PerCpu::new(|| Mutex::new(TimerQueue::default()));
+/// What the timer of one CPU serves.
+struct Clock {
+    /// The only part that other CPUs use.
+    queue: Mutex<TimerQueue<Key>>,
+    /// When the slice running here ends.
+    slice_end_ns: AtomicU64,
+    /// When the clock of the vCPU running here is to be refreshed.
+    refresh_ns: AtomicU64,
+    /// What the hardware is set to.
+    set_ns: AtomicU64,
+}
+
+/// A time that does not come.
+const NEVER: u64 = u64::MAX;
+
+static CLOCKS: PerCpu<Clock> = PerCpu::new(|| Clock {
+    queue: Mutex::new(TimerQueue::default()),
+    slice_end_ns: AtomicU64::new(NEVER),
+    refresh_ns: AtomicU64::new(0),
+    set_ns: AtomicU64::new(NEVER),
+});
 
 /// Makes room in every queue for the timers of all domains.
 ///
@@ -61,15 +84,12 @@ static QUEUES: PerCpu<Mutex<TimerQueue<Key>>> = PerCpu::new(|| Mutex::new(TimerQ
 /// `ENOMEM`.
 pub fn reserve() -> Result<(), Errno> {
     let domains = table::count().max(INITIAL_DOMAINS);
-    let room = domains * MAX_VCPUS as usize * Kind::ALL.len();
+    let room = domains * MAX_VCPUS as usize * KINDS;
     for cpu in (0..percpu::nr_cpus()).map(CpuId) {
-        QUEUES.of(cpu).lock().reserve(room).map_err(|_| Errno::ENOMEM)?;
+        CLOCKS.of(cpu).queue.lock().reserve(room).map_err(|_| Errno::ENOMEM)?;
     }
     Ok(())
 }
-
-/// When the clock of the vCPU running here is to be refreshed.
-static REFRESH_NS: PerCpu<AtomicU64> = PerCpu::new(|| AtomicU64::new(0));
 
 /// Longest time a running guest sees the same `vcpu_time_info`.
 const REFRESH_PERIOD_NS: u64 = 1_000_000_000;
@@ -80,29 +100,43 @@ pub fn arm(dom: &Domain, vcpu: &Vcpu, kind: Kind, deadline_ns: u64) {
     if dom.is_dying() {
         return;
     }
-    let key = key(dom, vcpu, kind);
-    cancel_elsewhere(key);
-    arm_here(key, deadline_ns);
-    rearm();
+    cancel_on(dom, vcpu, kind, !percpu::cpu_id().mask());
+    let clock = CLOCKS.get();
+    let first = arm_here(clock, dom, vcpu, kind, deadline_ns);
+    set_hardware(clock, first);
 }
 
 /// Disarms a timer of a vCPU.
+#[inline]
 pub fn cancel(dom: &Domain, vcpu: &Vcpu, kind: Kind) {
-    let key = key(dom, vcpu, kind);
-    QUEUES.get().lock().cancel(key);
-    cancel_elsewhere(key);
+    cancel_on(dom, vcpu, kind, u64::MAX);
 }
 
-/// Room was made when the domain was created, so arming cannot fail.
-fn arm_here(key: Key, deadline_ns: u64) {
-    let armed = QUEUES.get().lock().arm(key, deadline_ns);
+/// Puts a timer into the queue of this CPU; the answer is the queue's first deadline. Room was made
+/// when the domain was created, so this cannot fail. `timer_cpus` of the vCPU has the bit of every
+/// CPU in whose queue the timer may be; a bit changes only while that queue is locked.
+fn arm_here(clock: &Clock, dom: &Domain, vcpu: &Vcpu, kind: Kind, deadline_ns: u64) -> u64 {
+    let mut queue = clock.queue.lock();
+    let armed = queue.arm(key(dom, vcpu, kind), deadline_ns);
     debug_assert!(armed.is_ok());
+    let (cpus, this) = (&vcpu.timer_cpus[kind as usize], percpu::cpu_id().mask());
+    if cpus.load(Ordering::Relaxed) & this == 0 {
+        cpus.fetch_or(this, Ordering::SeqCst);
+    }
+    queue.next_deadline().unwrap_or(NEVER)
 }
 
-fn cancel_elsewhere(key: Key) {
-    let this = percpu::cpu_id();
-    for cpu in (0..percpu::nr_cpus()).map(CpuId).filter(|cpu| *cpu != this) {
-        QUEUES.of(cpu).lock().cancel(key);
+/// Takes a timer out of the queues of these CPUs.
+#[inline]
+fn cancel_on(dom: &Domain, vcpu: &Vcpu, kind: Kind, cpus: u64) {
+    let armed_on = &vcpu.timer_cpus[kind as usize];
+    let mut left = armed_on.load(Ordering::SeqCst) & cpus;
+    while left != 0 {
+        let cpu = CpuId(left.trailing_zeros());
+        left &= left - 1;
+        let mut queue = CLOCKS.of(cpu).queue.lock();
+        queue.cancel(key(dom, vcpu, kind));
+        armed_on.fetch_and(!cpu.mask(), Ordering::SeqCst);
     }
 }
 
@@ -123,38 +157,50 @@ pub fn arm_periodic(dom: &Domain, vcpu: &Vcpu) {
     }
 }
 
+/// Remembers when the slice that begins on this CPU ends, if it does.
+pub fn set_slice_end(end_ns: Option<u64>) {
+    CLOCKS.get().slice_end_ns.store(end_ns.unwrap_or(NEVER), Ordering::Relaxed);
+}
+
 /// Sets the hardware timer to the nearest deadline.
 pub fn rearm() {
-    let slice = sched::slice_end();
-    let refresh = REFRESH_NS.get().load(Ordering::Relaxed);
-    let queue = QUEUES.get().lock().next_deadline().unwrap_or(u64::MAX);
-    let busy = current::try_here().is_some();
-    let slice = if slice == 0 { u64::MAX } else { slice };
-    let nearest = if busy { queue.min(slice).min(refresh) } else { queue };
-    if nearest == u64::MAX {
+    let clock = CLOCKS.get();
+    let first = clock.queue.lock().next_deadline();
+    set_hardware(clock, first.unwrap_or(NEVER));
+}
+
+/// Sets the hardware timer, if that changes anything; the queue's first deadline is `first`.
+#[inline]
+fn set_hardware(clock: &Clock, first: u64) {
+    let slice = clock.slice_end_ns.load(Ordering::Relaxed);
+    let refresh = clock.refresh_ns.load(Ordering::Relaxed);
+    let nearest = if current::is_busy() { first.min(slice).min(refresh) } else { first };
+    if clock.set_ns.swap(nearest, Ordering::Relaxed) == nearest {
+        return;
+    }
+    if nearest == NEVER {
         time::disarm();
     } else {
         time::arm_timer(nearest);
     }
 }
 
-/// Fires what is due; true when the running slice is over.
+/// Fires what is due, after the hardware timer has fired; true when the running slice is over.
 pub fn expire() -> bool {
-    let now = time::now_ns();
+    let (clock, now) = (CLOCKS.get(), time::now_ns());
+    clock.set_ns.store(NEVER, Ordering::Relaxed);
     // The lock is free again when a timer fires.
-    let pop = || QUEUES.get().lock().pop_expired(now);
+    let pop = || clock.queue.lock().pop_expired(now);
     core::iter::from_fn(pop).for_each(|(key, _)| fire(key, now));
-    refresh_clock(now);
-    let slice = sched::slice_end();
-    slice != 0 && now >= slice
+    refresh_clock(clock, now);
+    now >= clock.slice_end_ns.load(Ordering::Relaxed)
 }
 
-fn refresh_clock(now: u64) {
-    let due = REFRESH_NS.get();
-    if now < due.load(Ordering::Relaxed) {
+fn refresh_clock(clock: &Clock, now: u64) {
+    if now < clock.refresh_ns.load(Ordering::Relaxed) {
         return;
     }
-    due.store(now + REFRESH_PERIOD_NS, Ordering::Relaxed);
+    clock.refresh_ns.store(now + REFRESH_PERIOD_NS, Ordering::Relaxed);
     if let Some(here) = current::try_here() {
         let kernel_mode = here.vcpu().state.lock().kernel_mode;
         pvtime::update(here.vcpu(), kernel_mode);
@@ -181,6 +227,6 @@ fn fire_periodic(dom: &Domain, vcpu: &Vcpu, now: u64) {
     if period == 0 {
         return;
     }
-    arm_here(key(dom, vcpu, Kind::Periodic), now.saturating_add(period));
+    arm_here(CLOCKS.get(), dom, vcpu, Kind::Periodic, now.saturating_add(period));
     events::raise_virq(dom, vcpu.id, Virq::TIMER);
 }

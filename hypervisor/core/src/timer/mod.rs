@@ -50,19 +50,39 @@ impl<K: Copy + PartialEq> TimerQueue<K> {
     /// # Errors
     /// `NoRoom` if all room is taken by others.
     pub fn arm(&mut self, key: K, deadline_ns: u64) -> Result<(), NoRoom> {
-        self.cancel(key);
-        if self.armed.len() >= self.room {
-            return Err(NoRoom);
+        let mut at = match self.position(key) {
+            Some(at) => {
+                self.armed[at].0 = deadline_ns;
+                at
+            }
+            None if self.armed.len() < self.room => {
+                self.armed.push((deadline_ns, key));
+                self.armed.len() - 1
+            }
+            None => return Err(NoRoom),
+        };
+        // A new timer, or one that is put off a little, is near its place.
+        while at > 0 && self.armed[at - 1].0 < deadline_ns {
+            self.armed.swap(at - 1, at);
+            at -= 1;
         }
-        let at = self.armed.partition_point(|(other_ns, _)| *other_ns > deadline_ns);
-        self.armed.insert(at, (deadline_ns, key));
+        while at + 1 < self.armed.len() && self.armed[at + 1].0 > deadline_ns {
+            self.armed.swap(at, at + 1);
+            at += 1;
+        }
         Ok(())
+    }
+
+    fn position(&self, key: K) -> Option<usize> {
+        self.armed.iter().position(|(_, armed)| *armed == key)
     }
 
     /// Disarms a timer and returns the deadline it had.
     pub fn cancel(&mut self, key: K) -> Option<u64> {
-        let at = self.armed.iter().position(|(_, armed)| *armed == key)?;
-        Some(self.armed.remove(at).0)
+        for at in self.position(key)? + 1..self.armed.len() {
+            self.armed.swap(at - 1, at);
+        }
+        self.armed.pop().map(|(deadline_ns, _)| deadline_ns)
     }
 
     /// The earliest deadline.

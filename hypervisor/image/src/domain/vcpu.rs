@@ -17,6 +17,7 @@ use hv_machine::GuestRegs;
 use hypercall_abi::{Mfn, VcpuId};
 
 use crate::pvtime::Runstate;
+use crate::wake;
 
 /// Value of [`Vcpu::cpu`] while the vCPU is on no CPU.
 pub const NO_CPU: u32 = u32::MAX;
@@ -107,6 +108,8 @@ pub struct Vcpu {
     pub time_area: AtomicU64,
     /// Period of the periodic timer in ns, or 0.
     pub period_ns: AtomicU64,
+    /// CPUs whose queue may hold a timer of the vCPU, by kind of timer.
+    pub timer_cpus: [AtomicU64; wake::KINDS],
     /// Everything architectural.
     pub state: Mutex<VcpuState>,
     /// Time spent per run state.

@@ -166,6 +166,9 @@ pub fn set_timer_op(call: &mut Call<'_>) -> Answer {
 /// Arms the calling vCPU's one-shot timer; 0 stops it, a time in the past fires at once.
 pub fn set_singleshot(here: &Here, deadline_ns: u64) {
     let (dom, vcpu) = (here.dom(), here.vcpu());
+    if deadline_ns == 0 {
+        return wake::cancel(dom, vcpu, wake::Kind::Singleshot);
+    }
     let now = time::now_ns();
     if deadline_ns > now {
         let far = deadline_ns > i64::MAX as u64 || deadline_ns - now > FAR_NS;
@@ -173,7 +176,5 @@ pub fn set_singleshot(here: &Here, deadline_ns: u64) {
         return wake::arm(dom, vcpu, wake::Kind::Singleshot, deadline);
     }
     wake::cancel(dom, vcpu, wake::Kind::Singleshot);
-    if deadline_ns != 0 {
-        events::raise_virq(dom, vcpu.id, Virq::TIMER);
-    }
+    events::raise_virq(dom, vcpu.id, Virq::TIMER);
 }
