@@ -107,7 +107,7 @@ pub fn arm(dom: &Domain, vcpu: &Vcpu, kind: Kind, deadline_ns: u64) {
 }
 
 /// Disarms a timer of a vCPU.
-#[inline]
+#[inline(always)]
 pub fn cancel(dom: &Domain, vcpu: &Vcpu, kind: Kind) {
     cancel_on(dom, vcpu, kind, u64::MAX);
 }
@@ -115,6 +115,7 @@ pub fn cancel(dom: &Domain, vcpu: &Vcpu, kind: Kind) {
 /// Puts a timer into the queue of this CPU; the answer is the queue's first deadline. Room was made
 /// when the domain was created, so this cannot fail. `timer_cpus` of the vCPU has the bit of every
 /// CPU in whose queue the timer may be; a bit changes only while that queue is locked.
+#[inline(always)]
 fn arm_here(clock: &Clock, dom: &Domain, vcpu: &Vcpu, kind: Kind, deadline_ns: u64) -> u64 {
     let mut queue = clock.queue.lock();
     let armed = queue.arm(key(dom, vcpu, kind), deadline_ns);
@@ -127,10 +128,16 @@ fn arm_here(clock: &Clock, dom: &Domain, vcpu: &Vcpu, kind: Kind, deadline_ns: u
 }
 
 /// Takes a timer out of the queues of these CPUs.
-#[inline]
+#[inline(always)]
 fn cancel_on(dom: &Domain, vcpu: &Vcpu, kind: Kind, cpus: u64) {
+    let found = vcpu.timer_cpus[kind as usize].load(Ordering::SeqCst) & cpus;
+    if found != 0 {
+        take_out(dom, vcpu, kind, found);
+    }
+}
+
+fn take_out(dom: &Domain, vcpu: &Vcpu, kind: Kind, mut left: u64) {
     let armed_on = &vcpu.timer_cpus[kind as usize];
-    let mut left = armed_on.load(Ordering::SeqCst) & cpus;
     while left != 0 {
         let cpu = CpuId(left.trailing_zeros());
         left &= left - 1;
@@ -170,7 +177,7 @@ pub fn rearm() {
 }
 
 /// Sets the hardware timer, if that changes anything; the queue's first deadline is `first`.
-#[inline]
+#[inline(always)]
 fn set_hardware(clock: &Clock, first: u64) {
     let slice = clock.slice_end_ns.load(Ordering::Relaxed);
     let refresh = clock.refresh_ns.load(Ordering::Relaxed);
