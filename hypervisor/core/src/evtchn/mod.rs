@@ -28,7 +28,7 @@ use hypercall_abi::Errno;
 pub use channel::{Channel, Port};
 pub use deliver::{set_pending, unmask, Delivery, EventWords};
 pub use pair::{bind_interdomain, close, CloseOutcome};
-pub use poll::{Pollers, MAX_POLL_PORTS};
+pub use poll::Pollers;
 pub use table::{Destination, PortTable};
 
 /// Ports of a domain under the 2-level ABI.
@@ -49,8 +49,6 @@ pub enum EvtchnError {
     NoVcpu,
     /// The virtual or physical interrupt already has a port.
     AlreadyBound,
-    /// A poll names more than [`MAX_POLL_PORTS`].
-    TooManyPorts,
     /// All ports the domain may have are in use.
     NoPorts,
     /// The hypervisor is out of memory.
@@ -63,8 +61,7 @@ impl From<EvtchnError> for Errno {
             EvtchnError::BadPort
             | EvtchnError::WrongState
             | EvtchnError::BadVirq
-            | EvtchnError::GlobalVirqNeedsVcpu0
-            | EvtchnError::TooManyPorts => Errno::EINVAL,
+            | EvtchnError::GlobalVirqNeedsVcpu0 => Errno::EINVAL,
             EvtchnError::NoVcpu => Errno::ENOENT,
             EvtchnError::AlreadyBound => Errno::EEXIST,
             EvtchnError::NoPorts => Errno::ENOSPC,

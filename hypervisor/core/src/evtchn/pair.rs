@@ -18,6 +18,7 @@ use super::EvtchnError;
 /// # Errors
 /// `NoPorts`, `NoMemory`; then `BadPort`, or `WrongState` if the remote port is not waiting for
 /// this domain.
+#[inline]
 pub fn bind_interdomain(
     local: &mut PortTable,
     peer: Option<&mut PortTable>,
@@ -52,6 +53,7 @@ pub enum CloseOutcome {
 ///
 /// # Errors
 /// `BadPort`, or `WrongState` if the port is not in use.
+#[inline]
 pub fn close(
     local: &mut PortTable,
     port: EvtchnPort,

@@ -7,12 +7,9 @@
 
 use alloc::vec::Vec;
 
-use hypercall_abi::{sched, EvtchnPort, VcpuId};
+use hypercall_abi::{EvtchnPort, VcpuId};
 
 use super::EvtchnError;
-
-/// Most ports one call may name.
-pub const MAX_POLL_PORTS: usize = sched::MAX_POLL_PORTS as usize;
 
 /// The polling vCPUs of one domain.
 #[derive(Debug, Default)]
@@ -29,17 +26,13 @@ impl Pollers {
         Self { waits: Vec::new() }
     }
 
-    /// Registers `vcpu` as a poller for `ports`.
+    /// Registers `vcpu` as a poller, for `only` one port or for any event.
     ///
     /// # Errors
-    /// `TooManyPorts`, `NoMemory`.
-    pub fn begin(&mut self, vcpu: VcpuId, ports: &[EvtchnPort]) -> Result<(), EvtchnError> {
-        if ports.len() > MAX_POLL_PORTS {
-            return Err(EvtchnError::TooManyPorts);
-        }
+    /// `NoMemory`.
+    pub fn begin(&mut self, vcpu: VcpuId, only: Option<EvtchnPort>) -> Result<(), EvtchnError> {
         self.end(vcpu);
         self.waits.try_reserve(1).map_err(|_| EvtchnError::NoMemory)?;
-        let only = ports.first().copied().filter(|_| ports.len() == 1);
         self.waits.push((vcpu, only));
         Ok(())
     }
@@ -76,7 +69,7 @@ mod tests {
     #[test]
     fn a_poller_of_one_port_is_woken_by_that_port_only() {
         let mut pollers = Pollers::new();
-        pollers.begin(VcpuId::new(3), &[EvtchnPort::new(7)]).unwrap();
+        pollers.begin(VcpuId::new(3), Some(EvtchnPort::new(7))).unwrap();
         assert_eq!(woken(&pollers, 7), [3]);
         assert!(woken(&pollers, 8).is_empty());
     }
@@ -84,21 +77,13 @@ mod tests {
     #[test]
     fn a_poller_of_several_ports_is_woken_by_every_event_until_it_ends() {
         let mut pollers = Pollers::new();
-        pollers.begin(VcpuId::new(0), &[EvtchnPort::new(1), EvtchnPort::new(2)]).unwrap();
-        pollers.begin(VcpuId::new(1), &[]).unwrap();
+        pollers.begin(VcpuId::new(0), None).unwrap();
+        pollers.begin(VcpuId::new(1), None).unwrap();
         assert_eq!(woken(&pollers, 99), [0, 1]);
         pollers.end(VcpuId::new(0));
         pollers.end(VcpuId::new(0));
         assert_eq!(woken(&pollers, 99), [1]);
         pollers.end(VcpuId::new(1));
-        assert!(woken(&pollers, 99).is_empty());
-    }
-
-    #[test]
-    fn too_many_ports_are_refused_and_register_nobody() {
-        let mut pollers = Pollers::new();
-        let ports = [EvtchnPort::new(1); MAX_POLL_PORTS + 1];
-        assert_eq!(pollers.begin(VcpuId::new(0), &ports), Err(EvtchnError::TooManyPorts));
         assert!(woken(&pollers, 99).is_empty());
     }
 }

@@ -31,6 +31,7 @@ impl PortStore {
         self.ports.get(port.get()).copied().ok_or(EvtchnError::BadPort)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, port: EvtchnPort) -> Result<&mut Port, EvtchnError> {
         self.ports.get_mut(port.get()).ok_or(EvtchnError::BadPort)
     }
@@ -70,12 +71,14 @@ impl PortStore {
     }
 
     /// Frees a port that was opened.
+    #[inline]
     pub(super) fn close(&mut self, port: EvtchnPort) -> Result<(), EvtchnError> {
         *self.get_mut(port)? = Port::FREE;
         *self.free_word(port.get()) |= bit(port.get());
         Ok(())
     }
 
+    #[inline]
     fn free_word(&mut self, port: u32) -> &mut u64 {
         &mut self.free[(port % PORTS_2L / u64::BITS) as usize]
     }

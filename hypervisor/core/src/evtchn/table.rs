@@ -196,6 +196,7 @@ impl PortTable {
     }
 
     /// Frees a port, which was `was`, and forgets its interrupt binding.
+    #[inline]
     pub(super) fn free(&mut self, port: EvtchnPort, was: Channel) -> Result<(), EvtchnError> {
         match was {
             // The notified vCPU of a global interrupt may have moved away from its slot's owner, so

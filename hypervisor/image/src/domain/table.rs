@@ -6,6 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Deref;
 use hv_machine::sync::Mutex;
 use hypercall_abi::{DomId, Errno};
 
@@ -27,22 +28,53 @@ pub fn get(id: DomId) -> Option<DomainRef> {
     TABLE.lock().by_id.get(&id.get()).cloned()
 }
 
+/// A domain that an argument names. The caller itself is not looked up: most calls name it.
+pub enum Named<'a> {
+    /// The calling one.
+    Own(&'a DomainRef),
+    /// Another.
+    Other(DomainRef),
+}
+
+impl Deref for Named<'_> {
+    type Target = DomainRef;
+
+    #[inline]
+    fn deref(&self) -> &DomainRef {
+        match self {
+            Self::Own(dom) => dom,
+            Self::Other(dom) => dom,
+        }
+    }
+}
+
+/// The domain with this number, the caller or another.
+#[inline]
+pub fn numbered(here: &Here, id: DomId) -> Option<Named<'_>> {
+    if id == here.dom().id {
+        return Some(Named::Own(here.dom()));
+    }
+    get(id).map(Named::Other)
+}
+
 /// The domain an argument names: `DOMID_SELF` or a number.
 ///
 /// # Errors
 /// `ESRCH` when there is no such domain.
-pub fn named(here: &Here, id: DomId) -> Result<DomainRef, Errno> {
+#[inline]
+pub fn named(here: &Here, id: DomId) -> Result<Named<'_>, Errno> {
     if id == DomId::SELF {
-        return Ok(here.dom().clone());
+        return Ok(Named::Own(here.dom()));
     }
-    get(id).ok_or(Errno::ESRCH)
+    numbered(here, id).ok_or(Errno::ESRCH)
 }
 
 /// The domain an argument names, if the caller may act on it as its controller.
 ///
 /// # Errors
 /// `ESRCH` when there is no such domain, `EPERM` without the right.
-pub fn target(here: &Here, id: DomId) -> Result<DomainRef, Errno> {
+#[inline]
+pub fn target(here: &Here, id: DomId) -> Result<Named<'_>, Errno> {
     let dom = named(here, id)?;
     here.dom().controls(&dom).then_some(dom).ok_or(Errno::EPERM)
 }

@@ -4,41 +4,52 @@
 //! Port tables are locked in ascending order of domain number; no table stays locked while guest
 //! memory is touched.
 
-use hv_core::evtchn::{self, Channel, CloseOutcome};
+use hv_core::evtchn::{self, Channel, CloseOutcome, PortTable};
 use hv_machine::sync::MutexGuard;
 use hypercall_abi::evtchn as abi;
-use hypercall_abi::{DomId, Errno, EvtchnPort};
+use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId};
 
 use super::{physdev, Answer, Call};
 use crate::current::Here;
 use crate::domain::{table, Domain, Ports};
 use crate::{events, guestmem};
 
-/// `event_channel_op(cmd, arg)`.
+/// `event_channel_op(cmd, arg)`: only a jump, so that each command saves no more registers than it
+/// needs itself.
 pub fn event_channel_op(call: &mut Call<'_>) -> Answer {
-    let [command, arg, ..] = call.args;
-    let here = call.here;
-    match command as u32 {
-        abi::SEND => events::send(here.dom(), guestmem::read::<abi::EvtchnSend>(arg)?.port)?,
-        abi::UNMASK => events::unmask(here.dom(), guestmem::read::<abi::EvtchnUnmask>(arg)?.port)?,
-        _ => return change(call),
+    match call.args[0] as u32 {
+        abi::SEND => send(call),
+        abi::UNMASK => unmask(call),
+        abi::ALLOC_UNBOUND => alloc_unbound(call),
+        abi::BIND_INTERDOMAIN => bind_interdomain(call),
+        abi::CLOSE => close(call),
+        abi::STATUS => port_status(call),
+        _ => other(call),
     }
+}
+
+#[inline(never)]
+fn send(call: &mut Call<'_>) -> Answer {
+    let op: abi::EvtchnSend = guestmem::read(call.args[1])?;
+    events::send(call.here.dom(), op.port)?;
     Ok(0)
 }
 
-/// Commands that are no part of sending events.
 #[inline(never)]
-fn change(call: &mut Call<'_>) -> Answer {
+fn unmask(call: &mut Call<'_>) -> Answer {
+    let op: abi::EvtchnUnmask = guestmem::read(call.args[1])?;
+    events::unmask(call.here.dom(), op.port)?;
+    Ok(0)
+}
+
+#[inline(never)]
+fn other(call: &mut Call<'_>) -> Answer {
     let [command, arg, ..] = call.args;
     let here = call.here;
     match command as u32 {
-        abi::ALLOC_UNBOUND => alloc_unbound(here, arg)?,
-        abi::BIND_INTERDOMAIN => bind_interdomain(here, arg)?,
         abi::BIND_VIRQ => bind_virq(here.dom(), arg)?,
         abi::BIND_IPI => bind_ipi(here.dom(), arg)?,
         abi::BIND_PIRQ => bind_pirq(here.dom(), arg)?,
-        abi::CLOSE => close_port(here.dom(), guestmem::read::<abi::EvtchnClose>(arg)?.port)?,
-        abi::STATUS => guestmem::update(arg, |op| port_status(here, op))?,
         abi::BIND_VCPU => bind_vcpu(here.dom(), &guestmem::read(arg)?)?,
         abi::RESET => reset(here, &guestmem::read(arg)?)?,
         _ => return Err(Errno::ENOSYS.into()),
@@ -46,12 +57,16 @@ fn change(call: &mut Call<'_>) -> Answer {
     Ok(0)
 }
 
-fn alloc_unbound(here: &Here, arg: u64) -> Result<(), Errno> {
+#[inline(never)]
+fn alloc_unbound(call: &mut Call<'_>) -> Answer {
+    let (here, arg) = (call.here, call.args[1]);
     let mut op: abi::EvtchnAllocUnbound = guestmem::read(arg)?;
     let dom = table::target(here, op.dom)?;
     let remote = if op.remote_dom == DomId::SELF { here.dom().id } else { op.remote_dom };
-    op.port = dom.ports.lock().table.alloc_unbound(remote)?;
-    publish_or_close(&dom, op.port, arg, &op)
+    let allocated = dom.ports.lock().table.alloc_unbound(remote);
+    op.port = allocated.map_err(Errno::from)?;
+    publish_or_close(&dom, op.port, arg, &op)?;
+    Ok(0)
 }
 
 /// Stores the answer; if that fails the new port is closed again, so that none is lost.
@@ -66,19 +81,33 @@ fn publish_or_close<T: zerocopy::IntoBytes + zerocopy::Immutable>(
     })
 }
 
-fn bind_interdomain(here: &Here, arg: u64) -> Result<(), Errno> {
+#[inline(never)]
+fn bind_interdomain(call: &mut Call<'_>) -> Answer {
+    let (here, arg) = (call.here, call.args[1]);
     let mut op: abi::EvtchnBindInterdomain = guestmem::read(arg)?;
     let local = here.dom();
     let remote = table::named(here, op.remote_dom)?;
     op.local_port = if remote.id == local.id {
-        evtchn::bind_interdomain(&mut local.ports.lock().table, None, op.remote_port)?
+        bind(local, &mut local.ports.lock(), None, op.remote_port)?
     } else {
         let (mut mine, mut theirs) = lock_both(local, &remote);
-        evtchn::bind_interdomain(&mut mine.table, Some(&mut theirs.table), op.remote_port)?
+        bind(local, &mut mine, Some(&mut theirs.table), op.remote_port)?
     };
-    // An event sent before the channel existed may have been lost, so one is raised now.
-    events::arrive(local.id, op.local_port);
-    publish_or_close(local, op.local_port, arg, &op)
+    publish_or_close(local, op.local_port, arg, &op)?;
+    Ok(0)
+}
+
+/// Binds, and raises an event: one that was sent before the channel existed may have been lost.
+#[inline]
+fn bind(
+    local: &Domain,
+    mine: &mut Ports,
+    theirs: Option<&mut PortTable>,
+    remote_port: EvtchnPort,
+) -> Result<EvtchnPort, Errno> {
+    let port = evtchn::bind_interdomain(&mut mine.table, theirs, remote_port)?;
+    events::set_pending(local, mine, port, VcpuId::new(0));
+    Ok(port)
 }
 
 /// The ports of two different domains, locked in ascending order of domain number.
@@ -115,10 +144,18 @@ fn bind_pirq(dom: &Domain, arg: u64) -> Result<(), Errno> {
     publish_or_close(dom, op.port, arg, &op)
 }
 
+#[inline(never)]
+fn close(call: &mut Call<'_>) -> Answer {
+    let op: abi::EvtchnClose = guestmem::read(call.args[1])?;
+    close_port(call.here.dom(), op.port)?;
+    Ok(0)
+}
+
 /// Closes a port of a domain, whoever asks.
 ///
 /// # Errors
 /// `EINVAL` for a port that is not in use.
+#[inline]
 pub fn close_port(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
     let mut outcome = evtchn::close(&mut dom.ports.lock().table, port, None)?;
     let was = loop {
@@ -139,8 +176,12 @@ pub fn close_port(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
     Ok(())
 }
 
-fn port_status(here: &Here, op: &mut abi::EvtchnStatus) -> Result<(), Errno> {
-    let found = table::target(here, op.dom)?.ports.lock().table.status(op.port)?;
+#[inline(never)]
+fn port_status(call: &mut Call<'_>) -> Answer {
+    let arg = call.args[1];
+    let mut op: abi::EvtchnStatus = guestmem::read(arg)?;
+    let dom = table::target(call.here, op.dom)?;
+    let found = dom.ports.lock().table.status(op.port).map_err(Errno::from)?;
     op.vcpu = found.vcpu;
     match found.channel {
         Channel::Free => op.status = abi::status::CLOSED,
@@ -150,7 +191,8 @@ fn port_status(here: &Here, op: &mut abi::EvtchnStatus) -> Result<(), Errno> {
         Channel::Virq { virq } => op.set_irq(abi::status::VIRQ, virq.get()),
         Channel::Ipi => op.status = abi::status::IPI,
     }
-    Ok(())
+    guestmem::write(arg, &op)?;
+    Ok(0)
 }
 
 fn bind_vcpu(dom: &Domain, op: &abi::EvtchnBindVcpu) -> Result<(), Errno> {
@@ -158,7 +200,8 @@ fn bind_vcpu(dom: &Domain, op: &abi::EvtchnBindVcpu) -> Result<(), Errno> {
 }
 
 fn reset(here: &Here, op: &abi::EvtchnReset) -> Result<(), Errno> {
-    close_all(&*table::target(here, op.dom)?, u32::MAX);
+    let dom = table::target(here, op.dom)?;
+    close_all(&dom, u32::MAX);
     Ok(())
 }
 

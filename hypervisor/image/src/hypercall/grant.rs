@@ -14,7 +14,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{ensure, grant_copy, grant_map, Answer, Call, End};
 use crate::current::Here;
-use crate::domain::{memory, table, Domain, DomainRef};
+use crate::domain::{
+    memory,
+    table::{self, Named},
+    Domain,
+};
 use crate::host::Host;
 use crate::{exit, guestmem};
 
@@ -140,7 +144,7 @@ pub fn let_go(frame: Mfn, access: Access) {
 }
 
 /// A domain named in a grant operation, if the caller may act for it.
-fn granter(here: &Here, id: DomId) -> Result<DomainRef, GrantError> {
+fn granter(here: &Here, id: DomId) -> Result<Named<'_>, GrantError> {
     table::target(here, id).map_err(|errno| match errno {
         Errno::ESRCH => GrantError::BadDomain,
         _ => GrantError::ForeignFrame,

@@ -8,7 +8,7 @@ use hypercall_abi::{GrantRef, Mfn};
 use super::grant::{acquire, each, hold, let_go, release};
 use super::{Answer, Call};
 use crate::current::Here;
-use crate::domain::{table, DomainRef};
+use crate::domain::table::{self, Named};
 
 /// `GNTTABOP_copy`.
 pub fn copy(call: &mut Call<'_>) -> Answer {
@@ -28,32 +28,32 @@ fn copy_one(here: &Here, plan: &CopyPlan) -> Result<(), GrantError> {
 }
 
 /// A side of a copy: its frame may be touched until the side is dropped.
-struct Side {
+struct Side<'a> {
     frame: Mfn,
     access: Access,
-    _grant: Option<Use>,
+    _grant: Option<Use<'a>>,
 }
 
-impl Drop for Side {
+impl Drop for Side<'_> {
     fn drop(&mut self) {
         let_go(self.frame, self.access);
     }
 }
 
 /// A use of a grant, which lasts longer than the page reference taken for it.
-struct Use {
-    granter: DomainRef,
+struct Use<'a> {
+    granter: Named<'a>,
     gref: GrantRef,
     access: Access,
 }
 
-impl Drop for Use {
+impl Drop for Use<'_> {
     fn drop(&mut self) {
         release(&self.granter, self.gref, self.access, UseKinds::COPY);
     }
 }
 
-fn open(here: &Here, side: CopySide, access: Access) -> Result<Side, GrantError> {
+fn open(here: &Here, side: CopySide, access: Access) -> Result<Side<'_>, GrantError> {
     let caller = here.dom().id;
     let (frame, owner, grant) = match side {
         CopySide::Own { frame } => (frame, caller, None),

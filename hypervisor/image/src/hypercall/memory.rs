@@ -130,7 +130,8 @@ fn decrease(dom: &Domain, op: &XenMemoryReservation, index: u64) -> Result<(), E
 
 fn amount(here: &Here, arg: u64, read: impl Fn(&Domain) -> u64) -> Answer {
     let op: abi::XenMemoryDomain = guestmem::read(arg)?;
-    Ok(read(&*table::target(here, op.domid)?) as i64)
+    let dom = table::target(here, op.domid)?;
+    Ok(read(&dom) as i64)
 }
 
 /// Number of frames the guest says it knows, in its shared info.

@@ -38,7 +38,7 @@ const REQUESTS_PER_PASS: u32 = 512;
 /// `ESRCH` for domains that do not exist and for the caller by its number, `EPERM`.
 pub fn foreign(here: &Here, id: DomId) -> Result<DomainRef, Errno> {
     ensure(id != here.dom().id && id != DomId::SELF, Errno::ESRCH)?;
-    table::target(here, id)
+    Ok(table::target(here, id)?.clone())
 }
 
 /// Makes sense of a page owner.

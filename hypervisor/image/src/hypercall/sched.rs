@@ -1,7 +1,6 @@
 //! `sched_op` and `set_timer_op`: giving up the CPU, waiting, shutting down.
 
 use core::sync::atomic::Ordering;
-use hv_core::evtchn::MAX_POLL_PORTS;
 use hv_machine::{cpuinfo, percpu, time};
 use hypercall_abi::sched as abi;
 use hypercall_abi::{Errno, EvtchnPort, Virq};
@@ -70,25 +69,19 @@ fn block(here: &Here) {
 }
 
 fn poll(here: &Here, op: &abi::SchedPoll) -> Result<(), Errno> {
-    let count = op.nr_ports as usize;
-    ensure(count <= MAX_POLL_PORTS, Errno::EINVAL)?;
-    let mut ports = [EvtchnPort::new(0); MAX_POLL_PORTS];
-    for (index, port) in (0..).zip(ports.iter_mut().take(count)) {
-        *port = guestmem::read_at(op.ports.get(), index)?;
+    ensure(op.nr_ports <= abi::MAX_POLL_PORTS, Errno::EINVAL)?;
+    if is_ready(here, op)? {
+        return Ok(());
     }
-    let ports = ports.get(..count).unwrap_or_default();
+    let only = match op.nr_ports {
+        1 => Some(guestmem::read(op.ports.get())?),
+        _ => None,
+    };
     let (dom, vcpu) = (here.dom(), here.vcpu());
     // The order decides: registered and blocked first, looked at afterwards.
     vcpu.blocked.store(true, Ordering::SeqCst);
-    let mut table = dom.ports.lock();
-    let registered = table.pollers.begin(vcpu.id, ports).map_err(Errno::from);
-    let max_port = table.table.max_port();
-    drop(table);
-    let ready = registered.and_then(|()| {
-        ensure(ports.iter().all(|port| port.get() <= max_port), Errno::EINVAL)?;
-        let upcall = events::upcall_pending(dom, vcpu.id) && events::upcall_mask(vcpu) == 0;
-        Ok(upcall || ports.iter().any(|port| events::is_pending(dom, *port)))
-    });
+    let registered = dom.ports.lock().pollers.begin(vcpu.id, only).map_err(Errno::from);
+    let ready = registered.and_then(|()| is_ready(here, op));
     if ready != Ok(false) {
         vcpu.blocked.store(false, Ordering::SeqCst);
         dom.ports.lock().pollers.end(vcpu.id);
@@ -100,6 +93,20 @@ fn poll(here: &Here, op: &abi::SchedPoll) -> Result<(), Errno> {
     vcpu.set(flag::POLLING);
     cpuinfo::raise_work(exit::work::SCHEDULE);
     Ok(())
+}
+
+/// Whether one of the ports is pending or an upcall is due. All ports are looked at: a bad one is an
+/// error wherever it stands.
+fn is_ready(here: &Here, op: &abi::SchedPoll) -> Result<bool, Errno> {
+    let (dom, vcpu) = (here.dom(), here.vcpu());
+    let max_port = dom.ports.lock().table.max_port();
+    let mut ready = events::upcall_pending(dom, vcpu.id) && events::upcall_mask(vcpu) == 0;
+    for index in 0..u64::from(op.nr_ports) {
+        let port: EvtchnPort = guestmem::read_at(op.ports.get(), index)?;
+        ensure(port.get() <= max_port, Errno::EINVAL)?;
+        ready |= events::is_pending(dom, port);
+    }
+    Ok(ready)
 }
 
 /// Tidies up after a poll, when the vCPU runs again.
