@@ -15,10 +15,14 @@
 
 extern crate alloc;
 
+mod batch;
 mod calls;
 mod channel;
+mod emulate;
 mod evtchn;
+mod exceptions;
 mod grant;
+mod handlers;
 mod meter;
 mod mmu;
 mod mmuext;
@@ -27,6 +31,7 @@ mod ptwr;
 mod reservation;
 mod sched;
 mod timer;
+mod user;
 mod uvm;
 
 use meter::Meter;
@@ -38,6 +43,10 @@ pvkernel_xen::entry!(run);
 /// The topics in the order in which they run. Each leaves the machine as it found it.
 const TOPICS: &[fn(&mut Meter)] = &[
     calls::run,
+    batch::run,
+    exceptions::run,
+    emulate::run,
+    user::run,
     evtchn::run,
     sched::run,
     timer::run,

@@ -227,6 +227,21 @@ impl Meter {
         }
     }
 
+    /// Measures an operation that reads the counter at its own beginning and end, out of reach of
+    /// the marks, and returns the difference. `proof` gets the number of operations made.
+    pub fn timed(
+        &mut self,
+        row: Row,
+        mut operation: impl FnMut() -> u64,
+        proof: impl FnOnce(u64) -> bool,
+    ) {
+        if self.trace {
+            return self.absent(row, "begins where no mark can be");
+        }
+        let measure = |(): &mut (), parts: &mut Parts| parts.ticks[0] += operation();
+        self.parts([row], (), measure, |(), made| proof(made));
+    }
+
     /// A row that cannot be measured here.
     pub fn absent(&self, row: Row, why: &str) {
         if self.selects(row.name) {
