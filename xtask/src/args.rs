@@ -26,6 +26,11 @@ impl Args {
         }
     }
 
+    /// Takes the first word if it is this one; true if it was.
+    pub fn word(&mut self, word: &str) -> bool {
+        self.words.first().is_some_and(|first| first == word) && self.positional().is_some()
+    }
+
     /// Takes a flag; true if it was there.
     pub fn flag(&mut self, name: &str) -> bool {
         let at = self.words.iter().position(|word| word == name);

@@ -19,7 +19,7 @@ use crate::{toolchain, Result};
 const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests"];
 
 /// Guests that are created from dom0's shell.
-const GUESTS: &[&str] = &["hello", "ticker", "spinner", "crasher", "selftest", "fuzz"];
+const GUESTS: &[&str] = &["hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair"];
 
 /// Guests that are booted in dom0's place only.
 const LONE_GUESTS: &[&str] = &["bench"];
@@ -147,7 +147,7 @@ fn print_sizes(built: &Built) {
 }
 
 /// What of an ELF64 file is loaded from it: the sum of its load segments' file sizes.
-fn loadable_bytes(elf: &[u8]) -> Option<u64> {
+pub fn loadable_bytes(elf: &[u8]) -> Option<u64> {
     let half = |at: usize| Some(u16::from_le_bytes(elf.get(at..at + 2)?.try_into().ok()?));
     let word = |at: usize| Some(u64::from_le_bytes(elf.get(at..at + 8)?.try_into().ok()?));
     if elf.get(..5)? != b"\x7fELF\x02" {

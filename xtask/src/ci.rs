@@ -14,7 +14,7 @@ use crate::args::Args;
 use crate::build::Programs;
 use crate::paths::{Paths, BARE_TARGET};
 use crate::toolchain::{self, Toolchain};
-use crate::{bench, demo, setup, sh, test, tidy, Result};
+use crate::{bench, bench_system, demo, setup, sh, test, tidy, Result};
 
 /// Crates whose code is mostly compiled for the bare target only.
 const BARE_CRATES: &[&str] = &["zendo", "hv-machine", "pvkernel-xen", "dom0", "test-guests"];
@@ -59,6 +59,10 @@ fn machines(summary: &mut Summary, paths: &Paths, images: &Images) {
     let everything = Selection { filter: String::new(), hypervisor: None, cpus: None };
     summary.append(cases::run(images, &everything));
     step(summary, "bench", || match bench::guard(paths, images) {
+        Ok(line) => Outcome::Passed(line),
+        Err(text) => Outcome::Failed(text),
+    });
+    step(summary, "bench system", || match bench_system::guard(images) {
         Ok(line) => Outcome::Passed(line),
         Err(text) => Outcome::Failed(text),
     });

@@ -9,6 +9,7 @@
 mod archive;
 mod args;
 mod bench;
+mod bench_system;
 mod build;
 mod ci;
 mod citations;
@@ -82,9 +83,10 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "bench",
-        options: "[ROWS...] [--only zendo|xen] [--events] [--boots N] [--domu] [--save NAME] \
+        options:
+            "[system | ROWS...] [--only zendo|xen] [--events] [--boots N] [--domu] [--save NAME] \
             [--compare NAME] [--readme] [--check] [--list] [--no-build]",
-        help: "what each operation costs on Zendo and on Xen, and the budgets",
+        help: "what each operation costs, or `system` as a whole, on Zendo and on Xen",
         run: bench::run,
     },
     Verb {

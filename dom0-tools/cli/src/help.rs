@@ -17,6 +17,7 @@ pub const BUILTINS: &[(&str, &str)] = &[
     ("poweroff", "end all domains and switch the machine off"),
     ("reboot", "end all domains and start the machine again"),
     ("sleep", "wait some seconds"),
+    ("time", "do a command and say how long it took"),
     ("zl", "manage domains; 'xl' is the same"),
 ];
 

@@ -10,6 +10,7 @@ use crate::command::Command;
 use crate::edit::History;
 use crate::help::{self, BUILTINS};
 use crate::words::{split, Words};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -41,6 +42,8 @@ pub enum Step {
     Clear,
     /// Wait, in milliseconds.
     Sleep(u64),
+    /// Do something and say how long it took.
+    Time(Box<Step>),
     /// Switch the machine off.
     PowerOff,
     /// Start the machine again.
@@ -90,6 +93,10 @@ impl Shell {
             "cat" => return one_word(name, rest, "FILE").map(Step::Show),
             "sleep" => return one_word(name, rest, "SECONDS").and_then(|word| sleep(&word)),
             "help" => return help(rest),
+            "time" if rest.is_empty() => {
+                return Err(ToolError::usage("time needs a command; usage: time COMMAND"));
+            }
+            "time" => return self.try_step(rest).map(|step| Step::Time(Box::new(step))),
             "ls" => Step::Files,
             "free" => Step::Free,
             "clear" => Step::Clear,
@@ -232,6 +239,14 @@ mod tests {
         assert!(matches!(step("sleep 1.2345"), Step::Complain(_)));
         assert!(matches!(step("sleep -1"), Step::Complain(_)));
         assert!(matches!(step("sleep 99999"), Step::Complain(_)));
+    }
+
+    #[test]
+    fn time_takes_any_command() {
+        assert_eq!(step("time ls"), Step::Time(Box::new(Step::Files)));
+        assert_eq!(step("time zl list -q"), Step::Time(Box::new(step("zl list -q"))));
+        assert!(complaint("time").contains("usage: time COMMAND"));
+        assert!(complaint("time list").contains("did you mean 'zl list'?"));
     }
 
     #[test]

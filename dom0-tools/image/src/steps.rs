@@ -30,9 +30,19 @@ pub fn complain(shell: &mut Shell, error: &ToolError) {
     shell.set_status(error.status);
 }
 
+/// Carries one step out, and says how long it took and at which tick it began.
+fn carry_out_timed(shell: &mut Shell, step: Step) {
+    let (from, start_ns) = (time::tsc(), time::now_ns());
+    carry_out(shell, step);
+    let (ns, ticks) = (time::now_ns() - start_ns, time::tsc() - from);
+    let status = shell.status();
+    screen::print(&format!("time: status={status} ns={ns} ticks={ticks} from={from}\n"));
+}
+
 /// Carries one step out and remembers its status.
 pub fn carry_out(shell: &mut Shell, step: Step) {
     let done = match step {
+        Step::Time(step) => return carry_out_timed(shell, *step),
         Step::Zl(command) => {
             let mut text = String::new();
             let outcome = run_verb(&command, &mut stack(), &Here, &mut text);

@@ -40,6 +40,8 @@ pub struct BootInfo {
     pub store_evtchn: EvtchnPort,
     /// The start page itself, as a copy.
     pub start_info: StartInfo,
+    /// Time stamp counter at the first instruction.
+    pub entry_tsc: u64,
 }
 
 impl BootInfo {
@@ -90,17 +92,22 @@ mod symbols {
     }
 }
 
-/// First Rust code: `start` is the start page, `boot_stack` the end of the builder's stack.
+/// First Rust code: `start` is the start page, `boot_stack` the end of the builder's stack,
+/// `entry_tsc` the time stamp counter at the first instruction.
 ///
 /// # Safety
 /// Called by `entry.S`, once, with what the builder left in the registers.
 #[cfg_attr(target_os = "none", unsafe(no_mangle))]
-pub unsafe extern "C" fn pvkernel_start(start: *const StartInfo, boot_stack: u64) -> ! {
+pub unsafe extern "C" fn pvkernel_start(
+    start: *const StartInfo,
+    boot_stack: u64,
+    entry_tsc: u64,
+) -> ! {
     // SAFETY: the builder mapped the start page at the address in rsi; its layout is the ABI's.
     let start = unsafe { start.read() };
     trap::install();
     init_memory(&start, boot_stack);
-    let boot = BOOT_INFO.call_once(|| read_boot_info(start));
+    let boot = BOOT_INFO.call_once(|| read_boot_info(start, entry_tsc));
     init_events(boot);
     console::init(boot);
     init_frames(&start, boot_stack);
@@ -145,7 +152,7 @@ fn init_frames(start: &StartInfo, boot_stack: u64) {
     frames::init(bitmap, count, first + pages);
 }
 
-fn read_boot_info(start: StartInfo) -> BootInfo {
+fn read_boot_info(start: StartInfo, entry_tsc: u64) -> BootInfo {
     BootInfo {
         nr_pages: start.nr_pages as usize,
         is_dom0: start.flags.contains(Sif::INITDOMAIN),
@@ -157,6 +164,7 @@ fn read_boot_info(start: StartInfo) -> BootInfo {
         store_mfn: start.store_mfn,
         store_evtchn: start.store_evtchn,
         start_info: start,
+        entry_tsc,
     }
 }
 

@@ -1,7 +1,8 @@
 # Ways into the kernel, and the switch between threads.
 #
 # _start            from the builder, in kernel mode on the one-page boot stack, events masked;
-#                   rsi = start_info. Moves to the kernel's own stack and never returns.
+#                   rsi = start_info. Moves to the kernel's own stack and never returns. The time
+#                   stamp counter is read first: it tells when the domain began to run.
 # trap_stub_N       from the hypervisor for exception N, on the stack that was running (or on the
 #                   stack set by stack_switch when user mode was running). On top of the stack:
 #                   rcx, r11, an error code for some vectors, then rip, cs, rflags, rsp, ss.
@@ -43,6 +44,9 @@
     .globl _start
     .type _start, @function
 _start:
+    rdtsc
+    shl rdx, 32
+    or rdx, rax                     # third argument
     cld
     mov rdi, rsi
     mov rsi, rsp

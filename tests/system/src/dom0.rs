@@ -315,7 +315,7 @@ fn newest_tick(text: &str) -> u64 {
 }
 
 /// Reads `key=value` words.
-fn read_counts(text: &str) -> Counts {
+pub(crate) fn read_counts(text: &str) -> Counts {
     let pair = |word: &str| {
         let (key, value) = word.split_once('=')?;
         Some((key.to_string(), value.parse().ok()?))

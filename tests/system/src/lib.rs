@@ -20,4 +20,5 @@ pub mod qemu;
 pub mod screen;
 pub mod session;
 pub mod summary;
+pub mod timed;
 pub mod verdict;

@@ -23,7 +23,7 @@ use system_tests::session::Images;
 use crate::args::Args;
 use crate::build::Programs;
 use crate::paths::Paths;
-use crate::{sh, test, trace, Result};
+use crate::{bench_system, sh, test, trace, Result};
 use boots::{Clock, Setup};
 use files::Origin;
 use sheet::Sheet;
@@ -80,6 +80,9 @@ impl Options {
 
 /// The verb.
 pub fn run(args: &mut Args) -> Result<()> {
+    if args.word("system") {
+        return bench_system::run(args);
+    }
     let paths = Paths::find()?;
     if args.flag("--list") {
         args.finish()?;

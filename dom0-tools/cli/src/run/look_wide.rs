@@ -111,6 +111,7 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
         let ports = self.open_ports();
         let local = self.place.counts();
         let lines = [
+            ("total_frames", physical.total_pages),
             ("free_frames", physical.free_pages),
             ("domains", domains as u64),
             ("ports", ports),

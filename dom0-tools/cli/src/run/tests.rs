@@ -279,8 +279,8 @@ fn counts_are_one_key_and_value_per_line_and_equal_after_a_domain() {
     let before = bench.run("zl debug counts");
     assert_eq!(
         before,
-        "free_frames=16384\ndomains=1\nports=0\ndom0_free_frames=11\nforeign_frames=0\n\
-         grant_frames=0\nheap_bytes=33\n"
+        "total_frames=262144\nfree_frames=16384\ndomains=1\nports=0\ndom0_free_frames=11\n\
+         foreign_frames=0\ngrant_frames=0\nheap_bytes=33\n"
     );
     bench.run("zl create -q hello.cfg");
     assert_ne!(bench.run("zl debug counts"), before);

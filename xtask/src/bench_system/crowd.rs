@@ -1,0 +1,107 @@
+//! Many domains: a hundred creations that must cost the same, and as many domains as fit.
+
+use std::time::Instant;
+
+use system_tests::dom0::Dom0;
+use system_tests::machine::Failure;
+use system_tests::session::Session;
+use system_tests::timed::{count, timed};
+
+use super::measure::{boot, create, ms_since, real, SAID};
+use super::table::Values;
+
+type Done = Result<(), Failure>;
+
+const HUNDRED: u64 = 100;
+/// Room for a hundred domains of 16 MiB.
+const HUNDRED_MIB: u32 = 2048;
+/// Frames of a `hello` as its configuration has it.
+const HELLO_FRAMES: u64 = 16 * 256;
+const KIB_PER_FRAME: f64 = 4.0;
+
+/// Creates a hundred domains beside each other.
+pub fn hundred(session: &Session<'_>, values: &mut Values) -> Done {
+    let mut dom0 = boot(session, HUNDRED_MIB, true)?;
+    // The first domain makes dom0 take memory that it keeps.
+    dom0.ok(&create("first", ""))?;
+    until_runs(&mut dom0, "first")?;
+    let before = taken(&mut dom0)?;
+    dom0.ok("zl destroy first")?;
+    let mut ticks = Vec::new();
+    for number in 1..=HUNDRED {
+        let name = format!("h{number}");
+        ticks.push(timed(&mut dom0, &create(&name, ""))?.ticks);
+        until_runs(&mut dom0, &name)?;
+    }
+    let after = taken(&mut dom0)?;
+    let (least, most) = (ticks.iter().min(), ticks.iter().max());
+    if let (Some(first), Some(last), Some(least), Some(most)) =
+        (ticks.first(), ticks.last(), least, most)
+    {
+        values.set("create_1st_of_100", real(*first));
+        values.set("create_100th_of_100", real(*last));
+        values.set("create_spread_over_100", 100.0 * (real(*most) / real(*least) - 1.0));
+    }
+    let each = |from: u64, to: u64| real(to.saturating_sub(from)) / real(HUNDRED - 1);
+    let frames = each(after.free_frames, before.free_frames) - real(HELLO_FRAMES);
+    values.set("memory_per_domain", frames * KIB_PER_FRAME);
+    let heap = each(before.dom0_heap, after.dom0_heap);
+    values.set("memory_per_domain_in_dom0", heap / 1024.0);
+    Ok(())
+}
+
+/// What domains take.
+struct Taken {
+    free_frames: u64,
+    dom0_heap: u64,
+}
+
+fn taken(dom0: &mut Dom0<'_>) -> Result<Taken, Failure> {
+    let free_frames = count(dom0, "free_frames")?;
+    Ok(Taken { free_frames, dom0_heap: count(dom0, "heap_bytes")? })
+}
+
+fn until_runs(dom0: &mut Dom0<'_>, name: &str) -> Done {
+    let said = |lines: &[String]| lines.iter().any(|line| line.contains(SAID));
+    dom0.until(&format!("zl logs {name}"), 10, said).map(|_| ())
+}
+
+/// Domains of 8 MiB in 1 GiB.
+pub fn small(session: &Session<'_>, values: &mut Values) -> Done {
+    let (domains, ms) = fill(session, 1024, 8)?;
+    values.set("density_8_mib_in_1_gib", real(domains));
+    values.set("density_8_mib_in_1_gib_wall", ms);
+    Ok(())
+}
+
+/// Domains of 16 MiB in 4 GiB.
+pub fn large(session: &Session<'_>, values: &mut Values) -> Done {
+    let (domains, ms) = fill(session, 4096, 16)?;
+    values.set("density_16_mib_in_4_gib", real(domains));
+    values.set("density_16_mib_in_4_gib_wall", ms);
+    Ok(())
+}
+
+/// Creates domains until one is refused; how many there are then, the last of which runs, and how
+/// long it took.
+fn fill(session: &Session<'_>, mib: u32, each_mib: u32) -> Result<(u64, f64), Failure> {
+    let mut dom0 = boot(session, mib, false)?;
+    let start = Instant::now();
+    let settings = format!("memory={each_mib}");
+    let mut domains = 0;
+    let refusal = loop {
+        let answer = dom0.run(&create(&format!("d{}", domains + 1), &settings))?;
+        if answer.status != 0 {
+            break answer.lines.join(" ");
+        }
+        domains += 1;
+    };
+    until_runs(&mut dom0, &format!("d{domains}"))?;
+    let ms = ms_since(start);
+    let listed = dom0.domains()?.len() as u64;
+    if listed != domains + 1 || !refusal.contains("too little memory") {
+        let why = format!("{listed} are listed after {domains} creations; the last: {refusal}");
+        return Err(Failure(why));
+    }
+    Ok((domains, ms))
+}

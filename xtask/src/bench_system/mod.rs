@@ -1,0 +1,124 @@
+//! `bench system`: what the whole costs: booting, creating, switching, memory, sizes.
+//!
+//! The rows and their requirements are in `table`, how they are measured in `measure` and `crowd`.
+//! Xen is measured below the same control domain; the figures of the usual system of Xen, Linux and
+//! `xl` stand in brackets. `ci` measures on Zendo what is the same in each run, and fails where a
+//! requirement is missed.
+
+mod crowd;
+mod measure;
+mod table;
+
+use std::fs;
+use std::time::Instant;
+
+use system_tests::qemu::Hypervisor;
+use system_tests::session::{Images, Session};
+
+use crate::args::Args;
+use crate::build::{self, Programs};
+use crate::paths::Paths;
+use crate::{test, Result};
+use measure::{Group, GROUPS};
+use table::{Report, Values};
+
+/// The verb, behind `bench system`.
+pub fn run(args: &mut Args) -> Result<()> {
+    let only = args.value("--only")?;
+    let which = match only.as_deref() {
+        None => vec![Hypervisor::Zendo, Hypervisor::Xen],
+        Some("zendo") => vec![Hypervisor::Zendo],
+        Some("xen") => vec![Hypervisor::Xen],
+        Some(other) => return Err(format!("--only wants zendo or xen, not '{other}'")),
+    };
+    let programs = Programs::take(args);
+    args.finish()?;
+    let paths = Paths::find()?;
+    let images = test::prepare(&paths, &which, programs)?;
+    let mut report = Report::default();
+    for which in which {
+        measure_on(which, &images, GROUPS.iter(), &mut report)?;
+    }
+    println!("\n{}", report.table());
+    println!("xen: the same dom0 and commands on Xen 4.17; in brackets: Xen 4.17, Linux and xl");
+    write(&paths, &report)?;
+    judge(&report)
+}
+
+/// What `ci` asks: all that is exact, on Zendo.
+pub fn guard(images: &Images) -> Result<String> {
+    let mut report = Report::default();
+    let exact = GROUPS.iter().filter(|group| group.exact);
+    measure_on(Hypervisor::Zendo, images, exact, &mut report)?;
+    println!("{}", report.table());
+    judge(&report).map(|()| "every requirement that can be counted exactly is met".to_string())
+}
+
+/// Measures some groups on one hypervisor.
+fn measure_on<'g>(
+    which: Hypervisor,
+    images: &Images,
+    groups: impl Iterator<Item = &'g Group>,
+    report: &mut Report,
+) -> Result<()> {
+    let values = match which {
+        Hypervisor::Zendo => &mut report.zendo,
+        Hypervisor::Xen => &mut report.xen,
+    };
+    if let Err(why) = images.hypervisor(which) {
+        println!("{}: {why}", which.name());
+        return Ok(());
+    }
+    for group in groups.filter(|group| group.on_xen || which == Hypervisor::Zendo) {
+        measure_group(which, images, group, values);
+    }
+    if which == Hypervisor::Zendo {
+        sizes(images, values)?;
+    }
+    Ok(())
+}
+
+fn measure_group(which: Hypervisor, images: &Images, group: &Group, values: &mut Values) {
+    let started = Instant::now();
+    let label = format!("bench-{}-{}", group.rows[0], which.name());
+    let session = Session::new(images, which, 1, &label);
+    let done = (group.run)(&session, values);
+    let seconds = started.elapsed().as_secs_f64();
+    println!("{} on {}: {seconds:.1} s", group.rows.join(" "), which.name());
+    let why = done.err().map_or("it was not reported".to_string(), |failure| {
+        failure.to_string().lines().next().unwrap_or_default().to_string()
+    });
+    values.miss(group.rows, &why);
+}
+
+/// What the files need in memory.
+fn sizes(images: &Images, values: &mut Values) -> Result<()> {
+    for (row, path) in [("image_hypervisor", &images.zendo), ("image_dom0", &images.dom0)] {
+        let file = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        match build::loadable_bytes(&file) {
+            Some(bytes) => values.set(row, measure::real(bytes)),
+            None => values.miss(&[row], "it is no ELF file"),
+        }
+    }
+    Ok(())
+}
+
+/// Writes the files beside the images.
+fn write(paths: &Paths, report: &Report) -> Result<()> {
+    let folder = paths.target.join("bench");
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for (name, text) in [("system.csv", report.csv()), ("system.json", report.json())] {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+fn judge(report: &Report) -> Result<()> {
+    let missed = report.missed();
+    match missed.is_empty() {
+        true => Ok(()),
+        false => Err(missed.join("; ")),
+    }
+}
