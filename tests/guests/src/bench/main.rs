@@ -33,6 +33,7 @@ mod sched;
 mod timer;
 mod user;
 mod uvm;
+mod versus;
 
 use meter::Meter;
 use pvkernel_xen::boot::BootInfo;
@@ -57,6 +58,7 @@ const TOPICS: &[fn(&mut Meter)] = &[
     ptwr::run,
     mmuext::run,
     pin::run,
+    versus::run,
 ];
 
 fn run(boot: &'static BootInfo) -> ! {
