@@ -12,7 +12,7 @@ use pvkernel_xen::event;
 use pvkernel_xen::hypercall::{evtchn, physdev, version};
 use test_guests::call::hypercall;
 
-use super::{all_done, batch, entry, multicall, unanswered};
+use super::{all_done, batch, entry, multicall, rounds, unanswered};
 use crate::meter::{Meter, Row};
 
 const INTERRUPT_FLAG: u64 = 1 << 9;
@@ -176,6 +176,6 @@ fn task_switched(m: &mut Meter) {
         let call = |calls: &mut Vec<MulticallEntry>| {
             let _ = multicall(calls);
         };
-        m.cost(row.rounds(200), unanswered(calls), call, made);
+        m.cost(row.rounds(rounds(size)), unanswered(calls), call, made);
     }
 }

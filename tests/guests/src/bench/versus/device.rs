@@ -14,7 +14,7 @@ use pvkernel_xen::trap::{self, TrapFrame};
 use pvkernel_xen::{event, time};
 use test_guests::call::{address, hypercall};
 
-use super::{batch, entry, multicall, wanted, MOST};
+use super::{batch, entry, multicall, rounds, wanted, MOST};
 use crate::meter::{Meter, Row};
 
 /// Text for the console.
@@ -152,7 +152,7 @@ fn ring(m: &mut Meter) {
             *notices += u64::from(ports.take());
             ring.drain();
         };
-        m.parts([row.rounds(200)], (Ring::new(), 0), write, |(ring, notices), made| {
+        m.parts([row.rounds(rounds(size))], (Ring::new(), 0), write, |(ring, notices), made| {
             ring.read as u64 == made * size as u64 && *notices == made
         });
     }
@@ -161,7 +161,7 @@ fn ring(m: &mut Meter) {
             parts.time(0, || ring.write(&DOTS[..size]));
             ring.drain();
         };
-        m.parts([row.rounds(200)], Ring::new(), write, |ring, made| {
+        m.parts([row.rounds(rounds(size))], Ring::new(), write, |ring, made| {
             ring.read as u64 == made * size as u64
         });
     }

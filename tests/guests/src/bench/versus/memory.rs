@@ -13,7 +13,7 @@ use pvkernel_xen::{frames, layout};
 use test_guests::call::{address, hypercall};
 use test_guests::pages::{ext, update, Page, Table, STORED_KERNEL};
 
-use super::{all_done, batch, entry, multicall, wanted, MOST};
+use super::{all_done, batch, entry, multicall, rounds, wanted, MOST};
 use crate::meter::{Meter, Row};
 
 const SELF: u64 = DomId::SELF.get() as u64;
@@ -136,7 +136,7 @@ fn updates(m: &mut Meter) {
             (0..size).for_each(|at| lists.refused += u64::from(table.set(at, 0) != 0));
             all && lists.refused == 0
         };
-        m.cost(row.rounds(200), lists, call, changed);
+        m.cost(row.rounds(rounds(size)), lists, call, changed);
     }
 }
 
@@ -166,7 +166,7 @@ fn multicalls(m: &mut Meter) {
             let ret = multicall(lists.next());
             lists.refused += u64::from(ret != 0);
         };
-        m.cost(row.rounds(200), Lists::new(call, size), make, mapped);
+        m.cost(row.rounds(rounds(size)), Lists::new(call, size), make, mapped);
     }
 }
 
@@ -180,7 +180,7 @@ fn filled(m: &mut Meter) {
         let (sealed, open) = (page.entry(KERNEL_RO), page.entry(KERNEL_RW));
         let fresh = data.entry(KERNEL_RW);
         m.parts(
-            [row.rounds(100)],
+            [row.rounds(40)],
             0u64,
             |done, parts| {
                 *done += parts.time(0, || {

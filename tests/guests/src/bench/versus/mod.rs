@@ -37,6 +37,11 @@ pub fn run(m: &mut Meter) {
     device::run(m);
 }
 
+/// Batches in one repetition: few of the large ones, or a timer of the hypervisor strikes in each.
+const fn rounds(size: usize) -> u64 {
+    4 * (MOST / size) as u64
+}
+
 /// Whether any row of a batch is asked for.
 fn wanted(m: &Meter, rows: &[(usize, Row)]) -> bool {
     rows.iter().any(|(_, row)| m.wants(&[*row]))
