@@ -17,6 +17,7 @@ mod demo;
 mod doctor;
 mod gdb;
 mod paths;
+mod plot;
 mod profile;
 mod run;
 mod setup;
@@ -26,6 +27,7 @@ mod test;
 mod tidy;
 mod toolchain;
 mod trace;
+mod versus;
 mod xen;
 mod xen_package;
 
@@ -94,6 +96,12 @@ const VERBS: &[Verb] = &[
         options: "ROW [--only zendo|xen] [--steps] [--no-build]",
         help: "the functions in which the instructions of one operation are, as a tree",
         run: profile::run,
+    },
+    Verb {
+        name: "report",
+        options: "versus [--save] [--no-build]",
+        help: "hypercalls versus traps: a page of tables and plots, here and on Xen",
+        run: versus::run,
     },
     Verb {
         name: "gdb",

@@ -48,6 +48,13 @@ fn downloaded(folder: &Path) -> Result<PathBuf> {
     package_in(folder).ok_or(format!("apt-get left no {PACKAGE} in {}", folder.display()))
 }
 
+/// The package's version, as its file says.
+pub fn version(paths: &Paths) -> Option<String> {
+    let file = package_in(&paths.xen())?;
+    let name = file.file_name()?.to_string_lossy().into_owned();
+    name.split('_').nth(1).map(str::to_string)
+}
+
 fn package_in(folder: &Path) -> Option<PathBuf> {
     let entries = folder.read_dir().ok()?;
     let files = entries.flatten().map(|entry| entry.path());

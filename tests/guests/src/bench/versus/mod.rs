@@ -1,12 +1,14 @@
 //! Hypercalls versus traps: the same wish, by each way there is to get it.
 //!
 //! Rows are called `versus_WISH_WAY`, and `versus_WISH_WAY_N` where N wishes are granted at once; the
-//! page that `cargo xtask report versus` makes says what each of them shows. `memory` has the page
-//! tables, `cpu` the interrupt mask and TS, `device` the console, the clock and the timer.
+//! page that `cargo xtask report versus` makes says what each of them shows. `cpu` has the
+//! interrupt mask and TS, `clock` the timer as well.
 
+mod clock;
 mod cpu;
-mod device;
-mod memory;
+mod cr3;
+mod pte;
+mod write;
 
 use alloc::vec::Vec;
 use hypercall_abi::multicall::MulticallEntry;
@@ -32,9 +34,11 @@ use batch;
 
 /// Runs the topic.
 pub fn run(m: &mut Meter) {
-    memory::run(m);
+    pte::run(m);
+    cr3::run(m);
     cpu::run(m);
-    device::run(m);
+    write::run(m);
+    clock::run(m);
 }
 
 /// Batches in one repetition: few of the large ones, or a timer of the hypervisor strikes in each.
