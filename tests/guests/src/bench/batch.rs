@@ -117,13 +117,14 @@ fn context_switch(m: &mut Meter, row: Row) {
     let mut to_other = root_ops(kernel.mfn(), users[0].mfn());
     let mut to_first = root_ops(mmu::root().get(), users[1].mfn());
     let lists = [switch_list(1, &gdt, &mut to_other), switch_list(2, &gdt, &mut to_first)];
+    let last = [lists[0][6].args, lists[1][6].args];
     m.cost(
         row,
         (lists, 0, 0),
         |(lists, turn, done)| {
             let list = &mut lists[*turn];
-            // An interrupted entry describes what was left of it, also when that is done.
-            list[6].args[1] = 2;
+            // An entry that was interrupted describes what was left of it, also when that is done.
+            list[6].args = last[*turn];
             *done += u64::from(hypercall(nr::MULTICALL, &[address(list), 7]) == 0);
             *turn ^= 1;
         },
