@@ -36,6 +36,12 @@ impl PageHost for Host {
     }
 
     #[inline]
+    fn load_any_of_four(&self, page: Self::Page, step: usize) -> u64 {
+        let entries = &page.as_chunks::<4>().0[step];
+        entries.iter().fold(0, |bits, entry| bits | entry.load(Ordering::Acquire))
+    }
+
+    #[inline]
     fn store(&self, page: Self::Page, index: usize, value: u64) {
         page[index].store(value, Ordering::Release);
     }

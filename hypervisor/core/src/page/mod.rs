@@ -52,7 +52,7 @@
 //! | `types`, `state`, `frame` | names; the word and its transitions; the 24-byte frame entry |
 //! | `refs` | references on single frames, ownership |
 //! | `entry`, `descriptor` | what a guest may write into an entry or a descriptor |
-//! | `leaf`, `walk` | references of leaf entries; validation of trees |
+//! | `leaf`, `walk`, `scan` | references of leaf entries; validation of trees; empty stretches |
 //! | `tables`, `update`, `lookup`, `teardown` | the operations hypercalls are made of |
 //! | `host` | what all this needs of the machine |
 //!
@@ -67,6 +67,7 @@ mod leaf;
 mod list;
 mod lookup;
 mod refs;
+mod scan;
 mod state;
 mod tables;
 mod teardown;

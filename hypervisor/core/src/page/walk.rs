@@ -196,15 +196,19 @@ impl<H: PageHost> PageTables<'_, H> {
         })
     }
 
+    // This loop and its opposite stand alone, so that all they need stays in registers.
+    #[inline(never)]
     fn promote_leaves(&self, task: &mut Task, end: usize) -> Result<(), PageError> {
         let page = self.host.page(task.table);
         while task.index < end {
             let entry = Entry::new(self.host.load(page, task.index));
-            if entry.is_present() {
-                let adjusted = self.acquire_leaf(self.owner, entry)?;
-                if adjusted != entry {
-                    self.host.store(page, task.index, adjusted.bits());
-                }
+            if !entry.is_present() {
+                task.index = self.next_present(page, task.index + 1, end);
+                continue;
+            }
+            let adjusted = self.acquire_leaf(self.owner, entry)?;
+            if adjusted != entry {
+                self.host.store(page, task.index, adjusted.bits());
             }
             task.index += 1;
         }
@@ -219,9 +223,13 @@ impl<H: PageHost> PageTables<'_, H> {
         end: usize,
     ) -> Result<Option<Task>, PageError> {
         let page = self.host.page(task.table);
-        while task.index < end {
+        loop {
+            task.index = self.next_present(page, task.index, end);
+            if task.index == end {
+                return Ok(None);
+            }
             let entry = Entry::new(self.host.load(page, task.index));
-            if entry.is_present() && !is_hv_slot(task.level, task.index) {
+            if !is_hv_slot(task.level, task.index) {
                 let below = self.acquire_upper(mmu, task.table, task.level, entry)?;
                 if below.is_some() {
                     return Ok(below);
@@ -233,7 +241,6 @@ impl<H: PageHost> PageTables<'_, H> {
             }
             task.index += 1;
         }
-        Ok(None)
     }
 
     /// Drops the references of entries, from `task.index` down, as far as the budget goes.
@@ -250,27 +257,37 @@ impl<H: PageHost> PageTables<'_, H> {
         below
     }
 
+    #[inline(never)]
     fn demote_leaves(&self, task: &mut Task, end: usize) {
-        let page = self.host.page(task.table);
-        while task.index > end {
-            task.index -= 1;
-            self.release_leaf(Entry::new(self.host.load(page, task.index)));
+        let (page, mut index) = (self.host.page(task.table), task.index);
+        while index > end {
+            index -= 1;
+            let entry = Entry::new(self.host.load(page, index));
+            if entry.is_present() {
+                self.release_leaf(entry);
+            } else {
+                index = self.last_present(page, index, end);
+            }
         }
+        task.index = end;
     }
 
     fn demote_uppers(&self, task: &mut Task, end: usize) -> Option<Task> {
         let page = self.host.page(task.table);
-        while task.index > end {
+        loop {
+            task.index = self.last_present(page, task.index, end);
+            if task.index == end {
+                return None;
+            }
             task.index -= 1;
             let entry = Entry::new(self.host.load(page, task.index));
-            if entry.is_present() && !is_hv_slot(task.level, task.index) {
+            if !is_hv_slot(task.level, task.index) {
                 let below = self.release_upper(task.table, task.level, entry);
                 if below.is_some() {
                     return below;
                 }
             }
         }
-        None
     }
 
     /// The end of a task: the table is good, or none of its entries holds a reference any more.
