@@ -1,7 +1,6 @@
 //! The boot order, one line per step; debug keys; what a panic tells beyond its message.
 
-use core::cell::Cell;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use hv_machine::boot::BootInfo;
 use hv_machine::percpu::{self, CpuId};
 use hv_machine::sync::Once;
@@ -9,7 +8,7 @@ use hv_machine::{cpu, frames, heap, info, warn};
 use hypercall_abi::memory::E820Entry;
 
 use crate::domain::{table, vcpu::NO_CPU};
-use crate::{counters, dom0, fpu, options, sched};
+use crate::{current, dom0, fpu, options, sched};
 
 static BOOT: Once<&'static BootInfo> = Once::new();
 
@@ -55,7 +54,7 @@ pub extern "C" fn ap_boot(_cpu: CpuId) {
 /// Makes this CPU's values now, so that the heap does not change when they are first used. The other
 /// modules' values are made when the CPU first looks for something to run.
 fn prepare_cpu() {
-    counters::here();
+    current::counters();
     fpu::prepare_cpu();
 }
 
@@ -93,12 +92,13 @@ fn print_domains() {
 }
 
 fn print_counters() {
-    let all = counters::here();
+    let all = current::counters();
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     for (kind, counters) in [("hypercall", &all.hypercalls[..]), ("exception", &all.exceptions)] {
-        for (number, counter) in counters.iter().enumerate().filter(|(_, c)| c.get() != 0) {
-            info!("{kind} {number}: {}", counter.get());
+        for (number, counter) in counters.iter().enumerate().filter(|(_, c)| read(c) != 0) {
+            info!("{kind} {number}: {}", read(counter));
         }
     }
-    let [bounces, emulated, switches] = [&all.bounces, &all.emulated, &all.switches].map(Cell::get);
+    let [bounces, emulated, switches] = [&all.bounces, &all.emulated, &all.switches].map(read);
     info!("bounces {bounces}, emulated {emulated}, switches {switches}");
 }

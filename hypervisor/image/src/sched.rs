@@ -13,7 +13,7 @@ use hv_machine::sync::Mutex;
 use hv_machine::{cpu, time, tlb, GuestRegs};
 use hypercall_abi::Errno;
 
-use crate::current::{self, Running};
+use crate::current::{self, Here};
 use crate::domain::vcpu::{flag, NO_CPU};
 use crate::domain::{table, Domain, Vcpu};
 use crate::{exit, hypercall, options, pvtime, switch, wake};
@@ -174,10 +174,10 @@ fn why_stop(vcpu: &Vcpu) -> Option<StopReason> {
 
 /// The vCPU behind a key. A domain leaves the policy before it leaves the table, so a key the
 /// policy chose names a domain.
-fn find(key: VcpuKey) -> Option<Running> {
+fn find(key: VcpuKey) -> Option<Here> {
     let dom = table::get(key.dom)?;
-    let index = key.vcpu.get() as usize;
-    (index < dom.vcpus.len()).then_some(Running { dom, index })
+    let vcpu = dom.vcpus.get(key.vcpu.get() as usize)?.clone();
+    Some(Here::new(dom, vcpu))
 }
 
 /// Waits with interrupts on until there is work for this CPU, and does all of it but scheduling.

@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hv_machine::percpu;
 use hv_machine::{cpu, cpuinfo, desc, segments, time, GuestRegs};
 
-use crate::counters::{self, bump};
-use crate::current::{self, Running};
+use crate::counters::bump;
+use crate::current::{self, Here};
 use crate::domain::vcpu::NO_CPU;
 use crate::domain::{lifecycle, Domain, Vcpu, VcpuState};
 use crate::pvtime::{self, State};
@@ -24,12 +24,12 @@ pub fn guest_cpus() -> u64 {
 }
 
 /// Makes `next` run here instead of the present vCPU.
-pub fn switch_to(regs: &mut GuestRegs, next: Option<Running>) {
-    let place = |running: &Running| (running.dom.id, running.index);
+pub fn switch_to(regs: &mut GuestRegs, next: Option<Here>) {
+    let place = |running: &Here| (running.dom().id, running.vcpu().id);
     if next.as_ref().map(place) == current::try_here().map(|here| place(&here)) {
         return;
     }
-    bump(&counters::here().switches);
+    bump(&current::counters().switches);
     let previous = current::replace(None);
     if let Some(previous) = &previous {
         save(previous.vcpu(), regs);
@@ -60,8 +60,8 @@ fn save(vcpu: &Vcpu, regs: &GuestRegs) {
 }
 
 /// Lets go of a vCPU whose state is saved and whose page tables are no longer loaded.
-fn leave(previous: &Running) {
-    let (dom, vcpu) = (&previous.dom, previous.vcpu());
+fn leave(previous: &Here) {
+    let (dom, vcpu) = (previous.dom(), previous.vcpu());
     dom.dirty_cpus.fetch_and(!percpu::cpu_id().mask(), Ordering::SeqCst);
     vcpu.cpu.store(NO_CPU, Ordering::SeqCst);
     sched::note_state(dom, vcpu, time::now_ns());
@@ -69,20 +69,20 @@ fn leave(previous: &Running) {
 }
 
 /// Loads the incoming vCPU.
-fn switch_in(regs: &mut GuestRegs, next: Running) {
+fn switch_in(regs: &mut GuestRegs, next: Here) {
     let this = percpu::cpu_id();
     let vcpu = next.vcpu();
     vcpu.cpu.store(this.0, Ordering::SeqCst);
-    next.dom.dirty_cpus.fetch_or(this.mask(), Ordering::SeqCst);
+    next.dom().dirty_cpus.fetch_or(this.mask(), Ordering::SeqCst);
     GUEST_CPUS.fetch_or(this.mask(), Ordering::SeqCst);
-    let segments_ok = load(&next.dom, vcpu, regs);
+    let segments_ok = load(next.dom(), vcpu, regs);
     vcpu.runstate.lock().enter(State::Running, time::now_ns());
     let (mfn, offset) = vcpu.info_place();
     cpuinfo::set_upcall_pair(Some((mfn, offset as u16)));
     let kernel_mode = vcpu.state.lock().kernel_mode;
     pvtime::update(vcpu, kernel_mode);
     if kernel_mode {
-        pvtime::publish_runstate(&next.dom, vcpu);
+        pvtime::publish_runstate(next.dom(), vcpu);
     }
     current::replace(Some(next));
     if !segments_ok {

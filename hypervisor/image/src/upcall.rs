@@ -12,7 +12,7 @@ use hypercall_abi::vm_assist;
 use hypercall_abi::GuestVa;
 use zerocopy::IntoBytes;
 
-use crate::counters::{self, bump};
+use crate::counters::bump;
 use crate::current::{self, Here};
 use crate::domain::vcpu::flag;
 use crate::domain::{lifecycle, VcpuState};
@@ -47,7 +47,7 @@ fn interrupted(regs: &GuestRegs) -> Interrupted {
 /// Makes the guest continue in `handler`, on a frame that leads back to where it is now.
 #[inline]
 pub fn deliver(here: &Here, regs: &mut GuestRegs, kind: Kind, handler: Option<Handler>) {
-    bump(&counters::here().bounces);
+    bump(&here.counters().bounces);
     if let Err(why) = bounce(here, regs, kind, handler) {
         die(here, regs, why);
     }

@@ -4,6 +4,7 @@
 //! memory allowed; nothing is left behind when making it fails.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use hv_core::evtchn::{Pollers, PortTable};
@@ -130,11 +131,11 @@ fn build(
     })
 }
 
-fn vcpus(count: u32, shared_info: Mfn) -> Result<Box<[Vcpu]>, Errno> {
+fn vcpus(count: u32, shared_info: Mfn) -> Result<Box<[Arc<Vcpu>]>, Errno> {
     let mut vcpus = Vec::new();
     vcpus.try_reserve_exact(count as usize).map_err(|_| Errno::ENOMEM)?;
     let info = |id| shared_info.maddr() + u64::from(id) * INFO_BYTES;
-    vcpus.extend((0..count).map(|id| Vcpu::new(VcpuId::new(id), info(id))));
+    vcpus.extend((0..count).map(|id| Arc::new(Vcpu::new(VcpuId::new(id), info(id)))));
     Ok(vcpus.into_boxed_slice())
 }
 

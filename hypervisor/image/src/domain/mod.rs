@@ -87,7 +87,7 @@ pub struct Domain {
     /// The shared info frame.
     pub shared_info: Mfn,
     /// Its vCPUs; the table is complete when the domain is created.
-    pub vcpus: Box<[Vcpu]>,
+    pub vcpus: Box<[Arc<Vcpu>]>,
     /// Whether the toolstack asked for the vCPUs.
     pub vcpus_created: AtomicBool,
     /// Page-table work; taken for every operation on this domain's page tables.
@@ -130,7 +130,7 @@ pub const NOT_SHUT_DOWN: u32 = u32::MAX;
 impl Domain {
     /// The vCPU with this number.
     pub fn vcpu(&self, id: VcpuId) -> Option<&Vcpu> {
-        self.vcpus.get(id.get() as usize)
+        self.vcpus.get(id.get() as usize).map(|vcpu| &**vcpu)
     }
 
     /// Whether something holds the whole domain off the CPUs.

@@ -28,8 +28,8 @@ use hv_core::page::Stop;
 use hv_machine::GuestRegs;
 use hypercall_abi::{nr, Errno};
 
-use crate::counters::{self, bump};
-use crate::current::LazyHere;
+use crate::counters::bump;
+use crate::current::{self, Here};
 use crate::{control, upcall};
 
 /// How a call ends that does not answer with a value: by an error, or as the constants say. It is
@@ -80,7 +80,7 @@ pub struct Call<'a> {
     /// Arguments as the guest gave them; a continuation changes them.
     pub args: [u64; 5],
     /// The calling vCPU.
-    pub here: &'a LazyHere,
+    pub here: &'a Here,
     /// Its registers.
     pub regs: &'a mut GuestRegs,
 }
@@ -136,6 +136,7 @@ static TABLE: [Handler; NR_HYPERCALLS] = {
     table
 };
 
+#[cold]
 fn unknown(_: &mut Call<'_>) -> Answer {
     Err(Errno::ENOSYS.into())
 }
@@ -151,8 +152,8 @@ fn iret(call: &mut Call<'_>) -> Answer {
 /// What its handler says; `ENOSYS` for a number without one.
 #[inline]
 pub fn dispatch(number: u64, call: &mut Call<'_>) -> Answer {
-    let handler = TABLE.get(number as usize).ok_or(Errno::ENOSYS)?;
-    if let Some(counter) = counters::here().hypercalls.get(number as usize) {
+    let Some(handler) = TABLE.get(number as usize) else { return unknown(call) };
+    if let Some(counter) = call.here.counters().hypercalls.get(number as usize) {
         bump(counter);
     }
     handler(call)
@@ -163,7 +164,7 @@ const SYSCALL_BYTES: u64 = 2;
 
 /// A guest kernel executed `SYSCALL`.
 pub extern "C" fn entry(regs: &mut GuestRegs) {
-    let here = LazyHere::default();
+    let here = current::here();
     let number = regs.rax;
     let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8];
     let mut call = Call { args, here: &here, regs };

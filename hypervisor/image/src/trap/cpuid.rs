@@ -12,7 +12,7 @@ use hypercall_abi::version::XEN_4_17;
 use hypercall_abi::xen::{XenCpuidLeaf, CPUID_NO_SUBLEAF};
 
 use super::{fetch, privop};
-use crate::counters::{self, bump};
+use crate::counters::bump;
 use crate::current::Here;
 use crate::upcall;
 
@@ -91,7 +91,7 @@ pub fn forced(here: &Here, regs: &mut GuestRegs) -> bool {
         return false;
     }
     execute(here, regs, Via::Prefix);
-    bump(&counters::here().emulated);
+    bump(&here.counters().emulated);
     privop::advance(here, regs, FORCED_CPUID.len() as u64);
     true
 }

@@ -16,7 +16,7 @@ use hypercall_abi::{GuestVa, Mfn};
 
 use super::fetch;
 use super::privop::{write_gpr, View};
-use crate::counters::{self, bump};
+use crate::counters::bump;
 use crate::current::Here;
 use crate::domain::{lifecycle, Vcpu};
 use crate::host::to_end;
@@ -144,7 +144,7 @@ fn emulate_write(here: &Here, regs: &mut GuestRegs, va: GuestVa) -> bool {
     let Some(store) = decode(regs, va) else { return false };
     let done = write(here, regs, &found, &store);
     if done {
-        bump(&counters::here().emulated);
+        bump(&here.counters().emulated);
     }
     done
 }

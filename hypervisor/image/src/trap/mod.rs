@@ -18,18 +18,18 @@ use hv_machine::{cpu, segments, warn, GuestRegs};
 use hypercall_abi::regs::FLAT_KERNEL_CS;
 use hypercall_abi::GuestVa;
 
-use crate::counters::{self, bump};
+use crate::counters::bump;
 use crate::current::{self, Here};
 use crate::upcall::{self, EXIT_BY_IRET};
 use crate::{fpu, guestmem};
 
 /// A guest took an exception.
 pub extern "C" fn exception(regs: &mut GuestRegs, number: u8) {
-    if let Some(counter) = counters::here().exceptions.get(usize::from(number)) {
-        bump(counter);
-    }
     regs.vector = EXIT_BY_IRET;
     let here = current::here();
+    if let Some(counter) = here.counters().exceptions.get(usize::from(number)) {
+        bump(counter);
+    }
     match number {
         vector::PAGE_FAULT => fault::page_fault(&here, regs),
         vector::GENERAL_PROTECTION => general_protection(&here, regs),
@@ -60,7 +60,7 @@ fn general_protection(here: &Here, regs: &mut GuestRegs) {
         return software_interrupt(here, regs, code);
     }
     if code == 0 && privop::emulate(here, regs) {
-        bump(&counters::here().emulated);
+        bump(&here.counters().emulated);
         return;
     }
     upcall::exception(here, regs, vector::GENERAL_PROTECTION, code);

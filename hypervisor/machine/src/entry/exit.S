@@ -14,13 +14,16 @@
     .type hv_exit_to_guest, @function
     .global hv_exit_to_guest
 hv_exit_to_guest:
-    hv_check_work 2f
+    hv_check_work 2f, 4f
+5:
     hv_prepare_sysret hv_exit_iret
     hv_load_most_regs
     cmp word ptr [rsp + {cs}], {USER_CS32}
     mov rsp, [rsp + {rsp}]
     je 3f
     sysretq
+4:
+    hv_check_mask 5b
 2:
     hv_call_hook {exit_work}
     jmp hv_exit_to_guest

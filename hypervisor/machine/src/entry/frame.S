@@ -59,16 +59,19 @@
     add rsp, {rip}
 .endm
 
-# Goes to \busy when something is to be done before the guest runs. The upcall is deliverable when the
-# pending byte is set and the mask byte above it is not: the halfword is then 1 to 255.
-.macro hv_check_work busy
+# Goes to \busy when something is to be done before the guest runs, and to \pending when an event is
+# pending; hv_check_mask at that place goes \on if the mask byte, above the pending byte, says so.
+.macro hv_check_work busy, pending
     cmp dword ptr [rsp + {work}], 0
     jne \busy
     mov rax, [rsp + {upcall_pair}]
-    movzx eax, word ptr [rax]
-    dec eax
-    cmp eax, 0xfe
-    jbe \busy
+    cmp byte ptr [rax], 0
+    jne \pending
+.endm
+
+.macro hv_check_mask on
+    cmp byte ptr [rax + 1], 0
+    jne \on
 .endm
 
 # Loads rcx and r11 for sysret, or goes to \unusual where sysret is not possible. An address that

@@ -40,7 +40,8 @@ hv_syscall64:
     # The common case of hv_exit_to_guest, for a guest that goes on in 64-bit code. The hook has
     # preserved rbx, rbp and r12 to r15, so they are neither saved nor loaded here: the hook can
     # neither see nor change them. Whoever does, does it in exit_work.
-    hv_check_work 3f
+    hv_check_work 3f, 4f
+5:
     hv_prepare_sysret 3f
     hv_load_argument_regs
     mov rsp, [rsp + {rsp}]
@@ -48,6 +49,8 @@ hv_syscall64:
 2:
     xor esi, esi
     jmp hv_fast_call
+4:
+    hv_check_mask 5b
 3:
     # Something unusual: complete the frame and take the long way.
     hv_save_kept_regs
