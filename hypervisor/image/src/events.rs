@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use hv_core::evtchn::{self, Delivery, Destination, EventWords};
 use hv_machine::percpu::{self, CpuId};
 use hv_machine::sync::Mutex;
-use hv_machine::{directmap, irq};
+use hv_machine::{cpuinfo, directmap, irq};
 use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq, PAGE_SIZE};
 
 use crate::domain::vcpu::NO_CPU;
@@ -234,21 +234,8 @@ pub fn is_pending(dom: &Domain, port: EvtchnPort) -> bool {
     words(dom).is_pending(port)
 }
 
-/// Whether the upcall byte of a vCPU is set.
-pub fn upcall_pending(dom: &Domain, vcpu: VcpuId) -> bool {
-    words(dom).vcpu(vcpu).is_some_and(|(page, first)| page[first].load(Ordering::SeqCst) as u8 != 0)
-}
-
-/// Reads the upcall mask of a vCPU.
-#[inline]
-pub fn upcall_mask(vcpu: &crate::domain::Vcpu) -> u8 {
-    let (mfn, offset) = vcpu.info_place();
-    directmap::bytes8(mfn)[offset + 1].load(Ordering::SeqCst)
-}
-
-/// Writes the upcall mask of a vCPU.
-#[inline]
-pub fn set_upcall_mask(vcpu: &crate::domain::Vcpu, masked: bool) {
-    let (mfn, offset) = vcpu.info_place();
-    directmap::bytes8(mfn)[offset + 1].store(u8::from(masked), Ordering::SeqCst);
+/// Whether an event waits that the vCPU running here wants to be told of.
+pub fn upcall_wanted() -> bool {
+    let words = cpuinfo::vcpu_words();
+    words.pending.load(Ordering::SeqCst) != 0 && words.mask.load(Ordering::SeqCst) == 0
 }

@@ -37,7 +37,7 @@ pub fn switch_to(regs: &mut GuestRegs, next: Option<Here>) {
     match next {
         Some(next) => switch_in(regs, next),
         None => {
-            cpuinfo::set_upcall_pair(None);
+            cpuinfo::set_vcpu_words(None);
             cpu::load_idle_root();
             GUEST_CPUS.fetch_and(!percpu::cpu_id().mask(), Ordering::SeqCst);
         }
@@ -77,8 +77,7 @@ fn switch_in(regs: &mut GuestRegs, next: Here) {
     GUEST_CPUS.fetch_or(this.mask(), Ordering::SeqCst);
     let segments_ok = load(next.dom(), vcpu, regs);
     vcpu.runstate.lock().enter(State::Running, time::now_ns());
-    let (mfn, offset) = vcpu.info_place();
-    cpuinfo::set_upcall_pair(Some((mfn, offset as u16)));
+    cpuinfo::set_vcpu_words(Some(vcpu.info_place()));
     let kernel_mode = vcpu.state.lock().kernel_mode;
     pvtime::update(vcpu, kernel_mode);
     if kernel_mode {

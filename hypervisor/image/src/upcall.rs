@@ -4,6 +4,7 @@
 //! registers at the handler. A guest whose stack or handler cannot be used is beyond repair and
 //! crashes. Modes of the guest (kernel, user) change here and nowhere else.
 
+use core::sync::atomic::Ordering;
 use hv_core::trap::StackContext;
 use hv_core::trap::{iret as iret_core, vector, Bounce, Handler, Interrupted, Kind, Mode};
 use hv_machine::{cpu, cpuinfo, guest, GuestRegs, SyscallKind, VECTOR_SYSCALL_EXIT};
@@ -44,31 +45,37 @@ fn interrupted(regs: &GuestRegs) -> Interrupted {
     }
 }
 
-/// Makes the guest continue in `handler`, on a frame that leads back to where it is now.
-#[inline]
-pub fn deliver(here: &Here, regs: &mut GuestRegs, kind: Kind, handler: Option<Handler>) {
+/// Makes the guest continue in a handler, on a frame that leads back to where it is now. In line,
+/// because all that depends on the kind of frame is then decided by the compiler.
+#[inline(always)]
+pub fn deliver(
+    here: &Here,
+    regs: &mut GuestRegs,
+    kind: Kind,
+    handler: impl FnOnce(&VcpuState) -> Option<Handler>,
+) {
     bump(&here.counters().bounces);
     if let Err(why) = bounce(here, regs, kind, handler) {
         die(here, regs, why);
     }
 }
 
-#[inline]
+#[inline(always)]
 fn bounce(
     here: &Here,
     regs: &mut GuestRegs,
     kind: Kind,
-    handler: Option<Handler>,
+    handler: impl FnOnce(&VcpuState) -> Option<Handler>,
 ) -> Result<(), &'static str> {
-    let vcpu = here.vcpu();
-    let mut state = vcpu.state.lock();
+    let words = cpuinfo::vcpu_words();
+    let mut state = here.vcpu().state.lock();
     let context = StackContext {
-        mode: mode(),
+        mode: if state.kernel_mode { Mode::Kernel } else { Mode::User },
         kernel_sp: state.kernel_sp,
-        upcall_mask: events::upcall_mask(vcpu),
+        upcall_mask: words.mask.load(Ordering::Relaxed),
         shown_iopl: shown_iopl(here, &state),
     };
-    let bounce = Bounce::new(kind, handler, &interrupted(regs), &context)
+    let bounce = Bounce::new(kind, handler(&state), &interrupted(regs), &context)
         .ok_or("has no handler, or no stack for it")?;
     if bounce.enters_kernel {
         enter(&mut state, Mode::Kernel).ok_or("has no root table")?;
@@ -83,7 +90,7 @@ fn bounce(
     regs.ss = u64::from(Bounce::SS);
     regs.vector = VECTOR_SYSCALL_EXIT;
     if bounce.sets_mask {
-        events::set_upcall_mask(vcpu, true);
+        words.mask.store(1, Ordering::Release);
     }
     Ok(())
 }
@@ -116,12 +123,13 @@ fn enter(state: &mut VcpuState, mode: Mode) -> Option<()> {
 }
 
 /// Delivers an exception of this vector.
-#[inline]
 pub fn exception(here: &Here, regs: &mut GuestRegs, vector: u8, error_code: u32) {
-    let handler = here.vcpu().state.lock().traps.handler(vector);
-    let kind =
-        if vector::has_error_code(vector) { Kind::WithErrorCode(error_code) } else { Kind::Plain };
-    deliver(here, regs, kind, handler);
+    let handler = |state: &VcpuState| state.traps.handler(vector);
+    if vector::has_error_code(vector) {
+        deliver(here, regs, Kind::WithErrorCode(error_code), handler);
+    } else {
+        deliver(here, regs, Kind::Plain, handler);
+    }
 }
 
 /// Delivers what waits for the running vCPU: a non-maskable interrupt, then events.
@@ -134,9 +142,8 @@ pub fn deliver_pending(regs: &mut GuestRegs) {
     if vcpu.has(flag::NMI_PENDING) {
         nmi(&here, regs);
     }
-    if events::upcall_pending(here.dom(), vcpu.id) && events::upcall_mask(vcpu) == 0 {
-        let handler = vcpu.state.lock().callbacks.event;
-        deliver(&here, regs, Kind::Plain, handler);
+    if events::upcall_wanted() {
+        deliver(&here, regs, Kind::Plain, |state| state.callbacks.event);
     }
 }
 
@@ -151,39 +158,45 @@ fn nmi(here: &Here, regs: &mut GuestRegs) {
         state.traps.handler(vector::NMI)
     };
     vcpu.clear(flag::NMI_PENDING);
-    deliver(here, regs, Kind::Plain, handler);
+    deliver(here, regs, Kind::Plain, |_| handler);
 }
 
 /// The frame for segment registers that could not be loaded.
 pub fn failsafe(regs: &mut GuestRegs) {
     let here = current::here();
-    let (handler, selectors) = {
+    let selectors = {
         let state = here.vcpu().state.lock();
         let s = &state.segments;
-        (state.callbacks.failsafe, [s.ds, s.es, s.fs, s.gs])
+        [s.ds, s.es, s.fs, s.gs]
     };
-    deliver(&here, regs, Kind::Failsafe(selectors), handler);
+    deliver(&here, regs, Kind::Failsafe(selectors), |state| state.callbacks.failsafe);
 }
 
 /// A fast system call that is no hypercall.
 pub extern "C" fn user_syscall(regs: &mut GuestRegs, kind: SyscallKind) {
     let here = current::here();
+    if kind == SyscallKind::Syscall64 {
+        return deliver(&here, regs, Kind::Syscall, |state| state.callbacks.syscall);
+    }
+    rare_syscall(&here, regs, kind);
+}
+
+#[cold]
+fn rare_syscall(here: &Here, regs: &mut GuestRegs, kind: SyscallKind) {
     let callbacks = here.vcpu().state.lock().callbacks;
-    match kind {
-        SyscallKind::Syscall64 => deliver(&here, regs, Kind::Syscall, callbacks.syscall),
-        SyscallKind::Syscall32 => match callbacks.syscall32 {
-            Some(handler) => deliver(&here, regs, Kind::Syscall32, Some(handler)),
-            None => {
-                // As on a processor without the instruction: the fault is at the instruction.
-                regs.rip = regs.rip.wrapping_sub(2);
-                regs.cs = u64::from(FLAT_RING3_CS32);
-                exception(&here, regs, vector::INVALID_OPCODE, 0);
-            }
-        },
-        SyscallKind::Sysenter => match callbacks.sysenter {
-            Some(handler) => deliver(&here, regs, Kind::Sysenter, Some(handler)),
-            None => exception(&here, regs, vector::GENERAL_PROTECTION, 0),
-        },
+    let compat = kind == SyscallKind::Syscall32;
+    match if compat { callbacks.syscall32 } else { callbacks.sysenter } {
+        Some(handler) => {
+            let kind = if compat { Kind::Syscall32 } else { Kind::Sysenter };
+            deliver(here, regs, kind, |_| Some(handler));
+        }
+        None if compat => {
+            // As on a processor without the instruction: the fault is at the instruction.
+            regs.rip = regs.rip.wrapping_sub(2);
+            regs.cs = u64::from(FLAT_RING3_CS32);
+            exception(here, regs, vector::INVALID_OPCODE, 0);
+        }
+        None => exception(here, regs, vector::GENERAL_PROTECTION, 0),
     }
 }
 
@@ -209,7 +222,7 @@ pub fn iret(here: &Here, regs: &mut GuestRegs) {
     (regs.rip, regs.rsp, regs.rflags) = (rip, rsp, rflags);
     (regs.cs, regs.ss) = (u64::from(cs), u64::from(ss));
     regs.vector = if out.by_sysret { VECTOR_SYSCALL_EXIT } else { EXIT_BY_IRET };
-    events::set_upcall_mask(vcpu, out.masks_events);
+    cpuinfo::vcpu_words().mask.store(out.masks_events.into(), Ordering::Release);
     if vcpu.has(flag::NMI_PENDING) {
         cpuinfo::raise_work(exit::work::NMI);
     }

@@ -5,21 +5,44 @@
 
 use crate::percpu::{self, CpuId};
 use crate::{irq, layout};
-use core::sync::atomic::{AtomicU16, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use hypercall_abi::{Mfn, PAGE_SIZE};
 
 /// The work bit that is set when a CPU first reaches its exit loop.
 pub const WORK_SCHEDULE: u32 = 1;
 
-/// What the exit path looks at when there is no upcall to look for.
-static NO_UPCALL: AtomicU16 = AtomicU16::new(0);
+/// The words of a `vcpu_info` that entries into guests use.
+#[repr(C)]
+#[derive(Debug)]
+pub struct VcpuWords {
+    /// Whether an event is pending.
+    pub pending: AtomicU8,
+    /// Whether the guest does not want to be told.
+    pub mask: AtomicU8,
+    _padding: [AtomicU8; 6],
+    /// Which words of pending bits have news.
+    pub selector: AtomicU64,
+    /// Address of the last page fault.
+    pub cr2: AtomicU64,
+}
+
+/// What the exit path looks at while no guest runs.
+static NO_VCPU: VcpuWords = VcpuWords {
+    pending: AtomicU8::new(0),
+    mask: AtomicU8::new(0),
+    _padding: [const { AtomicU8::new(0) }; 6],
+    selector: AtomicU64::new(0),
+    cr2: AtomicU64::new(0),
+};
 
 /// Whether `syscall` on this CPU is a hypercall from now on.
+#[inline]
 pub fn set_kernel_mode(kernel: bool) {
     percpu::info().kernel_mode.store(u8::from(kernel), Ordering::Relaxed);
 }
 
 /// Whether `syscall` on this CPU is a hypercall.
+#[inline]
 pub fn kernel_mode() -> bool {
     percpu::info().kernel_mode.load(Ordering::Relaxed) != 0
 }
@@ -53,30 +76,41 @@ pub fn raise_work_on(cpu: CpuId, bits: u32) {
     }
 }
 
-/// Where this CPU's guest has its upcall-pending byte, with the mask byte behind it; `None` when no
-/// guest runs here.
+/// Where this CPU's guest has its `vcpu_info`; `None` when no guest runs here. The frame must stay a
+/// guest's until another place is set.
 ///
 /// # Panics
-/// When the two bytes do not lie in one RAM frame.
-pub fn set_upcall_pair(place: Option<(Mfn, u16)>) {
+/// When the words do not lie aligned in one frame of a guest.
+pub fn set_vcpu_words(place: Option<(Mfn, usize)>) {
     let address = match place {
         Some((mfn, offset)) => {
-            assert!((offset as usize) < PAGE_SIZE - 1 && crate::frames::is_ram(mfn));
-            layout::direct(mfn.maddr()) + u64::from(offset)
+            let fits = offset <= PAGE_SIZE - size_of::<VcpuWords>() && offset.is_multiple_of(8);
+            assert!(fits && crate::frames::is_open(mfn), "no place for a vcpu_info");
+            layout::direct(mfn.maddr()) + offset as u64
         }
-        None => no_upcall(),
+        None => no_vcpu(),
     };
-    percpu::info().upcall_pair.store(address, Ordering::Relaxed);
+    percpu::info().vcpu_words.store(address, Ordering::Relaxed);
 }
 
-fn no_upcall() -> u64 {
-    core::ptr::from_ref(&NO_UPCALL).addr() as u64
+/// The words of the vCPU that runs here.
+#[inline]
+pub fn vcpu_words() -> &'static VcpuWords {
+    let address = percpu::info().vcpu_words.load(Ordering::Relaxed) as usize;
+    // SAFETY: an address that `set_vcpu_words` stored: mapped for ever, aligned, and in a frame that
+    // was open then, which only atomics, copies in assembly and guests access. The image names
+    // another place before it lets go of the frame.
+    unsafe { &*core::ptr::with_exposed_provenance(address) }
+}
+
+fn no_vcpu() -> u64 {
+    core::ptr::from_ref(&NO_VCPU).expose_provenance() as u64
 }
 
 /// Prepares this CPU's block.
 pub(crate) fn prepare(cpu: CpuId) {
     let info = percpu::info();
     info.cpu_id.store(cpu.0, Ordering::Relaxed);
-    info.upcall_pair.store(no_upcall(), Ordering::Relaxed);
+    info.vcpu_words.store(no_vcpu(), Ordering::Relaxed);
     info.work.store(WORK_SCHEDULE, Ordering::Relaxed);
 }

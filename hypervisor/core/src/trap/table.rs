@@ -120,8 +120,10 @@ impl TrapTable {
     #[inline]
     #[must_use]
     pub fn handler(&self, vector: u8) -> Option<Handler> {
-        let entry = self.info(vector);
-        Handler::new(entry.address, entry.masks_events())
+        // 256 entries for 256 vectors: this cannot be out of bounds.
+        let entry = &self.entries[usize::from(vector)];
+        let masks_events = entry.masks_events();
+        (entry.address != 0).then_some(Handler { address: entry.address, masks_events })
     }
 }
 

@@ -58,10 +58,11 @@ fn yield_cpu(here: &Here) {
 /// pending byte first and looks at `blocked` afterwards; here it is the other way round, so one of
 /// the two sees the other.
 fn block(here: &Here) {
-    let (dom, vcpu) = (here.dom(), here.vcpu());
-    events::set_upcall_mask(vcpu, false);
+    let vcpu = here.vcpu();
+    let words = cpuinfo::vcpu_words();
+    words.mask.store(0, Ordering::SeqCst);
     vcpu.blocked.store(true, Ordering::SeqCst);
-    if events::upcall_pending(dom, vcpu.id) {
+    if words.pending.load(Ordering::SeqCst) != 0 {
         vcpu.blocked.store(false, Ordering::SeqCst);
     } else {
         cpuinfo::raise_work(exit::work::SCHEDULE);
@@ -98,9 +99,9 @@ fn poll(here: &Here, op: &abi::SchedPoll) -> Result<(), Errno> {
 /// Whether one of the ports is pending or an upcall is due. All ports are looked at: a bad one is an
 /// error wherever it stands.
 fn is_ready(here: &Here, op: &abi::SchedPoll) -> Result<bool, Errno> {
-    let (dom, vcpu) = (here.dom(), here.vcpu());
+    let dom = here.dom();
     let max_port = dom.ports.lock().table.max_port();
-    let mut ready = events::upcall_pending(dom, vcpu.id) && events::upcall_mask(vcpu) == 0;
+    let mut ready = events::upcall_wanted();
     for index in 0..u64::from(op.nr_ports) {
         let port: EvtchnPort = guestmem::read_at(op.ports.get(), index)?;
         ensure(port.get() <= max_port, Errno::EINVAL)?;

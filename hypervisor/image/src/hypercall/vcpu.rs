@@ -133,7 +133,7 @@ fn register_info(here: &Here, vcpu: &Vcpu, op: &abi::VcpuRegisterVcpuInfo) -> Re
     }
     vcpu.info.store(mfn.maddr() | offset as u64, Ordering::Release);
     if own {
-        cpuinfo::set_upcall_pair(Some((mfn, offset as u16)));
+        cpuinfo::set_vcpu_words(Some((mfn, offset)));
     }
     // Nothing raised during the move may be lost: the guest finds every selector bit set once.
     target[offset / 8 + 1].store(u64::MAX, Ordering::SeqCst);

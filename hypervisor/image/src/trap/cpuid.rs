@@ -14,7 +14,7 @@ use hypercall_abi::xen::{XenCpuidLeaf, CPUID_NO_SUBLEAF};
 use super::{fetch, privop};
 use crate::counters::bump;
 use crate::current::Here;
-use crate::upcall;
+use crate::{guestmem, upcall};
 
 /// XCR0 of a guest that has never set it: x87 and SSE.
 pub const DEFAULT_XCR0: u64 = 3;
@@ -87,7 +87,9 @@ pub fn execute(here: &Here, regs: &mut GuestRegs, via: Via) {
 
 /// Carries out the prefixed form; false when something else stands at rip.
 pub fn forced(here: &Here, regs: &mut GuestRegs) -> bool {
-    if !fetch(regs).is_forced_cpuid() {
+    // Most that are not it show by their first four bytes; a prefix at the end of a page is longer.
+    let is_other = |start: [u8; 4]| start != FORCED_CPUID[..4];
+    if guestmem::read(regs.rip).is_ok_and(is_other) || !fetch(regs).is_forced_cpuid() {
         return false;
     }
     execute(here, regs, Via::Prefix);

@@ -5,12 +5,12 @@
 //! others are delivered, with the error code as the guest's mode makes it. A third kind exists in one
 //! emulator only ([`emulate_iretq`]).
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use hv_core::emul::{apply, decode_store, Outcome, Store};
 use hv_core::page::{PageError, Stop, Translation};
 use hv_core::trap::pagefault::{self, PRESENT, USER};
 use hv_core::trap::{flags, vector};
-use hv_machine::{cpu, desc, directmap, GuestRegs};
+use hv_machine::{cpu, cpuinfo, desc, GuestRegs};
 use hypercall_abi::vm_assist;
 use hypercall_abi::{GuestVa, Mfn};
 
@@ -18,13 +18,10 @@ use super::fetch;
 use super::privop::{write_gpr, View};
 use crate::counters::bump;
 use crate::current::Here;
-use crate::domain::{lifecycle, Vcpu};
+use crate::domain::lifecycle;
 use crate::host::to_end;
 use crate::hypercall::mmu::BUDGET;
 use crate::{guestmem, upcall};
-
-/// Offset of `arch.cr2` in `vcpu_info`.
-const CR2_OFFSET: usize = 16;
 
 /// A guest took a page fault.
 pub fn page_fault(here: &Here, regs: &mut GuestRegs) {
@@ -57,15 +54,9 @@ fn writable_tables(here: &Here) -> bool {
     here.dom().privileged || here.dom().assisted(vm_assist::TYPE_WRITABLE_PAGETABLES)
 }
 
-/// What the guest reads from CR2: a word of its `vcpu_info`.
-pub fn guest_cr2(vcpu: &Vcpu) -> &'static AtomicU64 {
-    let (mfn, offset) = vcpu.info_place();
-    &directmap::table(mfn)[(offset + CR2_OFFSET) / 8]
-}
-
 /// Delivers a page fault at an address.
 pub fn deliver(here: &Here, regs: &mut GuestRegs, va: u64, code: u32) {
-    guest_cr2(here.vcpu()).store(va, Ordering::Relaxed);
+    cpuinfo::vcpu_words().cr2.store(va, Ordering::Relaxed);
     upcall::exception(here, regs, vector::PAGE_FAULT, code);
 }
 

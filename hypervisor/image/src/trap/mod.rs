@@ -72,7 +72,7 @@ fn software_interrupt(here: &Here, regs: &mut GuestRegs, code: u32) {
     match answer {
         Ok(handler) => {
             regs.rip = regs.rip.wrapping_add(softint::INT_LEN);
-            upcall::deliver(here, regs, Kind::Plain, Some(handler));
+            upcall::deliver(here, regs, Kind::Plain, |_| Some(handler));
         }
         Err(code) => upcall::exception(here, regs, vector::GENERAL_PROTECTION, code),
     }
@@ -82,7 +82,7 @@ fn software_interrupt(here: &Here, regs: &mut GuestRegs, code: u32) {
 fn int80(here: &Here, regs: &mut GuestRegs) {
     let handler = here.vcpu().state.lock().traps.handler(vector::INT80);
     if handler.is_some() {
-        upcall::deliver(here, regs, Kind::Plain, handler);
+        upcall::deliver(here, regs, Kind::Plain, |_| handler);
     } else {
         regs.rip = regs.rip.wrapping_sub(2);
         let code = u32::from(vector::INT80) << 3 | 2;

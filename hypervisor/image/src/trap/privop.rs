@@ -6,10 +6,10 @@ use hv_core::cpuid::Via;
 use hv_core::emul::{cr, privop, PrivOp};
 use hv_core::trap::flags::{RF, TF};
 use hv_core::trap::{vector, Mode};
-use hv_machine::{cpu, segments, GuestRegs};
+use hv_machine::{cpu, cpuinfo, segments, GuestRegs};
 use hypercall_abi::{Errno, Mfn};
 
-use super::{cpuid, fault, fetch, io, msr};
+use super::{cpuid, fetch, io, msr};
 use crate::current::Here;
 use crate::hypercall::debug;
 use crate::hypercall::mmuext::load_root;
@@ -175,7 +175,7 @@ fn read_cr(here: &Here, number: u8) -> Emulated<u64> {
     let state = here.vcpu().state.lock();
     match number {
         0 => Ok(cr::read_cr0(cpu::host_cr0(), state.ts)),
-        2 => Ok(fault::guest_cr2(here.vcpu()).load(Ordering::Relaxed)),
+        2 => Ok(cpuinfo::vcpu_words().cr2.load(Ordering::Relaxed)),
         3 => Ok(state.root.map_or(0, Mfn::maddr)),
         4 => Ok(shown_cr4(state.cr4)),
         _ => Err(Detour::Refused),
@@ -188,7 +188,7 @@ fn write_cr(here: &Here, number: u8, value: u64) -> Emulated {
             let shown = read_cr(here, 0)?;
             fpu::set_ts(here, cr::write_cr0(shown, value).ok_or(Detour::Refused)?);
         }
-        2 => fault::guest_cr2(here.vcpu()).store(value, Ordering::Relaxed),
+        2 => cpuinfo::vcpu_words().cr2.store(value, Ordering::Relaxed),
         3 => require(load_root(here, Mfn::from_maddr(value)))?,
         4 => {
             let owned = guest_cr4(value);

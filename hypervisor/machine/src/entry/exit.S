@@ -17,7 +17,8 @@ hv_exit_to_guest:
     hv_check_work 2f, 4f
 5:
     hv_prepare_sysret hv_exit_iret
-    hv_load_most_regs
+    hv_load_kept_regs
+    hv_load_argument_regs
     cmp word ptr [rsp + {cs}], {USER_CS32}
     mov rsp, [rsp + {rsp}]
     je 3f
@@ -33,13 +34,16 @@ hv_exit_to_guest:
 
 # By iretq, which loads everything as the frame says. A fault of that one instruction means bad
 # selectors or a bad address of the guest; hv_trap_ring0 recognises it by hv_iret_insn.
+# hv_exit_iret_kept is for those who know that the registers Rust preserves are the guest's.
     .type hv_exit_iret, @function
 hv_exit_iret:
+    hv_load_kept_regs
+hv_exit_iret_kept:
     or byte ptr [rsp + {cs}], 3
     or byte ptr [rsp + {ss}], 3
     and qword ptr [rsp + {rflags}], {FLAGS_ALLOWED}
     or qword ptr [rsp + {rflags}], {FLAGS_FORCED}
-    hv_load_for_iret
+    hv_load_rest_for_iret
     .global hv_iret_insn
 hv_iret_insn:
     iretq

@@ -45,15 +45,13 @@
     hv_load {rdx}, rdx, rsi, rdi
 .endm
 
-# All but rcx and r11.
-.macro hv_load_most_regs
+.macro hv_load_kept_regs
     hv_load {r15}, r15, r14, r13, r12, rbp, rbx
-    hv_load_argument_regs
 .endm
 
-# All, and leaves rsp as iretq wants it.
-.macro hv_load_for_iret
-    hv_load_most_regs
+# All but those that Rust preserves, and leaves rsp as iretq wants it.
+.macro hv_load_rest_for_iret
+    hv_load_argument_regs
     hv_load {rcx}, rcx
     hv_load {r11}, r11
     add rsp, {rip}
@@ -64,7 +62,7 @@
 .macro hv_check_work busy, pending
     cmp dword ptr [rsp + {work}], 0
     jne \busy
-    mov rax, [rsp + {upcall_pair}]
+    mov rax, [rsp + {vcpu_words}]
     cmp byte ptr [rax], 0
     jne \pending
 .endm

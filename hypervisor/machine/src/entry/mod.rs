@@ -61,7 +61,7 @@ const fn reg(offset: usize) -> usize {
 entry_asm!(
     "frame.S" "syscall.S" "exit.S" "trap.S";
     r15 r11 r10 rax rcx rdx error_code vector rip cs rflags rsp ss;
-    regs work kernel_mode upcall_pair;
+    regs work kernel_mode vcpu_words;
     hypercall syscall exception iret_fault exit_work
 );
 

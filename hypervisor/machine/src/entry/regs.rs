@@ -53,8 +53,8 @@ pub(crate) struct CpuInfo {
     pub(crate) work: AtomicU32,
     /// Whether a `syscall` is a hypercall.
     pub(crate) kernel_mode: AtomicU8,
-    /// Address of the guest's pending and mask bytes, or of a halfword that is 0.
-    pub(crate) upcall_pair: AtomicU64,
+    /// Address of the guest's pending and mask bytes and what follows them, or of zeros.
+    pub(crate) vcpu_words: AtomicU64,
     /// Number of this CPU.
     pub(crate) cpu_id: AtomicU32,
     /// Bits of CR4 the guest has set.

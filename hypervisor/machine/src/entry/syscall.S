@@ -42,7 +42,7 @@ hv_syscall64:
     # neither see nor change them. Whoever does, does it in exit_work.
     hv_check_work 3f, 4f
 5:
-    hv_prepare_sysret 3f
+    hv_prepare_sysret hv_exit_iret_kept
     hv_load_argument_regs
     mov rsp, [rsp + {rsp}]
     sysretq

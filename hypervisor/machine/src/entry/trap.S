@@ -82,7 +82,8 @@ hv_irq:
     jnz hv_exit_to_guest
     # Falls through.
 hv_resume_ring0:
-    hv_load_for_iret
+    hv_load_kept_regs
+    hv_load_rest_for_iret
     iretq
     .size hv_irq, . - hv_irq
 

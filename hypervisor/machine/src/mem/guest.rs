@@ -18,7 +18,7 @@ pub struct Fault;
 
 /// Copies up to this size that consist of whole words and at most a half are made by moves: for
 /// values, whose size the compiler knows, without a loop.
-const MOST_BY_WORDS: usize = 48;
+const MOST_BY_WORDS: usize = 72;
 
 /// Defines functions for the two instructions that are removed where the CPU has no SMAP.
 macro_rules! smap_switches {

@@ -181,7 +181,7 @@ pub extern "C" fn hypercall(regs: &mut GuestRegs) {
         }
         3 => {
             directmap::bytes8(data())[0].store(1, Ordering::Relaxed);
-            cpuinfo::set_upcall_pair(Some((data(), 0)));
+            cpuinfo::set_vcpu_words(Some((data(), 0)));
         }
         4 => cpuinfo::set_kernel_mode(false),
         8 => enter_32bit(regs),
