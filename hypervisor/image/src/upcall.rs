@@ -111,7 +111,7 @@ fn shown_iopl(here: &Here, state: &VcpuState) -> u8 {
 }
 
 /// Switches to the other mode; `None` without a root table for it.
-#[inline]
+#[inline(never)]
 fn enter(state: &mut VcpuState, mode: Mode) -> Option<()> {
     let is_kernel = mode == Mode::Kernel;
     let root = if is_kernel { state.root } else { state.user_root }?;

@@ -112,7 +112,8 @@ impl<T: Send> PerCpu<T> {
     /// This CPU's value.
     #[inline]
     pub fn get(&self) -> &T {
-        self.slot(cpu_id())
+        // SAFETY: the number of a CPU that runs is below `MAX_CPUS`; see `boot::smp` and `layout`.
+        self.value(unsafe { self.slots.get_unchecked(cpu_id().0 as usize) })
     }
 
     /// The value of any CPU.
@@ -121,12 +122,11 @@ impl<T: Send> PerCpu<T> {
     where
         T: Sync,
     {
-        self.slot(cpu)
+        self.value(&self.slots[cpu.0 as usize % MAX_CPUS])
     }
 
     #[inline]
-    fn slot(&self, cpu: CpuId) -> &T {
-        let slot = &self.slots[cpu.0 as usize % MAX_CPUS];
+    fn value(&self, slot: &AtomicPtr<T>) -> &T {
         let mut value = slot.load(Ordering::Acquire);
         if value.is_null() {
             value = self.make(slot);

@@ -39,7 +39,21 @@ smap_switches! {
     close_user_pages = "clac";
 }
 
-/// Defines how a word or a half is read and written.
+/// Does something for each word that fits into so many bytes, up to [`MOST_BY_WORDS`], with its offset
+/// as a constant.
+macro_rules! each_word {
+    ($len:expr, $at:ident, $body:block) => {
+        each_word!(@ $len, $at, $body, 0 8 16 24 32 40 48 56 64)
+    };
+    (@ $len:expr, $at:ident, $body:block, $($offset:literal)+) => {$(
+        if $offset + 8 <= $len {
+            const $at: usize = $offset;
+            $body
+        }
+    )+};
+}
+
+/// Defines how a word or a half is read and written, `AT` bytes behind an address.
 macro_rules! moves {
     ($($load:ident, $store:ident, $word:ty, $register:literal;)+) => {$(
         /// Reads it; `failed` becomes 1 when it is not mapped.
@@ -47,12 +61,12 @@ macro_rules! moves {
         /// # Safety
         /// The address must be the guest's.
         #[inline(always)]
-        unsafe fn $load(from: u64, failed: &mut u64) -> $word {
+        unsafe fn $load<const AT: usize>(from: u64, failed: &mut u64) -> $word {
             let word;
             // SAFETY: only reads, where the caller says; a fault is survived.
             unsafe {
-                asm!(concat!("2: mov {", $register, "}, [{}]"), "3:", on_fault!("2b"),
-                    out(reg) word, in(reg) from, inout("r8") *failed,
+                asm!(concat!("2: mov {", $register, "}, [{} + {at}]"), "3:", on_fault!("2b"),
+                    out(reg) word, in(reg) from, at = const AT, inout("r8") *failed,
                     options(nostack, readonly, preserves_flags));
             }
             word
@@ -63,12 +77,12 @@ macro_rules! moves {
         /// # Safety
         /// The address must be the guest's.
         #[inline(always)]
-        unsafe fn $store(to: u64, word: $word, failed: &mut u64) {
+        unsafe fn $store<const AT: usize>(to: u64, word: $word, failed: &mut u64) {
             // SAFETY: only writes, where the caller says, which is never memory of the hypervisor;
             // a fault is survived.
             unsafe {
-                asm!(concat!("2: mov [{}], {", $register, "}"), "3:", on_fault!("2b"),
-                    in(reg) to, in(reg) word, inout("r8") *failed,
+                asm!(concat!("2: mov [{} + {at}], {", $register, "}"), "3:", on_fault!("2b"),
+                    in(reg) to, in(reg) word, at = const AT, inout("r8") *failed,
                     options(nostack, preserves_flags));
             }
         }
@@ -112,15 +126,15 @@ unsafe fn read(to: *mut u8, va: GuestVa, len: usize) -> Result<(), Fault> {
     open_user_pages();
     if by_words(len) {
         let words = len & !7;
-        for offset in (0..words).step_by(8) {
+        each_word!(words, AT, {
             // SAFETY: within the range that was checked.
-            let word = unsafe { load(from + offset as u64, &mut failed) };
+            let word = unsafe { load::<AT>(from, &mut failed) };
             // SAFETY: within the caller's memory.
-            unsafe { to.wrapping_add(offset).cast::<u64>().write_unaligned(word) };
-        }
+            unsafe { to.wrapping_add(AT).cast::<u64>().write_unaligned(word) };
+        });
         if words != len {
             // SAFETY: within the range that was checked.
-            let half = unsafe { load_half(from + words as u64, &mut failed) };
+            let half = unsafe { load_half::<0>(from + words as u64, &mut failed) };
             // SAFETY: within the caller's memory.
             unsafe { to.wrapping_add(words).cast::<u32>().write_unaligned(half) };
         }
@@ -188,18 +202,19 @@ pub fn copy_out_bytes(va: GuestVa, bytes: &[u8]) -> Result<(), Fault> {
     if !guest_range(va, bytes.len() as u64) {
         return Err(Fault);
     }
-    let (mut to, mut failed) = (va.get(), 0);
+    let (to, mut failed) = (va.get(), 0);
     open_user_pages();
     if by_words(bytes.len()) {
         let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
+        each_word!(words.len() * 8, AT, {
+            let word = u64::from_le_bytes(words[AT / 8]);
             // SAFETY: within the range that was checked.
-            unsafe { store(to, u64::from_le_bytes(*word), &mut failed) };
-            to += 8;
-        }
+            unsafe { store::<AT>(to, word, &mut failed) };
+        });
         for half in rest.as_chunks::<4>().0 {
+            let (to, half) = (to + words.len() as u64 * 8, u32::from_le_bytes(*half));
             // SAFETY: as above.
-            unsafe { store_half(to, u32::from_le_bytes(*half), &mut failed) };
+            unsafe { store_half::<0>(to, half, &mut failed) };
         }
     } else {
         // SAFETY: from a slice to the range that was checked.
