@@ -11,7 +11,6 @@ use hv_machine::{cpu, cpuinfo, guest, GuestRegs, SyscallKind, VECTOR_SYSCALL_EXI
 use hypercall_abi::regs::{IretContext, FLAT_RING3_CS32};
 use hypercall_abi::vm_assist;
 use hypercall_abi::GuestVa;
-use zerocopy::IntoBytes;
 
 use crate::counters::bump;
 use crate::current::{self, Here};
@@ -32,7 +31,7 @@ pub fn mode() -> Mode {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn interrupted(regs: &GuestRegs) -> Interrupted {
     Interrupted {
         rcx: regs.rcx,
@@ -81,7 +80,8 @@ fn bounce(
         enter(&mut state, Mode::Kernel).ok_or("has no root table")?;
     }
     drop(state);
-    guest::copy_out_bytes(GuestVa::new(bounce.base), bounce.words().as_bytes())
+    let word = |index| bounce.word(index, &interrupted(regs));
+    guest::copy_out_words(GuestVa::new(bounce.base), kind.words(), word)
         .map_err(|_| "has no memory where its stack points")?;
     regs.rip = bounce.rip;
     regs.cs = u64::from(Bounce::CS);

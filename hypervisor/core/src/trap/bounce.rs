@@ -16,8 +16,8 @@ use super::Mode;
 use hypercall_abi::addr::{guest_range, GuestVa};
 use hypercall_abi::regs::{FLAT_KERNEL_CS, FLAT_KERNEL_SS, FLAT_RING3_CS32, FLAT_USER_CS};
 
-/// Most words a frame can have.
-pub const MAX_WORDS: usize = 11;
+/// Words from the return address on: rip, cs, rflags, rsp, ss.
+const TAIL: usize = 5;
 /// Where the event mask is in the word of the code segment.
 const MASK_SHIFT: u32 = 32;
 /// Code segment stored for SYSENTER, which does not tell where it came from.
@@ -76,11 +76,11 @@ pub enum Kind {
     Failsafe([u16; 4]),
 }
 
-/// A complete frame and the registers the guest continues with.
+/// A frame to be pushed and the registers the guest continues with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounce {
-    words: [u64; MAX_WORDS],
-    len: usize,
+    kind: Kind,
+    context: StackContext,
     /// Address of the lowest word, which is also the new stack pointer.
     pub base: u64,
     /// The handler.
@@ -93,22 +93,33 @@ pub struct Bounce {
     pub sets_mask: bool,
 }
 
+impl Kind {
+    /// Words of a frame of this kind.
+    #[inline]
+    #[must_use]
+    pub const fn words(&self) -> usize {
+        self.head() + TAIL
+    }
+
+    /// Words below the return address.
+    const fn head(&self) -> usize {
+        match self {
+            Kind::WithErrorCode(_) => 3,
+            Kind::Failsafe(_) => 6,
+            _ => 2,
+        }
+    }
+}
+
 impl Bounce {
     /// New code segment of every handler.
     pub const CS: u16 = FLAT_KERNEL_CS;
     /// New stack segment of every handler.
     pub const SS: u16 = FLAT_KERNEL_SS;
 
-    /// The words of the frame, lowest address first.
-    #[inline]
-    #[must_use]
-    pub fn words(&self) -> &[u64] {
-        self.words.get(..self.len).unwrap_or(&[])
-    }
-
     /// Plans a delivery. Without a handler, or when the frame would leave the addresses a guest may
     /// use, there is none, and the domain has to be crashed.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn new(
         kind: Kind,
@@ -117,22 +128,21 @@ impl Bounce {
         context: &StackContext,
     ) -> Option<Self> {
         let handler = handler?;
-        let (words, len) = frame(kind, regs, context);
         let top = match context.mode {
             Mode::Kernel => regs.rsp,
             Mode::User => context.kernel_sp,
         };
         // Xen pushes the failsafe frame where the stack happens to be.
         let aligned = if matches!(kind, Kind::Failsafe(_)) { top } else { top & !15 };
-        let bytes = len as u64 * 8;
+        let bytes = kind.words() as u64 * 8;
         let base = aligned.wrapping_sub(bytes);
         let cleared = match kind {
             Kind::Syscall | Kind::Syscall32 => CLEARED | flags::DF,
             _ => CLEARED,
         };
         guest_range(GuestVa::new(base), bytes).then_some(Self {
-            words,
-            len,
+            kind,
+            context: *context,
             base,
             rip: handler.address(),
             rflags: flags::for_guest(regs.rflags & !cleared),
@@ -140,42 +150,63 @@ impl Bounce {
             sets_mask: handler.masks_events(),
         })
     }
-}
 
-/// The words of the frame, and how many there are.
-#[inline]
-fn frame(kind: Kind, regs: &Interrupted, context: &StackContext) -> ([u64; MAX_WORDS], usize) {
-    let (rip, cs, rsp, ss) = match kind {
-        Kind::Syscall => (regs.rip, FLAT_USER_CS, regs.rsp, FLAT_KERNEL_SS),
-        Kind::Syscall32 => (regs.rip, FLAT_RING3_CS32, regs.rsp, FLAT_KERNEL_SS),
-        Kind::Sysenter => (0, SYSENTER_CS, 0, FLAT_KERNEL_SS),
-        _ => (regs.rip, regs.cs, regs.rsp, regs.ss),
-    };
-    // A guest tells the modes apart by the privilege of the saved code segment.
-    let cs = match context.mode {
-        Mode::Kernel => cs & !3,
-        Mode::User => cs | 3,
-    };
-    let cs = u64::from(cs) | u64::from(context.upcall_mask) << MASK_SHIFT;
-    let rflags = saved_flags(kind, regs.rflags, context);
-    let (rcx, r11, ss) = (regs.rcx, regs.r11, u64::from(ss));
-    match kind {
-        Kind::WithErrorCode(code) => {
-            ([rcx, r11, u64::from(code), rip, cs, rflags, rsp, ss, 0, 0, 0], 8)
+    /// Word number `index` of the frame, counted from the lowest address, for the registers it was
+    /// planned with. Words are made one by one, when they are pushed, so that few are held at a time.
+    #[inline(always)]
+    #[must_use]
+    pub fn word(&self, index: usize, regs: &Interrupted) -> u64 {
+        match index.checked_sub(self.kind.head()) {
+            None => self.head_word(index, regs),
+            Some(0) if self.kind == Kind::Sysenter => 0,
+            Some(0) => regs.rip,
+            Some(1) => self.cs(regs.cs),
+            Some(2) => self.saved_flags(regs.rflags),
+            Some(3) if self.kind == Kind::Sysenter => 0,
+            Some(3) => regs.rsp,
+            Some(_) => match self.kind {
+                Kind::Syscall | Kind::Syscall32 | Kind::Sysenter => FLAT_KERNEL_SS.into(),
+                _ => regs.ss.into(),
+            },
         }
-        Kind::Failsafe(selectors) => {
-            let [ds, es, fs, gs] = selectors.map(u64::from);
-            ([rcx, r11, ds, es, fs, gs, rip, cs, rflags, rsp, ss], 11)
-        }
-        _ => ([rcx, r11, rip, cs, rflags, rsp, ss, 0, 0, 0, 0], 7),
     }
-}
 
-/// The flags as the guest is to see them: the interrupt flag stands for the event mask.
-#[inline]
-fn saved_flags(kind: Kind, real: u64, context: &StackContext) -> u64 {
-    let hidden = if kind == Kind::Sysenter { flags::NT } else { 0 };
-    let interrupts = if context.upcall_mask == 0 { flags::IF } else { 0 };
-    let iopl = u64::from(context.shown_iopl & 3) << flags::IOPL_SHIFT;
-    real & VISIBLE_FLAGS & !hidden | interrupts | iopl
+    #[inline(always)]
+    fn head_word(&self, index: usize, regs: &Interrupted) -> u64 {
+        match (self.kind, index) {
+            (_, 0) => regs.rcx,
+            (_, 1) => regs.r11,
+            (Kind::WithErrorCode(code), _) => code.into(),
+            (Kind::Failsafe([ds, ..]), 2) => ds.into(),
+            (Kind::Failsafe([_, es, ..]), 3) => es.into(),
+            (Kind::Failsafe([_, _, fs, _]), 4) => fs.into(),
+            (Kind::Failsafe([.., gs]), _) => gs.into(),
+            _ => 0,
+        }
+    }
+
+    /// The code segment with the event mask. A guest tells its modes apart by the privilege.
+    #[inline(always)]
+    fn cs(&self, interrupted: u16) -> u64 {
+        let cs = match self.kind {
+            Kind::Syscall => FLAT_USER_CS,
+            Kind::Syscall32 => FLAT_RING3_CS32,
+            Kind::Sysenter => SYSENTER_CS,
+            _ => interrupted,
+        };
+        let cs = match self.context.mode {
+            Mode::Kernel => cs & !3,
+            Mode::User => cs | 3,
+        };
+        u64::from(cs) | u64::from(self.context.upcall_mask) << MASK_SHIFT
+    }
+
+    /// The flags as the guest is to see them: the interrupt flag stands for the event mask.
+    #[inline(always)]
+    fn saved_flags(&self, real: u64) -> u64 {
+        let hidden = if self.kind == Kind::Sysenter { flags::NT } else { 0 };
+        let interrupts = if self.context.upcall_mask == 0 { flags::IF } else { 0 };
+        let iopl = u64::from(self.context.shown_iopl & 3) << flags::IOPL_SHIFT;
+        real & VISIBLE_FLAGS & !hidden | interrupts | iopl
+    }
 }

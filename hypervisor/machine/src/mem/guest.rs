@@ -39,11 +39,10 @@ smap_switches! {
     close_user_pages = "clac";
 }
 
-/// Does something for each word that fits into so many bytes, up to [`MOST_BY_WORDS`], with its offset
-/// as a constant.
+/// Does something for each word that fits into so many bytes, up to 88, with its offset as a constant.
 macro_rules! each_word {
     ($len:expr, $at:ident, $body:block) => {
-        each_word!(@ $len, $at, $body, 0 8 16 24 32 40 48 56 64)
+        each_word!(@ $len, $at, $body, 0 8 16 24 32 40 48 56 64 72 80)
     };
     (@ $len:expr, $at:ident, $body:block, $($offset:literal)+) => {$(
         if $offset + 8 <= $len {
@@ -220,6 +219,29 @@ pub fn copy_out_bytes(va: GuestVa, bytes: &[u8]) -> Result<(), Fault> {
         // SAFETY: from a slice to the range that was checked.
         unsafe { bulk(to, bytes.as_ptr().expose_provenance() as u64, bytes.len(), &mut failed) };
     }
+    close_user_pages();
+    (failed == 0).then_some(()).ok_or(Fault)
+}
+
+/// Writes up to 11 words, each made when it is written.
+///
+/// # Errors
+/// [`Fault`]; a part may have been written.
+///
+/// # Panics
+/// When there are more.
+#[inline(always)]
+pub fn copy_out_words(va: GuestVa, count: usize, word: impl Fn(usize) -> u64) -> Result<(), Fault> {
+    assert!(count <= 11, "too many words");
+    if !guest_range(va, count as u64 * 8) {
+        return Err(Fault);
+    }
+    let mut failed = 0;
+    open_user_pages();
+    each_word!(count * 8, AT, {
+        // SAFETY: within the range that was checked.
+        unsafe { store::<AT>(va.get(), word(AT / 8), &mut failed) };
+    });
     close_user_pages();
     (failed == 0).then_some(()).ok_or(Fault)
 }
