@@ -14,40 +14,40 @@ use hypercall_abi::{DomId, Errno, GrantRef, Mfn};
 
 const MAPPER: DomId = DomId::new(3);
 const GREF: GrantRef = GrantRef::new(5);
-const PERMIT: u32 = gtf::PERMIT_ACCESS as u32 | (MAPPER.get() as u32) << 16;
+const PERMIT: u64 = gtf::PERMIT_ACCESS as u64 | (MAPPER.get() as u64) << 16 | FRAME << 32;
+const FRAME: u64 = 101;
 
-/// One entry whose header runs through `script`, one step per access, and stays at the end of it;
-/// whose frame number is another one at each read.
+/// One entry that runs through `script`, one step per access, and stays at the end of it.
 struct FlickerMemory {
-    script: Vec<u32>,
+    script: Vec<u64>,
     step: Cell<usize>,
-    written: Cell<Option<u32>>,
+    written: Cell<Option<u64>>,
     exchanges: Cell<u32>,
-    frame_reads: Cell<u32>,
 }
 
 impl FlickerMemory {
-    fn new(script: &[u32]) -> Self {
+    fn new(script: &[u64]) -> Self {
         Self {
             script: script.to_vec(),
             step: Cell::new(0),
             written: Cell::new(None),
             exchanges: Cell::new(0),
-            frame_reads: Cell::new(0),
         }
     }
 
-    fn next(&self) -> u32 {
+    fn next(&self) -> u64 {
         let step = self.step.replace(self.step.get() + 1);
         self.script[step.min(self.script.len() - 1)]
     }
 }
 
 impl SharedEntries for FlickerMemory {
-    fn load(&self, _: EntryPlace) -> u32 {
+    type Entry = ();
+    fn find(&self, _: EntryPlace) {}
+    fn load(&self, (): ()) -> u64 {
         self.next()
     }
-    fn compare_exchange(&self, _: EntryPlace, old: u32, new: u32) -> Result<(), u32> {
+    fn compare_exchange(&self, (): (), old: u64, new: u64) -> Result<(), u64> {
         self.exchanges.set(self.exchanges.get() + 1);
         let now = self.next();
         if now != old {
@@ -56,16 +56,11 @@ impl SharedEntries for FlickerMemory {
         self.written.set(Some(new));
         Ok(())
     }
-    fn frame(&self, _: EntryPlace) -> u32 {
-        assert!(self.written.get().is_some(), "the frame was read before the entry was marked");
-        self.frame_reads.set(self.frame_reads.get() + 1);
-        100 + self.frame_reads.get()
-    }
-    fn clear_flags(&self, _: EntryPlace, mask: u16) {
+    fn clear_flags(&self, (): (), mask: u16) {
         let now = self.written.get().expect("bits cleared that were never set");
-        self.written.set(Some(now & !u32::from(mask)));
+        self.written.set(Some(now & !u64::from(mask)));
     }
-    fn store(&self, _: EntryPlace, _: u32, _: u32) {
+    fn store(&self, (): (), _: u64) {
         panic!("nothing here exchanges entries");
     }
 }
@@ -80,7 +75,7 @@ fn write_to(memory: &FlickerMemory, table: &mut GrantTable) -> Result<Mfn, Grant
 
 #[test]
 fn an_entry_that_turns_read_only_before_the_exchange_is_not_written_through() {
-    let memory = FlickerMemory::new(&[PERMIT, PERMIT | u32::from(gtf::READONLY)]);
+    let memory = FlickerMemory::new(&[PERMIT, PERMIT | u64::from(gtf::READONLY)]);
     let mut table = table();
     assert_eq!(write_to(&memory, &mut table), Err(GrantError::NotPermitted));
     assert_eq!((memory.written.get(), table.pinned()), (None, 0));
@@ -88,7 +83,7 @@ fn an_entry_that_turns_read_only_before_the_exchange_is_not_written_through() {
 
 #[test]
 fn an_entry_that_turns_to_another_domain_before_the_exchange_is_not_used() {
-    let other = gtf::PERMIT_ACCESS as u32 | 9 << 16;
+    let other = u64::from(gtf::PERMIT_ACCESS) | 9 << 16 | FRAME << 32;
     let memory = FlickerMemory::new(&[PERMIT, other]);
     let mut table = table();
     assert_eq!(write_to(&memory, &mut table), Err(GrantError::NotPermitted));
@@ -97,16 +92,16 @@ fn an_entry_that_turns_to_another_domain_before_the_exchange_is_not_used() {
 
 #[test]
 fn a_change_that_still_permits_is_marked_as_it_is_now() {
-    let cached = PERMIT | u32::from(gtf::PCD);
+    let cached = PERMIT | u64::from(gtf::PCD);
     let memory = FlickerMemory::new(&[PERMIT, cached]);
     write_to(&memory, &mut table()).unwrap();
-    let in_use = u32::from(gtf::READING | gtf::WRITING);
+    let in_use = u64::from(gtf::READING | gtf::WRITING);
     assert_eq!(memory.written.get(), Some(cached | in_use));
 }
 
 #[test]
 fn a_granter_that_never_stops_changing_is_given_up_on_after_five_attempts() {
-    let script: Vec<u32> = (0..100).map(|n| PERMIT | (n % 2) << 5).collect();
+    let script: Vec<u64> = (0..100).map(|n| PERMIT | (n % 2) << 5).collect();
     let memory = FlickerMemory::new(&script);
     let mut table = table();
     assert_eq!(write_to(&memory, &mut table), Err(GrantError::Unstable));
@@ -114,16 +109,18 @@ fn a_granter_that_never_stops_changing_is_given_up_on_after_five_attempts() {
 }
 
 #[test]
-fn the_frame_is_read_once_and_kept_while_in_use() {
-    let memory = FlickerMemory::new(&[PERMIT]);
+fn the_frame_is_the_one_that_was_marked_and_is_kept_while_in_use() {
+    let memory = FlickerMemory::new(&[PERMIT, PERMIT + (1 << 32), PERMIT + (1 << 32), 0]);
     let mut table = table();
     let first = write_to(&memory, &mut table);
-    assert_eq!(first, Ok(Mfn::new(101)));
+    assert_eq!(first, Ok(Mfn::new(FRAME + 1)));
+    assert_eq!(memory.exchanges.get(), 2);
     assert_eq!(write_to(&memory, &mut table), first);
-    assert_eq!(memory.frame_reads.get(), 1);
+    assert_eq!(memory.exchanges.get(), 2, "the entry is not looked at again");
     table.release(&memory, GREF, Access::ReadWrite, UseKinds::HOST);
     table.release(&memory, GREF, Access::ReadWrite, UseKinds::HOST);
-    assert_eq!(memory.written.get(), Some(PERMIT), "all in-use bits are gone");
+    let left = Some(PERMIT + (1 << 32));
+    assert_eq!(memory.written.get(), left, "all in-use bits are gone");
 }
 
 #[test]
@@ -132,25 +129,25 @@ fn writing_ends_with_the_last_writer_and_reading_with_the_last_user() {
     let mut table = table();
     let read = (Access::ReadOnly, UseKinds::HOST);
     table.acquire(&memory, GREF, MAPPER, read.0, read.1).unwrap();
-    assert_eq!(memory.written.get(), Some(PERMIT | u32::from(gtf::READING)));
+    assert_eq!(memory.written.get(), Some(PERMIT | u64::from(gtf::READING)));
     let both = UseKinds::HOST | UseKinds::DEVICE;
     table.acquire(&memory, GREF, MAPPER, Access::ReadWrite, both).unwrap();
-    let writing = Some(PERMIT | u32::from(gtf::READING | gtf::WRITING));
+    let writing = Some(PERMIT | u64::from(gtf::READING | gtf::WRITING));
     assert_eq!(memory.written.get(), writing);
     table.release(&memory, GREF, Access::ReadWrite, UseKinds::DEVICE);
     assert_eq!(memory.written.get(), writing);
     table.release(&memory, GREF, Access::ReadWrite, UseKinds::HOST);
-    assert_eq!(memory.written.get(), Some(PERMIT | u32::from(gtf::READING)));
+    assert_eq!(memory.written.get(), Some(PERMIT | u64::from(gtf::READING)));
     table.release(&memory, GREF, read.0, read.1);
     assert_eq!(memory.written.get(), Some(PERMIT));
 }
 
 #[test]
 fn parts_of_a_page_cannot_be_mapped_in_version_1() {
-    let memory = FlickerMemory::new(&[PERMIT | u32::from(gtf::SUB_PAGE)]);
+    let memory = FlickerMemory::new(&[PERMIT | u64::from(gtf::SUB_PAGE)]);
     assert_eq!(write_to(&memory, &mut table()), Err(GrantError::NotPermitted));
     let copied = table().acquire(&memory, GREF, MAPPER, Access::ReadOnly, UseKinds::COPY);
-    assert_eq!(copied, Ok(Mfn::new(101)));
+    assert_eq!(copied, Ok(Mfn::new(FRAME)));
 }
 
 #[test]

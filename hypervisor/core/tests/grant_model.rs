@@ -55,27 +55,27 @@ fn index(at: EntryPlace) -> usize {
 }
 
 impl SharedEntries for Shared {
-    fn load(&self, at: EntryPlace) -> u32 {
-        self.headers[index(at)].get()
+    type Entry = usize;
+    fn find(&self, at: EntryPlace) -> usize {
+        index(at)
     }
-    fn compare_exchange(&self, at: EntryPlace, old: u32, new: u32) -> Result<(), u32> {
-        let now = self.load(at);
+    fn load(&self, entry: usize) -> u64 {
+        u64::from(self.headers[entry].get()) | u64::from(self.frames[entry].get()) << 32
+    }
+    fn compare_exchange(&self, entry: usize, old: u64, new: u64) -> Result<(), u64> {
+        let now = self.load(entry);
         if now != old {
             return Err(now);
         }
-        self.headers[index(at)].set(new);
+        self.store(entry, new);
         Ok(())
     }
-    fn frame(&self, at: EntryPlace) -> u32 {
-        self.frames[index(at)].get()
+    fn clear_flags(&self, entry: usize, mask: u16) {
+        self.store(entry, self.load(entry) & !u64::from(mask));
     }
-    fn clear_flags(&self, at: EntryPlace, mask: u16) {
-        let now = self.load(at);
-        self.headers[index(at)].set(now & !u32::from(mask));
-    }
-    fn store(&self, at: EntryPlace, header: u32, frame: u32) {
-        self.headers[index(at)].set(header);
-        self.frames[index(at)].set(frame);
+    fn store(&self, entry: usize, value: u64) {
+        self.headers[entry].set(value as u32);
+        self.frames[entry].set((value >> 32) as u32);
     }
 }
 

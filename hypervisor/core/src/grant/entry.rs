@@ -1,10 +1,9 @@
 //! The shared entry: access to the words a granter writes, and the step that marks one in use.
 //!
-//! The granter can change its words between any two accesses. So flags and domain are read as one
-//! word, judged, and changed by compare-exchange against exactly what was judged; the frame number
-//! is read once, after the in-use bit made it a promise of the granter not to change it. A granter
-//! that changes it nevertheless only chooses which of its own frames it grants: who owns the frame
-//! is checked afterwards, by the image.
+//! The granter can change its words between any two accesses. So an entry is read as a whole,
+//! judged, and changed by compare-exchange against exactly what was judged: the frame number is the
+//! one that stood there when the in-use bit became a promise of the granter not to change it. Who
+//! owns the frame is checked afterwards, by the image.
 
 use hypercall_abi::grant::gtf;
 use hypercall_abi::{DomId, Mfn};
@@ -24,47 +23,53 @@ pub struct EntryPlace {
     pub index: usize,
 }
 
-/// Access to shared entries; each operation is one atomic access.
+/// Access to shared entries, whole: flags in bits 0 to 15, domain in bits 16 to 31, frame above. Each
+/// operation is one atomic access.
 pub trait SharedEntries {
-    /// Reads flags (low half) and domain (high half).
-    fn load(&self, at: EntryPlace) -> u32;
-    /// Replaces flags and domain if they are still `old`.
+    /// An entry that was found.
+    type Entry: Copy;
+    /// Finds an entry.
+    fn find(&self, at: EntryPlace) -> Self::Entry;
+    /// Reads it.
+    fn load(&self, entry: Self::Entry) -> u64;
+    /// Replaces it if it is still `old`.
     ///
     /// # Errors
     /// What was there instead.
-    fn compare_exchange(&self, at: EntryPlace, old: u32, new: u32) -> Result<(), u32>;
-    /// Reads the frame number.
-    fn frame(&self, at: EntryPlace) -> u32;
+    fn compare_exchange(&self, entry: Self::Entry, old: u64, new: u64) -> Result<(), u64>;
     /// Clears `mask` in the flags; a full barrier.
-    fn clear_flags(&self, at: EntryPlace, mask: u16);
-    /// Writes a whole entry; only for entries that are not in use.
-    fn store(&self, at: EntryPlace, header: u32, frame: u32);
+    fn clear_flags(&self, entry: Self::Entry, mask: u16);
+    /// Writes it; only for entries that are not in use.
+    fn store(&self, entry: Self::Entry, value: u64);
 }
 
-/// Sets the in-use bits of an entry if it permits the use.
+/// Sets the in-use bits of an entry if it permits the use; the answer is the frame it stands for.
 ///
 /// # Errors
 /// `NotPermitted`, `Unstable`; the entry is then as the granter left it.
+#[inline]
 pub(super) fn mark_in_use<E: SharedEntries>(
     entries: &E,
     at: EntryPlace,
     mapper: DomId,
     access: Access,
     kinds: UseKinds,
-) -> Result<(), GrantError> {
-    let mut header = entries.load(at);
+) -> Result<u32, GrantError> {
+    let entry = entries.find(at);
+    let mut seen = entries.load(entry);
     for _ in 0..ATTEMPTS {
-        let marked = judge(header, mapper, access, kinds)?;
-        match entries.compare_exchange(at, header, marked) {
-            Ok(()) => return Ok(()),
-            Err(now) => header = now,
+        let in_use = judge(seen as u32, mapper, access, kinds)?;
+        match entries.compare_exchange(entry, seen, seen | u64::from(in_use)) {
+            Ok(()) => return Ok((seen >> 32) as u32),
+            Err(now) => seen = now,
         }
     }
     Err(GrantError::Unstable)
 }
 
-/// The header with the in-use bits for a permitted use.
-fn judge(header: u32, mapper: DomId, access: Access, kinds: UseKinds) -> Result<u32, GrantError> {
+/// The in-use bits for a use that flags and domain permit.
+#[inline]
+fn judge(header: u32, mapper: DomId, access: Access, kinds: UseKinds) -> Result<u16, GrantError> {
     let flags = header as u16;
     let domid = (header >> 16) as u16;
     // Parts of a page exist in version 2 only; a mapping of one could not be confined.
@@ -75,10 +80,9 @@ fn judge(header: u32, mapper: DomId, access: Access, kinds: UseKinds) -> Result<
     if flags & relevant != gtf::PERMIT_ACCESS || domid != mapper.get() {
         return Err(GrantError::NotPermitted);
     }
-    let in_use = match access {
-        Access::ReadOnly => gtf::READING,
-        Access::ReadWrite if flags & gtf::READONLY != 0 => return Err(GrantError::NotPermitted),
-        Access::ReadWrite => gtf::READING | gtf::WRITING,
-    };
-    Ok(header | u32::from(in_use))
+    match access {
+        Access::ReadOnly => Ok(gtf::READING),
+        Access::ReadWrite if flags & gtf::READONLY != 0 => Err(GrantError::NotPermitted),
+        Access::ReadWrite => Ok(gtf::READING | gtf::WRITING),
+    }
 }

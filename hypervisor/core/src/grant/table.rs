@@ -146,6 +146,7 @@ impl GrantTable {
     /// # Errors
     /// `BadRef`, `InUseByOther`, `TooManyUses`, `NotPermitted`, `Unstable`; nothing has changed
     /// then.
+    #[inline]
     pub fn acquire<E: SharedEntries>(
         &mut self,
         entries: &E,
@@ -165,12 +166,11 @@ impl GrantTable {
         // The shared word is asked again only when the use adds a right that no use has yet.
         let is_first_writer = access == Access::ReadWrite && before.writers == 0;
         if !before.is_pinned() || is_first_writer {
-            mark_in_use(entries, at, mapper, access, kinds)?;
-        }
-        if !before.is_pinned() {
-            active.frame = entries.frame(at);
-            active.mapper = mapper;
-            self.pinned += 1;
+            let frame = mark_in_use(entries, at, mapper, access, kinds)?;
+            if !before.is_pinned() {
+                (active.frame, active.mapper) = (frame, mapper);
+                self.pinned += 1;
+            }
         }
         *slot = active;
         Ok(Mfn::new(u64::from(active.frame)))
@@ -179,6 +179,7 @@ impl GrantTable {
     /// Ends uses that [`Self::acquire`] began with the same access, for the given kinds. The page
     /// references of the uses were dropped and flushed before: from here on the granter may reuse
     /// the frame. Uses that never began change nothing.
+    #[inline]
     pub fn release<E: SharedEntries>(
         &mut self,
         entries: &E,
@@ -202,7 +203,7 @@ impl GrantTable {
             self.pinned -= 1;
         }
         if let Some(at) = place.ok().filter(|_| ended != 0) {
-            entries.clear_flags(at, ended);
+            entries.clear_flags(entries.find(at), ended);
         }
     }
 
@@ -224,10 +225,10 @@ impl GrantTable {
         if [a, b].iter().any(is_busy) {
             return Err(GrantError::Busy);
         }
-        let [(header_a, frame_a), (header_b, frame_b)] =
-            places.map(|at| (entries.load(at), entries.frame(at)));
-        entries.store(places[0], header_b, frame_b);
-        entries.store(places[1], header_a, frame_a);
+        let [entry_a, entry_b] = places.map(|at| entries.find(at));
+        let (a, b) = (entries.load(entry_a), entries.load(entry_b));
+        entries.store(entry_a, b);
+        entries.store(entry_b, a);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! Each element of the list gets its own status; the call fails only when the list cannot be read
 //! or written. A bounded number of elements is done per entry of the hypervisor.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use hv_core::grant::SharedEntries;
 use hv_core::grant::{check_version, status_of, Access, EntryPlace, GrantError, UseKinds};
 use hv_core::page::{self, PageError, PageRef, WritableRef};
@@ -75,30 +75,31 @@ where
 /// The shared entries, reached through the direct map.
 struct Entries;
 
-fn header(at: EntryPlace) -> &'static AtomicU32 {
-    &directmap::words32(at.frame)[at.index * 2]
-}
-
 impl SharedEntries for Entries {
-    fn load(&self, at: EntryPlace) -> u32 {
-        header(at).load(Ordering::SeqCst)
+    type Entry = &'static AtomicU64;
+
+    #[inline]
+    fn find(&self, at: EntryPlace) -> &'static AtomicU64 {
+        &directmap::table(at.frame)[at.index]
     }
 
-    fn compare_exchange(&self, at: EntryPlace, old: u32, new: u32) -> Result<(), u32> {
-        header(at).compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).map(|_| ())
+    #[inline]
+    fn load(&self, entry: &AtomicU64) -> u64 {
+        entry.load(Ordering::SeqCst)
     }
 
-    fn frame(&self, at: EntryPlace) -> u32 {
-        directmap::words32(at.frame)[at.index * 2 + 1].load(Ordering::SeqCst)
+    #[inline]
+    fn compare_exchange(&self, entry: &AtomicU64, old: u64, new: u64) -> Result<(), u64> {
+        entry.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst).map(|_| ())
     }
 
-    fn clear_flags(&self, at: EntryPlace, mask: u16) {
-        header(at).fetch_and(!u32::from(mask), Ordering::SeqCst);
+    #[inline]
+    fn clear_flags(&self, entry: &AtomicU64, mask: u16) {
+        entry.fetch_and(!u64::from(mask), Ordering::SeqCst);
     }
 
-    fn store(&self, at: EntryPlace, header: u32, frame: u32) {
-        let value = u64::from(header) | u64::from(frame) << 32;
-        directmap::table(at.frame)[at.index].store(value, Ordering::SeqCst);
+    fn store(&self, entry: &AtomicU64, value: u64) {
+        entry.store(value, Ordering::SeqCst);
     }
 }
 

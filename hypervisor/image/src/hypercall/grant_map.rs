@@ -30,7 +30,8 @@ pub fn map(call: &mut Call<'_>) -> Answer {
 
 fn map_one(here: &Here, op: &mut GnttabMapGrantRef) -> Result<(), GrantError> {
     let request = MapRequest::decode(op.flags)?;
-    let granter = table::get(op.dom).filter(|dom| !dom.is_dying()).ok_or(GrantError::BadDomain)?;
+    let granter = table::numbered(here, op.dom).filter(|dom| !dom.is_dying());
+    let granter = granter.ok_or(GrantError::BadDomain)?;
     let mut maptrack = here.dom().maptrack.lock();
     let handle = maptrack.reserve()?;
     let mapping = map_reserved(here, &granter, &request, op)?;
@@ -48,8 +49,8 @@ fn map_reserved(
     let MapRequest { access, kinds, contains_pte, .. } = *request;
     let frame = acquire(granter, op.gref, here.dom().id, access, kinds)?;
     // One page reference per kind of mapping.
-    let wanted = kinds.iter().count();
-    let held = kinds.iter().take_while(|_| hold(frame, granter.id, access).is_ok()).count();
+    let wanted = kinds.count();
+    let held = (0..wanted).find(|_| hold(frame, granter.id, access).is_err()).unwrap_or(wanted);
     let mapped = if held < wanted {
         Err(GrantError::BadFrame)
     } else if kinds.contains(UseKinds::HOST) {
