@@ -31,10 +31,12 @@ struct Active {
 }
 
 impl Active {
+    #[inline]
     fn is_pinned(&self) -> bool {
         self.readers != 0 || self.writers != 0
     }
 
+    #[inline]
     fn count(&mut self, access: Access) -> &mut u16 {
         match access {
             Access::ReadOnly => &mut self.readers,
@@ -156,23 +158,23 @@ impl GrantTable {
         kinds: UseKinds,
     ) -> Result<Mfn, GrantError> {
         let at = self.locate(gref)?;
-        let slot = self.active.get_mut(gref.get()).ok_or(GrantError::BadRef)?;
-        let (before, mut active) = (*slot, *slot);
-        if before.is_pinned() && before.mapper != mapper {
+        let active = self.active.get_mut(gref.get()).ok_or(GrantError::BadRef)?;
+        let is_pinned = active.is_pinned();
+        if is_pinned && active.mapper != mapper {
             return Err(GrantError::InUseByOther);
         }
-        let count = active.count(access);
-        *count = count.checked_add(kinds.count()).ok_or(GrantError::TooManyUses)?;
+        let uses = active.count(access).checked_add(kinds.count());
+        let uses = uses.ok_or(GrantError::TooManyUses)?;
         // The shared word is asked again only when the use adds a right that no use has yet.
-        let is_first_writer = access == Access::ReadWrite && before.writers == 0;
-        if !before.is_pinned() || is_first_writer {
+        let is_first_writer = access == Access::ReadWrite && active.writers == 0;
+        if !is_pinned || is_first_writer {
             let frame = mark_in_use(entries, at, mapper, access, kinds)?;
-            if !before.is_pinned() {
+            if !is_pinned {
                 (active.frame, active.mapper) = (frame, mapper);
                 self.pinned += 1;
             }
         }
-        *slot = active;
+        *active.count(access) = uses;
         Ok(Mfn::new(u64::from(active.frame)))
     }
 

@@ -42,8 +42,15 @@ impl<H: PageHost> PageTables<'_, H> {
     /// owner (through a linear entry it may be a table of another level).
     #[inline(always)]
     pub fn leaf_slot(&self, root: Mfn, va: GuestVa) -> Option<(Mfn, usize)> {
+        let place = self.leaf_place(root, va)?;
+        self.is_validated(place.0, PageType::L1).then_some(place)
+    }
+
+    /// The same for those who check the table when they use the place ([`Self::swap_leaf`]).
+    #[inline]
+    pub fn leaf_place(&self, root: Mfn, va: GuestVa) -> Option<(Mfn, usize)> {
         let (table, _) = self.descend(root, va)?;
-        self.is_validated(table, PageType::L1).then(|| (table, pte::index(va.get(), 1)))
+        Some((table, pte::index(va.get(), 1)))
     }
 
     /// Where `va` leads; `None` when nothing is mapped there or the address is not a guest's.

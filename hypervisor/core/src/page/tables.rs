@@ -67,8 +67,17 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     ///
     /// # Errors
     /// `Preempted` when the budget is used up before the end; at least one unit has been done.
-    #[inline(never)]
+    #[inline]
     pub fn settle(&self, mmu: &mut MmuState, budget: &mut u32) -> Progress<()> {
+        if mmu.has_work() {
+            self.finish_work(mmu, budget)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    fn finish_work(&self, mmu: &mut MmuState, budget: &mut u32) -> Progress<()> {
         while mmu.has_work() {
             self.step(mmu, budget);
             if *budget == 0 && mmu.has_work() {

@@ -107,6 +107,7 @@ impl SharedEntries for Entries {
 ///
 /// # Errors
 /// What the core says.
+#[inline]
 pub fn acquire(
     granter: &Domain,
     gref: GrantRef,
@@ -118,6 +119,7 @@ pub fn acquire(
 }
 
 /// Ends a use of a grant.
+#[inline]
 pub fn release(granter: &Domain, gref: GrantRef, access: Access, kinds: UseKinds) {
     granter.grants.lock().release(&Entries, gref, access, kinds);
     if granter.dead.load(Ordering::SeqCst) {
@@ -129,6 +131,7 @@ pub fn release(granter: &Domain, gref: GrantRef, access: Access, kinds: UseKinds
 ///
 /// # Errors
 /// The frame is not the owner's, or cannot be used that way now.
+#[inline]
 pub fn hold(frame: Mfn, owner: DomId, access: Access) -> Result<Mfn, PageError> {
     match access {
         Access::ReadOnly => page::get_page(&Host, frame, owner).map(PageRef::into_raw),
@@ -137,6 +140,7 @@ pub fn hold(frame: Mfn, owner: DomId, access: Access) -> Result<Mfn, PageError> 
 }
 
 /// Drops what [`hold`] took.
+#[inline]
 pub fn let_go(frame: Mfn, access: Access) {
     match access {
         Access::ReadOnly => page::put_page(&Host, PageRef::from_raw(frame)),

@@ -19,7 +19,7 @@ use super::grant::{acquire, each, hold, let_go, release, OPS_PER_PASS};
 use super::mmu::{entry_place, flush_domain, BUDGET};
 use super::{Answer, Call};
 use crate::current::Here;
-use crate::domain::{table, Domain};
+use crate::domain::{table, Domain, DomainRef};
 use crate::host::Host;
 
 /// `GNTTABOP_map_grant_ref`.
@@ -67,12 +67,12 @@ fn map_reserved(
 
 /// Ends the use of a grant by kinds of mapping that are gone. The reference of a mapping for the CPU
 /// lies in its page-table entry and goes with that; one for a device has a reference of its own.
-pub fn end(mapping: &Mapping) {
+pub fn end(granter: Option<&DomainRef>, mapping: &Mapping) {
     if mapping.kinds.contains(UseKinds::DEVICE) {
         let_go(mapping.frame, mapping.access);
     }
-    if let Some(granter) = table::get(mapping.granter) {
-        release(&granter, mapping.gref, mapping.access, mapping.kinds);
+    if let Some(granter) = granter {
+        release(granter, mapping.gref, mapping.access, mapping.kinds);
     }
 }
 
@@ -93,7 +93,7 @@ fn on_tables<R>(
     act(&tables).ok_or(GrantError::WrongAddress)
 }
 
-/// The place of the page-table entry an address names.
+/// The place of the page-table entry an address names. Whoever uses it checks the table.
 fn slot(
     here: &Here,
     tables: &PageTables<'_, Host>,
@@ -104,7 +104,7 @@ fn slot(
         return (addr.is_multiple_of(8)).then(|| entry_place(addr));
     }
     let root = here.vcpu().state.lock().root?;
-    tables.leaf_slot(root, GuestVa::new(addr))
+    tables.leaf_place(root, GuestVa::new(addr))
 }
 
 fn write_entry(here: &Here, request: &MapRequest, addr: u64, frame: Mfn) -> Result<(), GrantError> {
@@ -150,18 +150,36 @@ fn unmap_each<T>(call: &mut Call<'_>, unmap: impl Fn(&mut T) -> Option<Mapping>)
 where
     T: FromBytes + IntoBytes + Immutable,
 {
+    // Most calls have one element, and need no room for more.
+    match call.args[2] {
+        1 => unmap_up_to::<1, T>(call, unmap),
+        _ => unmap_up_to::<{ OPS_PER_PASS as usize }, T>(call, unmap),
+    }
+}
+
+fn unmap_up_to<const N: usize, T>(
+    call: &mut Call<'_>,
+    unmap: impl Fn(&mut T) -> Option<Mapping>,
+) -> Answer
+where
+    T: FromBytes + IntoBytes + Immutable,
+{
     let here = call.here;
-    let mut unmapped = [None; OPS_PER_PASS as usize];
-    let mut slots = unmapped.iter_mut();
+    let mut unmapped = [None; N];
+    let mut count = 0;
     let answer = each(call, |op| {
-        if let (Some(mapping), Some(slot)) = (unmap(op), slots.next()) {
+        if let (Some(mapping), Some(slot)) = (unmap(op), unmapped.get_mut(count)) {
             *slot = Some(mapping);
+            count += 1;
         }
     });
-    if unmapped.iter().any(Option::is_some) {
+    if count != 0 {
         flush_domain(here.dom());
     }
-    unmapped.iter().flatten().for_each(end);
+    for mapping in unmapped.iter().take(count).flatten() {
+        let granter = table::numbered(here, mapping.granter);
+        end(granter.as_deref(), mapping);
+    }
     answer
 }
 
