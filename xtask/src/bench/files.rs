@@ -39,7 +39,7 @@ pub fn write(paths: &Paths, sheet: &Sheet, origin: &Origin) -> Result<PathBuf> {
 pub fn csv(sheet: &Sheet) -> String {
     let mut text = String::from("row,unit");
     for which in ["xen", "zendo"] {
-        text.push_str(&format!(",{which}_instructions,{which}_ns,{which}_cycles"));
+        text.push_str(&format!(",{which}_instructions,{which}_ns,{which}_guest,{which}_cycles"));
         KINDS.iter().for_each(|kind| text.push_str(&format!(",{which}_{}", kind.name)));
     }
     text.push('\n');
@@ -57,6 +57,7 @@ fn cells(cell: &Option<Cell>) -> String {
     let number = |number: Option<f64>| number.map_or(",".into(), |number| format!(",{number:.2}"));
     let mut text = number(cell.as_ref().map(|cell| cell.instructions));
     text.push_str(&number(cell.as_ref().and_then(|cell| cell.nanoseconds)));
+    text.push_str(&number(events.map(|events| events.guest)));
     text.push_str(&number(events.map(|events| events.cycles)));
     for index in 0..KINDS.len() {
         text.push_str(&number(events.map(|events| events.counts[index])));
@@ -94,6 +95,7 @@ fn object(cell: &Cell) -> Value {
         "instructions": cell.instructions,
         "nanoseconds": cell.nanoseconds,
         "traced_instructions": events.map(|events| events.instructions),
+        "guest_instructions": events.map(|events| events.guest),
         "cycles": events.map(|events| events.cycles),
         "events": named,
     })
@@ -108,7 +110,7 @@ mod tests {
     fn every_line_of_the_csv_has_as_many_fields_as_the_header() {
         let text = csv(&sample());
         let fields: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(fields, [2 + 2 * (3 + KINDS.len()); 4]);
+        assert_eq!(fields, [2 + 2 * (4 + KINDS.len()); 4]);
         assert!(text.contains("\nhc_a,hypercall,200.00,200.00,,"), "{text}");
     }
 

@@ -22,6 +22,8 @@ pub struct Cell {
 pub struct Events {
     /// Instructions.
     pub instructions: f64,
+    /// Those of them that are the guest's own.
+    pub guest: f64,
     /// Modelled cycles.
     pub cycles: f64,
     /// Counts in the order of [`KINDS`].
@@ -33,6 +35,7 @@ impl Events {
         let each = |number: u64| number as f64 / units as f64;
         Events {
             instructions: each(counts.instructions),
+            guest: each(counts.guest),
             cycles: each(counts.cycles()),
             counts: counts.events.map(each),
         }

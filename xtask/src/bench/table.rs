@@ -256,7 +256,7 @@ mod tests {
         let events = |instructions, exceptions| {
             let mut counts = [0.0; KINDS.len()];
             counts[Event::Exception.index()] = exceptions;
-            Some(Events { instructions, cycles: 1.0, counts })
+            Some(Events { instructions, guest: 1.0, cycles: 1.0, counts })
         };
         let line = &mut sheet.lines[0];
         line.zendo.as_mut().expect("measured").events = events(101.5, 1.0);

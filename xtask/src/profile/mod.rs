@@ -7,6 +7,8 @@
 mod symbols;
 mod tree;
 
+use std::io::{ErrorKind, Write};
+
 use system_tests::qemu::Hypervisor;
 use system_tests::session::Images;
 
@@ -34,13 +36,19 @@ pub fn run(args: &mut Args) -> Result<()> {
     let images = test::prepare(&Paths::find()?, &[which], programs)?;
     let traced = trace::trace(&images, which, &pattern)?;
     let mut symbols = symbols(&images, which)?;
+    let mut text = String::new();
     for row in &traced.rows {
-        println!("{}", report(row, &traced.code, &mut symbols, which));
+        text.push_str(&report(row, &traced.code, &mut symbols, which));
         if steps {
-            print!("{}", listing(row, &traced.code, &mut symbols));
+            text.push_str(&listing(row, &traced.code, &mut symbols));
         }
+        text.push('\n');
     }
-    Ok(())
+    // A reader who has seen enough, as `head`, is no error.
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("printing: {error}")),
+        _ => Ok(()),
+    }
 }
 
 /// Takes `--only zendo|xen`; Zendo if it is left out.
@@ -81,10 +89,11 @@ fn report(row: &Traced, code: &Code, symbols: &mut Symbols, which: Hypervisor) -
 fn heading(row: &Traced, counts: &Counts, which: Hypervisor) -> String {
     let each = |number: u64| number as f64 / row.units as f64;
     let mut text = format!(
-        "{} on {}: {:.1} instructions, {:.0} modelled cycles;",
+        "{} on {}: {:.1} instructions, {:.1} of them the guest's, {:.0} modelled cycles;",
         row.name,
         which.name(),
         each(counts.instructions),
+        each(counts.guest),
         each(counts.cycles())
     );
     for (kind, count) in KINDS.iter().zip(counts.events).filter(|(_, count)| *count > 0) {

@@ -95,11 +95,17 @@ pub const KINDS: [Kind; 16] = [
     kind(Event::Cpuid, "cpuids", 110, "estimate: serialises"),
 ];
 
+/// The addresses that the interface of Xen keeps for the hypervisor (`HYPERVISOR_VIRT_START` and
+/// `_END`); guests are anywhere else.
+const HYPERVISOR: std::ops::Range<u64> = 0xffff_8000_0000_0000..0xffff_8800_0000_0000;
+
 /// How often each kind of event happened, and the number of instructions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Instructions, those that faulted among them.
     pub instructions: u64,
+    /// Those of them that are the guest's own.
+    pub guest: u64,
     /// Events in the order of [`KINDS`].
     pub events: [u64; KINDS.len()],
 }
@@ -115,6 +121,7 @@ impl Counts {
             match item {
                 Item::Step(at) => {
                     counts.instructions += 1;
+                    counts.guest += u64::from(!HYPERVISOR.contains(at));
                     let text = code.get(at).map_or("", String::as_str);
                     // One repeated string instruction is a step each time around.
                     let again = previous == Some(*at) && text.starts_with("rep");
@@ -143,6 +150,7 @@ impl Counts {
     /// The sum of two.
     pub fn plus(mut self, other: &Counts) -> Counts {
         self.instructions += other.instructions;
+        self.guest += other.guest;
         for (mine, theirs) in self.events.iter_mut().zip(other.events) {
             *mine += theirs;
         }
@@ -233,6 +241,13 @@ mod tests {
             (1, 2)
         );
         assert_eq!(counts.cycles(), 4 + 2000 + 2 * 110);
+    }
+
+    #[test]
+    fn the_guests_instructions_are_those_outside_the_hypervisors_addresses() {
+        let addresses = [0x40_0000, 0xffff_82d0_4010_32c0, 0xffff_ffff_8000_02c7];
+        let counts = Counts::of(&addresses.map(Item::Step), &Code::new());
+        assert_eq!((counts.instructions, counts.guest), (3, 2));
     }
 
     #[test]
