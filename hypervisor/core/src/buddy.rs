@@ -129,12 +129,17 @@ impl<'f> Buddy<'f> {
         if first.state() != State::DEAD {
             return Err(FreeError::StillOwned);
         }
-        // Any free block that contains the first frame starts at one of these places.
-        let is_inside_free = (0..=MAX_ORDER).any(|larger| {
-            let start = mfn.get() & !((1 << larger) - 1);
-            self.free_order(start).is_some_and(|order| order >= larger)
-        });
-        if is_inside_free {
+        // A free block that contains the first frame starts where low bits of its number are clear.
+        // One that starts there and ends before it rules out all that start lower.
+        let mut start = mfn.get();
+        let found = loop {
+            let found = self.free_order(start);
+            if found.is_some() || start.trailing_zeros() >= u32::from(MAX_ORDER) {
+                break found;
+            }
+            start &= start - 1;
+        };
+        if found.is_some_and(|order| mfn.get() - start < 1 << order) {
             return Err(FreeError::DoubleFree);
         }
         // Looks at every frame, so only in debug builds.

@@ -66,12 +66,15 @@ impl<H: PageHost> PageTables<'_, H> {
             mmu.teardown = Cursor::End;
             return Ok(());
         };
-        // Refused for hypervisor content and for what the guest has given up before.
-        let _ = refs::release_allocation(self.host, mfn, self.owner);
+        // The cursor's reference keeps the frame alive, and the owner's. Refused for hypervisor
+        // content and for what the guest has given up before.
+        let _ = frame.try_change(State::drop_allocation);
         if frame.try_change(State::unpin).is_ok() {
             mmu.push(self.release_table(mfn));
         }
-        self.settle(mmu, budget)?;
+        if mmu.has_work() {
+            self.settle(mmu, budget)?;
+        }
         mmu.teardown = self.cursor_at(frame.next())?;
         refs::release(self.host, mfn, PageType::None);
         Ok(())
