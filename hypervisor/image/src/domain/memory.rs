@@ -34,8 +34,11 @@ pub fn give_block(dom: &Domain, order: u32, bits: u32) -> Result<Mfn, Errno> {
         uncharge(dom, count);
         return Err(Errno::ENOMEM);
     };
+    let block = first.get()..first.get() + count;
     let _mmu = dom.mmu.lock();
-    (first.get()..first.get() + count).for_each(|number| adopt(dom, Mfn::new(number)));
+    block.clone().map(Mfn::new).for_each(flush_stale);
+    let mut pages = dom.pages.lock();
+    block.map(Mfn::new).for_each(|mfn| adopt_flushed(&mut pages, dom.id, mfn));
     Ok(first)
 }
 
@@ -43,9 +46,14 @@ pub fn give_block(dom: &Domain, order: u32, bits: u32) -> Result<Mfn, Errno> {
 /// caller holds the domain's page-table lock, under which no frame changes hands.
 pub fn adopt(dom: &Domain, mfn: Mfn) {
     flush_stale(mfn);
-    let given = page::assign(&Host, mfn, dom.id, State::ALLOCATED);
+    adopt_flushed(&mut dom.pages.lock(), dom.id, mfn);
+}
+
+/// Puts a frame without stale translations into the books of domain `id`.
+fn adopt_flushed(pages: &mut Pages, id: DomId, mfn: Mfn) {
+    let given = page::assign(&Host, mfn, id, State::ALLOCATED);
     assert!(given.is_ok(), "the allocator handed out a frame in use: {mfn:#x}");
-    dom.pages.lock().list.push_back(frames::table(), mfn);
+    pages.list.push_back(frames::table(), mfn);
 }
 
 /// Makes sure no CPU has a translation left from the frame's last life.
