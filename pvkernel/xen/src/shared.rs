@@ -93,6 +93,17 @@ impl SharedMemory {
         unsafe { self.at::<AtomicU64>(offset).as_ref() }
     }
 
+    /// Words for a copy; none at an offset where there are none to copy.
+    fn words(&self, offset: usize, count: usize) -> &[AtomicU64] {
+        if count == 0 {
+            return &[];
+        }
+        self.check(offset, count * size_of::<u64>());
+        // SAFETY: the first and, by the check above, the last word lie within the range; validity and
+        // the absence of other references are promised to `new`; atomics may be shared.
+        unsafe { core::slice::from_raw_parts(self.at::<AtomicU64>(offset).as_ptr(), count) }
+    }
+
     /// Copies bytes out.
     ///
     /// # Panics
@@ -101,9 +112,8 @@ impl SharedMemory {
         self.check(offset, to.len());
         let words = if offset.is_multiple_of(8) { to.len() / 8 * 8 } else { 0 };
         let (head, tail) = to.split_at_mut(words);
-        for (at, chunk) in head.chunks_exact_mut(8).enumerate() {
-            let word = self.u64_at(offset + at * 8).load(Ordering::Relaxed);
-            chunk.copy_from_slice(&word.to_le_bytes());
+        for (word, chunk) in self.words(offset, words / 8).iter().zip(head.chunks_exact_mut(8)) {
+            chunk.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
         }
         for (at, byte) in tail.iter_mut().enumerate() {
             *byte = self.u8_at(offset + words + at).load(Ordering::Relaxed);
@@ -118,9 +128,8 @@ impl SharedMemory {
         self.check(offset, from.len());
         let words = if offset.is_multiple_of(8) { from.len() / 8 * 8 } else { 0 };
         let (head, tail) = from.split_at(words);
-        for (at, chunk) in head.chunks_exact(8).enumerate() {
-            let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-            self.u64_at(offset + at * 8).store(word, Ordering::Relaxed);
+        for (word, chunk) in self.words(offset, words / 8).iter().zip(head.chunks_exact(8)) {
+            word.store(u64::from_le_bytes(chunk.try_into().unwrap_or_default()), Ordering::Relaxed);
         }
         for (at, byte) in tail.iter().enumerate() {
             self.u8_at(offset + words + at).store(*byte, Ordering::Relaxed);
