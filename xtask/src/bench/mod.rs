@@ -10,7 +10,7 @@ mod budgets;
 mod chart;
 mod files;
 mod lines;
-mod readme;
+pub mod readme;
 mod sheet;
 mod stored;
 mod table;

@@ -22,7 +22,7 @@ pub fn update(paths: &Paths, sheet: &Sheet, origin: &Origin) -> Result<()> {
     let text = fs::read_to_string(&readme).map_err(|error| format!("README.md: {error}"))?;
     let docs = paths.root.join("docs");
     let files = [
-        (readme, replaced(&text, &block(sheet, origin))?),
+        (readme, replaced(&text, [BEGIN, END], &block(sheet, origin))?),
         (docs.join("bench.svg"), chart::draw(sheet)),
         (docs.join("bench.csv"), files::csv(sheet)),
     ];
@@ -33,12 +33,12 @@ pub fn update(paths: &Paths, sheet: &Sheet, origin: &Origin) -> Result<()> {
     Ok(())
 }
 
-/// `text` with what stands between the comments exchanged.
-fn replaced(text: &str, block: &str) -> Result<String> {
-    let missing = || format!("README.md has no '{}' with '{END}' after it", BEGIN.trim());
-    let (before, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
-    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
-    Ok(format!("{before}{BEGIN}{block}{END}{after}"))
+/// `text` with what stands between two comments exchanged.
+pub fn replaced(text: &str, [begin, end]: [&str; 2], block: &str) -> Result<String> {
+    let missing = || format!("README.md has no '{}' with '{end}' after it", begin.trim());
+    let (before, rest) = text.split_once(begin).ok_or_else(missing)?;
+    let (_, after) = rest.split_once(end).ok_or_else(missing)?;
+    Ok(format!("{before}{begin}{block}{end}{after}"))
 }
 
 fn block(sheet: &Sheet, origin: &Origin) -> String {
@@ -96,10 +96,11 @@ mod tests {
     #[test]
     fn only_what_is_between_the_comments_changes() {
         let text = format!("before\n{BEGIN}old\n{END}\nafter\n");
-        let new = replaced(&text, "new\n").expect("both comments");
+        let marks = [BEGIN, END];
+        let new = replaced(&text, marks, "new\n").expect("both comments");
         assert_eq!(new, format!("before\n{BEGIN}new\n{END}\nafter\n"));
-        assert!(replaced("no comments", "new").is_err());
-        assert!(replaced(&format!("{END} {BEGIN}"), "new").is_err());
+        assert!(replaced("no comments", marks, "new").is_err());
+        assert!(replaced(&format!("{END} {BEGIN}"), marks, "new").is_err());
     }
 
     #[test]

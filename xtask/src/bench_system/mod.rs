@@ -16,6 +16,7 @@ use system_tests::qemu::Hypervisor;
 use system_tests::session::{Images, Session};
 
 use crate::args::Args;
+use crate::bench::readme;
 use crate::build::{self, Programs};
 use crate::paths::Paths;
 use crate::{test, Result};
@@ -31,8 +32,11 @@ pub fn run(args: &mut Args) -> Result<()> {
         Some("xen") => vec![Hypervisor::Xen],
         Some(other) => return Err(format!("--only wants zendo or xen, not '{other}'")),
     };
-    let programs = Programs::take(args);
+    let (programs, readme) = (Programs::take(args), args.flag("--readme"));
     args.finish()?;
+    if readme && which.len() < 2 {
+        return Err("--readme shows both hypervisors".to_string());
+    }
     let paths = Paths::find()?;
     let images = test::prepare(&paths, &which, programs)?;
     let mut report = Report::default();
@@ -42,6 +46,9 @@ pub fn run(args: &mut Args) -> Result<()> {
     println!("\n{}", report.table());
     println!("xen: the same dom0 and commands on Xen 4.17; in brackets: Xen 4.17, Linux and xl");
     write(&paths, &report)?;
+    if readme {
+        update_readme(&paths, &report)?;
+    }
     judge(&report)
 }
 
@@ -101,6 +108,19 @@ fn sizes(images: &Images, values: &mut Values) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where README.md has the table.
+const MARKS: [&str; 2] = [
+    "<!-- bench system: written by `cargo xtask bench system --readme` -->\n",
+    "<!-- end of bench system -->",
+];
+
+fn update_readme(paths: &Paths, report: &Report) -> Result<()> {
+    let path = paths.root.join("README.md");
+    let text = fs::read_to_string(&path).map_err(|error| format!("README.md: {error}"))?;
+    let text = readme::replaced(&text, MARKS, &report.markdown())?;
+    fs::write(&path, text).map_err(|error| format!("README.md: {error}"))
 }
 
 /// Writes the files beside the images.

@@ -107,6 +107,10 @@ pub const ROWS: &[Spec] = &[
     usual(row("density_16_mib_in_4_gib_wall", MS, Bound::AtMost(5000.0)), "197,000"),
 ];
 
+/// Rows without a requirement that README.md shows all the same.
+const UNBOUND_SHOWN: &[&str] =
+    &["create", "destroy", "switch_between_domains", "memory_per_domain", "density_8_mib_in_1_gib"];
+
 /// What was measured on one hypervisor: a value, or why there is none.
 #[derive(Debug, Default)]
 pub struct Values(BTreeMap<&'static str, Result<f64, String>>);
@@ -185,6 +189,32 @@ impl Report {
             }
         }
         text + &notes
+    }
+
+    /// The rows a reader of README.md wants, as a table in Markdown.
+    pub fn markdown(&self) -> String {
+        let mut text = String::from(
+            "| the whole | Xen 4.17, same dom0 | Xen 4.17, Linux, `xl` | Zendo | required |\n\
+             | --- | --- | --- | --- | --- |\n",
+        );
+        let shown = |row: &&Spec| row.bound != Bound::Free || UNBOUND_SHOWN.contains(&row.name);
+        for row in ROWS.iter().filter(shown) {
+            let value = |values: &Values| values.of(row.name).map_or("-".into(), number);
+            let missed = self.zendo.of(row.name).is_some_and(|value| !row.bound.holds(value));
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "| {}, {} | {} | {} | {} | {}{} |",
+                row.name.replace('_', " "),
+                row.unit,
+                value(&self.xen),
+                row.usual,
+                value(&self.zendo),
+                row.bound.text(),
+                if missed { ", missed" } else { "" }
+            );
+        }
+        text
     }
 
     /// The rows of Zendo that miss what is required, or were wanted and not measured.
@@ -316,6 +346,19 @@ mod tests {
         assert_eq!(json.matches("\"name\"").count(), ROWS.len());
         assert!(json
             .contains("\"zendo\": null, \"xen\": 3500.25, \"bound\": \"none\", \"limit\": null"));
+    }
+
+    #[test]
+    fn the_readme_shows_every_row_with_a_requirement() {
+        let text = report().markdown();
+        assert!(text.contains(
+            "| image hypervisor, bytes | - | 2,562,336 | 500,001 | <= 500,000, missed |"
+        ));
+        assert!(text.contains("| switch between domains, instructions | 3,500 |  | - |  |"));
+        let bound = ROWS.iter().filter(|row| row.bound != Bound::Free).count();
+        assert_eq!(text.lines().count(), 2 + bound + UNBOUND_SHOWN.len());
+        let known = |name: &&str| ROWS.iter().any(|row| row.name == *name);
+        assert!(UNBOUND_SHOWN.iter().all(|name| known(name)));
     }
 
     #[test]
