@@ -106,7 +106,7 @@ fn switches(m: &mut Meter) {
     };
     m.cost(trap, Tour::default(), load, proof);
     let mut ops = spaces.each_ref().map(Space::base);
-    let ops = ops.each_mut().map(|op| address(op));
+    let ops = ops.each_mut().map(address);
     let switch = |tour: &mut Tour| {
         hypercall(nr::MMUEXT_OP, &[ops[tour.next()], 1, 0, SELF]);
         tour.sum += own_word();
