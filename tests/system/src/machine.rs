@@ -44,6 +44,8 @@ impl From<String> for Failure {
 #[derive(Default)]
 struct Output {
     bytes: Vec<u8>,
+    /// What QEMU itself has said amid a line of the machine, until that line ends.
+    aside: Vec<u8>,
     open_streams: usize,
     overflowed: bool,
 }
@@ -53,6 +55,39 @@ impl Output {
     fn ended(&self) -> bool {
         self.open_streams == 0
     }
+
+    /// Takes what a stream brought. QEMU's own words, on standard error, wait for the end of a line:
+    /// a warning in the middle of a word would hide the word.
+    fn take(&mut self, source: Source, bytes: &[u8]) {
+        match source {
+            Source::Machine => self.bytes.extend_from_slice(bytes),
+            Source::Qemu => self.aside.extend_from_slice(bytes),
+        }
+        if self.bytes.last().is_none_or(|byte| *byte == b'\n') {
+            self.bytes.append(&mut self.aside);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len() + self.aside.len()
+    }
+
+    /// One stream has ended.
+    fn end(&mut self) {
+        self.open_streams -= 1;
+        if self.ended() {
+            self.bytes.append(&mut self.aside);
+        }
+    }
+}
+
+/// Who speaks through a stream.
+#[derive(Clone, Copy)]
+enum Source {
+    /// Standard output: the serial line.
+    Machine,
+    /// Standard error.
+    Qemu,
 }
 
 #[derive(Default)]
@@ -99,11 +134,14 @@ impl Machine {
             .map_err(|error| Failure(format!("{program} could not be started: {error}")))?;
         let line = Arc::new(Line::default());
         let stdin = child.stdin.take();
-        let streams = [child.stdout.take().map(boxed), child.stderr.take().map(boxed)];
+        let streams = [
+            child.stdout.take().map(|stream| (Source::Machine, boxed(stream))),
+            child.stderr.take().map(|stream| (Source::Qemu, boxed(stream))),
+        ];
         line.lock().open_streams = streams.iter().flatten().count();
-        for stream in streams.into_iter().flatten() {
+        for (source, stream) in streams.into_iter().flatten() {
             let line = Arc::clone(&line);
-            thread::spawn(move || collect(stream, &line));
+            thread::spawn(move || collect(stream, source, &line));
         }
         let child = Arc::new(Mutex::new(child));
         guard(&child, started + LIFE_LIMIT);
@@ -248,16 +286,16 @@ fn boxed<R: Read + Send + 'static>(stream: R) -> Box<dyn Read + Send> {
 }
 
 /// Moves bytes from QEMU to the shared buffer until the pipe ends.
-fn collect(mut stream: Box<dyn Read + Send>, line: &Line) {
+fn collect(mut stream: Box<dyn Read + Send>, source: Source, line: &Line) {
     let mut chunk = [0u8; 4096];
     loop {
         let count = stream.read(&mut chunk).unwrap_or(0);
         let mut output = line.lock();
         match chunk.get(..count) {
-            Some(bytes) if !bytes.is_empty() && output.bytes.len() < OUTPUT_LIMIT_BYTES => {
-                output.bytes.extend_from_slice(bytes);
+            Some(bytes) if !bytes.is_empty() && output.len() < OUTPUT_LIMIT_BYTES => {
+                output.take(source, bytes);
             }
-            Some([]) | None => output.open_streams -= 1,
+            Some([]) | None => output.end(),
             Some(_) => output.overflowed = true,
         }
         line.changed.notify_all();
@@ -347,6 +385,21 @@ mod tests {
         assert_eq!(found, Some((1, 4, 7)));
         assert_eq!(first_match(b"one", &["two"]), None);
         assert_eq!(first_match(b"", &["two"]), None);
+    }
+
+    #[test]
+    fn a_warning_of_qemu_does_not_cut_a_word() {
+        let mut output = Output { open_streams: 2, ..Output::default() };
+        output.take(Source::Qemu, b"qemu: starting\n");
+        output.take(Source::Machine, b"one\nZ");
+        output.take(Source::Qemu, b"qemu: warning\n");
+        output.take(Source::Machine, b"ENDO-TEST\n");
+        assert_eq!(output.bytes, b"qemu: starting\none\nZENDO-TEST\nqemu: warning\n");
+        output.take(Source::Machine, b"> ");
+        output.take(Source::Qemu, b"qemu: killed\n");
+        output.end();
+        output.end();
+        assert!(output.bytes.ends_with(b"> qemu: killed\n"));
     }
 
     #[test]
