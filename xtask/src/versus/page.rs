@@ -218,3 +218,62 @@ fn method(measured: &Measured) -> Result<String> {
     html.push_str("</tbody></table></div>\n</section>\n");
     Ok(html)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::versus::charts;
+    use crate::versus::wishes::SIZES;
+
+    /// Every row the page asks for, on as many hypervisors.
+    fn measured(parties: usize) -> Measured {
+        let ways = WISHES.iter().flat_map(|wish| wish.ways).map(|way| way.row.to_string());
+        let curves = WISHES.iter().flat_map(|wish| wish.curves);
+        let sized =
+            curves.flat_map(|curve| SIZES.iter().map(move |size| format!("{}_{size}", curve.rows)));
+        let cost = Some(Cost { units: 10, ticks: 4200, traced: 10, ..Default::default() });
+        let costs = [cost, cost.filter(|_| parties > 1)];
+        let rows = ways.chain(sized).map(|row| (format!("versus_{row}"), costs)).collect();
+        Measured { rows, provenance: vec![("guest on both", "sha256 00ff".to_string())] }
+    }
+
+    fn page(measured: &Measured) -> String {
+        html(measured, &charts::all(measured)).expect("every row is there")
+    }
+
+    #[test]
+    fn the_page_has_all_wishes_and_needs_nothing_from_elsewhere() {
+        let page = page(&measured(2));
+        for wish in WISHES {
+            assert!(page.contains(&format!("<section id=\"{}\">", wish.id)), "{}", wish.id);
+        }
+        assert_eq!(page.matches("<section").count(), page.matches("</section>").count());
+        assert!(page.contains("sha256 00ff"));
+        for word in ["<script", "src=", "@import", "url(", "<link"] {
+            assert!(!page.contains(word), "{word}");
+        }
+    }
+
+    #[test]
+    fn without_xen_the_page_says_that_it_was_not_measured() {
+        let page = page(&measured(1));
+        assert!(page.contains("(not measured)") && page.contains("\u{2013}"));
+    }
+
+    #[test]
+    fn a_row_that_was_not_measured_is_an_error_not_a_hole() {
+        let mut measured = measured(2);
+        measured.rows.remove("versus_mask_shared");
+        assert!(html(&measured, &charts::all(&measured)).is_err());
+    }
+
+    #[test]
+    fn counts_of_events_are_told_apart_where_they_differ() {
+        assert_eq!(compared([Some(count(2.0)), Some(count(2.0))]), "2");
+        assert_eq!(
+            compared([Some(count(0.0)), Some(count(0.125))]),
+            "\u{b7} <small>/ 0.12</small>"
+        );
+        assert_eq!(compared([Some(count(1.0)), None]), "1");
+    }
+}
