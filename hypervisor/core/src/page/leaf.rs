@@ -55,14 +55,14 @@ impl<H: PageHost> PageTables<'_, H> {
     /// The frame changed hands between the look and the reference.
     #[cold]
     #[inline(never)]
-    fn give_back(&self, mfn: Mfn, held: PageType) -> bool {
+    fn give_back(self, mfn: Mfn, held: PageType) -> bool {
         refs::release(self.host, mfn, held);
         false
     }
 
     #[cold]
     #[inline(never)]
-    fn acquire_unusual_leaf(&self, page_owner: DomId, entry: Entry) -> Result<Entry, PageError> {
+    fn acquire_unusual_leaf(self, page_owner: DomId, entry: Entry) -> Result<Entry, PageError> {
         let chooses_cache = entry.has_any(Entry::CACHE);
         if self.is_unsupported(entry) || chooses_cache && !self.host.has_device_rights(self.owner) {
             return Err(PageError::BadFlags);
@@ -125,7 +125,7 @@ impl<H: PageHost> PageTables<'_, H> {
 
     #[cold]
     #[inline(never)]
-    fn release_last_leaf(&self, entry: Entry) {
+    fn release_last_leaf(self, entry: Entry) {
         refs::release(self.host, entry.mfn(), entry.leaf_type());
     }
 

@@ -27,6 +27,16 @@ pub struct PageTables<'a, H> {
     pub(super) caller: DomId,
 }
 
+// A handle is a few words: functions off the usual way get a copy, so that it need not have an
+// address on it.
+impl<H> Clone for PageTables<'_, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<H> Copy for PageTables<'_, H> {}
+
 impl<'a, H: PageHost> PageTables<'a, H> {
     /// A handle for the tables of `owner`, whose page-table lock the caller holds. `caller` is the
     /// domain that makes the hypercall; it matters for device memory only.
@@ -56,7 +66,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     /// After an operation: what does not fit into the budget stays for the next one or `settle`.
     #[cold]
     #[inline(never)]
-    fn clean_up(&self, mmu: &mut MmuState, budget: &mut u32) {
+    fn clean_up(self, mmu: &mut MmuState, budget: &mut u32) {
         self.release_unclaimed(mmu);
         if *budget > 0 {
             let _ = self.settle(mmu, budget);
@@ -77,7 +87,8 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     }
 
     #[cold]
-    fn finish_work(&self, mmu: &mut MmuState, budget: &mut u32) -> Progress<()> {
+    #[inline(never)]
+    fn finish_work(self, mmu: &mut MmuState, budget: &mut u32) -> Progress<()> {
         while mmu.has_work() {
             self.step(mmu, budget);
             if *budget == 0 && mmu.has_work() {
@@ -151,8 +162,30 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     ///
     /// # Errors
     /// `new` is not the owner's, in use otherwise, or what the validation says.
+    #[inline]
     pub fn switch_root(
         &self,
+        mmu: &mut MmuState,
+        new: Option<Mfn>,
+        old: Option<Mfn>,
+        budget: &mut u32,
+    ) -> Progress<()> {
+        // Nearly all switches are between tables that are validated and stay so.
+        let is_usual = |new| self.acquire_usual(self.owner, new, PageType::L4);
+        if !mmu.is_quiet() || !new.is_none_or(is_usual) {
+            return self.switch_root_anew(mmu, new, old, budget);
+        }
+        let walk = old.and_then(|old| self.release_table(old));
+        if walk.is_some() {
+            mmu.push(walk);
+            self.clean_up(mmu, budget);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn switch_root_anew(
+        self,
         mmu: &mut MmuState,
         new: Option<Mfn>,
         old: Option<Mfn>,

@@ -82,7 +82,7 @@ impl<H: PageHost> PageTables<'_, H> {
 
     #[inline(never)]
     fn update_any_entry(
-        &self,
+        self,
         mmu: &mut MmuState,
         update: &EntryUpdate,
         budget: &mut u32,
@@ -165,7 +165,7 @@ impl<H: PageHost> PageTables<'_, H> {
     }
 
     #[inline(never)]
-    fn merge_entry(&self, page: H::Page, index: usize, old: Entry, new: Entry) {
+    fn merge_entry(self, page: H::Page, index: usize, old: Entry, new: Entry) {
         let mut seen = old.bits();
         let merged = |seen| new.bits() | seen & Entry::ACCESSED_DIRTY;
         while let Err(now) = self.host.exchange(page, index, seen, merged(seen)) {
@@ -189,9 +189,12 @@ impl<H: PageHost> PageTables<'_, H> {
     ) -> Progress<()> {
         self.operate(mmu, budget, |_, _| {
             let (table, index) = self.leaf_slot(root, va).ok_or(PageError::NoLeafTable)?;
-            let mode = UpdateMode::Normal;
-            let _ = self.update_leaf(&EntryUpdate { table, index, value, mode, page_owner })?;
-            Ok(())
+            let page = self.host.page(table);
+            let old = Entry::new(self.host.load(page, index));
+            Ok(self.replace_leaf(page_owner, old, Entry::new(value), |new| {
+                self.host.store(page, index, new.bits());
+                Ok(())
+            })?)
         })
     }
 

@@ -25,6 +25,7 @@ use hypercall_abi::Mfn;
 
 use super::entry::Entry;
 use super::error::PageError;
+use super::frame::FrameInfo;
 use super::host::PageHost;
 use super::refs;
 use super::state::State;
@@ -130,7 +131,7 @@ impl<H: PageHost> PageTables<'_, H> {
 
     #[inline(never)]
     fn acquire_unusual_table(
-        &self,
+        self,
         mmu: &mut MmuState,
         table: Mfn,
         level: Level,
@@ -147,18 +148,25 @@ impl<H: PageHost> PageTables<'_, H> {
 
     /// Drops a use of a table; the last use becomes a task that takes it apart.
     #[must_use]
+    #[inline]
     pub(super) fn release_table(&self, table: Mfn) -> Option<Task> {
-        let frame = self.host.frame(table).ok()?;
+        let frame = FrameInfo::of(self.frames, table)?;
         if frame.try_change(State::drop_typed_fast).is_ok() {
             return None;
         }
+        self.release_last_use(table)
+    }
+
+    #[inline(never)]
+    fn release_last_use(self, table: Mfn) -> Option<Task> {
+        let frame = self.host.frame(table).ok()?;
         let level = frame.state().page_type().level()?;
         frame.change(State::drop_table).then(|| Task::demote(table, level))
     }
 
     /// Drops the reference of a verdict that nobody has claimed.
     #[cold]
-    pub(super) fn release_unclaimed(&self, mmu: &mut MmuState) {
+    pub(super) fn release_unclaimed(self, mmu: &mut MmuState) {
         if let Some(Verdict { table, result: Ok(()), .. }) = mmu.verdict.take() {
             mmu.push(self.release_table(table));
         }

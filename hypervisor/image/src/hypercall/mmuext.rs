@@ -47,43 +47,44 @@ pub fn mmuext_op(call: &mut Call<'_>) -> Answer {
 }
 
 fn one(here: &Here, dom: &Domain, op: &MmuextOp, budget: &mut u32) -> Result<(), End> {
-    let own = here.dom().id;
+    let pin = |level, budget| pin(here, dom, op.mfn(), level, budget);
+    // For operations a domain carries out on itself only.
+    let own = || ensure(dom.id == here.dom().id, Errno::EPERM).map(|()| here);
     match op.cmd {
-        mmuext::PIN_L1_TABLE => pin(dom, own, op, Level::L1, budget)?,
-        mmuext::PIN_L2_TABLE => pin(dom, own, op, Level::L2, budget)?,
-        mmuext::PIN_L3_TABLE => pin(dom, own, op, Level::L3, budget)?,
-        mmuext::PIN_L4_TABLE => pin(dom, own, op, Level::L4, budget)?,
-        mmuext::UNPIN_TABLE => dom.tables().unpin(&mut dom.mmu.lock(), op.mfn(), budget)?,
+        mmuext::PIN_L1_TABLE => pin(Level::L1, budget)?,
+        mmuext::PIN_L2_TABLE => pin(Level::L2, budget)?,
+        mmuext::PIN_L3_TABLE => pin(Level::L3, budget)?,
+        mmuext::PIN_L4_TABLE => pin(Level::L4, budget)?,
+        mmuext::UNPIN_TABLE => unpin(dom, op.mfn(), budget)?,
         mmuext::CLEAR_PAGE => clear_page(dom, op.mfn())?,
         mmuext::COPY_PAGE => copy_page(dom, op.mfn(), op.src_mfn())?,
         mmuext::MARK_SUPER | mmuext::UNMARK_SUPER => return Err(Errno::EOPNOTSUPP.into()),
         HOLE | FIRST_UNKNOWN.. => return Err(Errno::ENOSYS.into()),
-        _ if dom.id != own => return Err(Errno::EPERM.into()),
-        mmuext::NEW_BASEPTR => new_baseptr(here, op.mfn(), budget)?,
-        mmuext::NEW_USER_BASEPTR => new_user_baseptr(here, op.mfn(), budget)?,
-        mmuext::SET_LDT => set_ldt(here, op)?,
-        mmuext::TLB_FLUSH_LOCAL => cpu::flush_local_all(),
-        mmuext::TLB_FLUSH_ALL => tlb::flush_cpus(everywhere(dom), tlb::Flush::All),
-        mmuext::TLB_FLUSH_MULTI => tlb::flush_cpus(named(here, op)?, tlb::Flush::All),
-        mmuext::INVLPG_LOCAL => page_of(op).map_or((), cpu::invlpg),
-        mmuext::INVLPG_ALL => flush_page(op, everywhere(dom)),
-        mmuext::INVLPG_MULTI => flush_page(op, named(here, op)?),
-        mmuext::FLUSH_CACHE => flush_cache(dom, Errno::EACCES)?,
+        mmuext::NEW_BASEPTR => new_baseptr(own()?, op.mfn(), budget)?,
+        mmuext::NEW_USER_BASEPTR => new_user_baseptr(own()?, op.mfn(), budget)?,
+        mmuext::SET_LDT => set_ldt(own()?, op)?,
+        mmuext::TLB_FLUSH_LOCAL => own().map(|_| cpu::flush_local_all())?,
+        mmuext::TLB_FLUSH_ALL => tlb::flush_cpus(everywhere(own()?), tlb::Flush::All),
+        mmuext::TLB_FLUSH_MULTI => tlb::flush_cpus(named(own()?, op)?, tlb::Flush::All),
+        mmuext::INVLPG_LOCAL => own().map(|_| page_of(op).map_or((), cpu::invlpg))?,
+        mmuext::INVLPG_ALL => flush_page(op, everywhere(own()?)),
+        mmuext::INVLPG_MULTI => flush_page(op, named(own()?, op)?),
+        mmuext::FLUSH_CACHE => flush_cache(own()?, Errno::EACCES)?,
         // That is FLUSH_CACHE_GLOBAL.
-        _ => flush_cache(dom, Errno::EINVAL)?,
+        _ => flush_cache(own()?, Errno::EINVAL)?,
     }
     Ok(())
 }
 
-fn pin(
-    dom: &Domain,
-    own: DomId,
-    op: &MmuextOp,
-    level: Level,
-    budget: &mut u32,
-) -> Result<(), Stop> {
-    let tables = PageTables::new(&Host, dom.id, own);
-    tables.pin(&mut dom.mmu.lock(), op.mfn(), level, budget)
+#[inline(never)]
+fn pin(here: &Here, dom: &Domain, mfn: Mfn, level: Level, budget: &mut u32) -> Result<(), Stop> {
+    let tables = PageTables::new(&Host, dom.id, here.dom().id);
+    tables.pin(&mut dom.mmu.lock(), mfn, level, budget)
+}
+
+#[inline(never)]
+fn unpin(dom: &Domain, mfn: Mfn, budget: &mut u32) -> Result<(), Stop> {
+    dom.tables().unpin(&mut dom.mmu.lock(), mfn, budget)
 }
 
 /// The kernel's root. The same frame again is a flush.
@@ -144,6 +145,7 @@ fn switch_root(
     Ok(())
 }
 
+#[inline(never)]
 fn set_ldt(here: &Here, op: &MmuextOp) -> Result<(), Errno> {
     let (base, entries) = (op.linear_addr(), op.nr_ents());
     let fits = u64::from(entries) <= MAX_LDT_ENTRIES && base.is_aligned(4096);
@@ -161,6 +163,7 @@ fn set_ldt(here: &Here, op: &MmuextOp) -> Result<(), Errno> {
 }
 
 /// Zeroes a frame of a domain; the reference keeps it from being a page table meanwhile.
+#[inline(never)]
 fn clear_page(dom: &Domain, mfn: Mfn) -> Result<(), Errno> {
     let held = page::get_writable(&Host, mfn, dom.id).map_err(|_| Errno::EINVAL)?;
     directmap::zero(mfn);
@@ -168,6 +171,7 @@ fn clear_page(dom: &Domain, mfn: Mfn) -> Result<(), Errno> {
     Ok(())
 }
 
+#[inline(never)]
 fn copy_page(dom: &Domain, to: Mfn, from: Mfn) -> Result<(), Errno> {
     let source = page::get_page(&Host, from, dom.id).map_err(|_| Errno::EINVAL)?;
     let copied = page::get_writable(&Host, to, dom.id).map(|target| {
@@ -178,9 +182,9 @@ fn copy_page(dom: &Domain, to: Mfn, from: Mfn) -> Result<(), Errno> {
     copied.map_err(|_| Errno::EINVAL)
 }
 
-/// The CPUs that may have translations of a domain.
-fn everywhere(dom: &Domain) -> u64 {
-    dom.dirty_cpus.load(Ordering::SeqCst)
+/// The CPUs that may have translations of the domain.
+fn everywhere(here: &Here) -> u64 {
+    here.dom().dirty_cpus.load(Ordering::SeqCst)
 }
 
 /// The CPUs of the vCPUs that an operation names.
@@ -201,8 +205,8 @@ fn flush_page(op: &MmuextOp, cpus: u64) {
 }
 
 /// Writes the caches back, for domains with devices.
-fn flush_cache(dom: &Domain, otherwise: Errno) -> Result<(), Errno> {
-    ensure(dom.has_devices.load(Ordering::Relaxed), otherwise)?;
+fn flush_cache(here: &Here, otherwise: Errno) -> Result<(), Errno> {
+    ensure(here.dom().has_devices.load(Ordering::Relaxed), otherwise)?;
     cpu::wbinvd();
     Ok(())
 }
