@@ -80,7 +80,8 @@ impl<H: PageHost> PageTables<'_, H> {
         mfn: Mfn,
         budget: &mut u32,
     ) -> Progress<()> {
-        self.operate(mmu, budget, |_, _| Ok(self.acquire_checked(mfn, PageType::SegDesc)?))
+        self.quiet(mmu, budget)?;
+        Ok(self.acquire_checked(mfn, PageType::SegDesc)?)
     }
 
     /// Drops a reference taken by [`Self::get_descriptor_page`].
@@ -117,19 +118,18 @@ impl<H: PageHost> PageTables<'_, H> {
         descriptor: u64,
         budget: &mut u32,
     ) -> Progress<()> {
-        self.operate(mmu, budget, |_, _| {
-            let fixed = check(descriptor)?;
-            if index >= ENTRIES {
-                return Err(PageError::BadFrame.into());
-            }
-            let is_descriptors = self.host.frame(mfn)?.state().is_valid_table(PageType::SegDesc);
-            let want = if is_descriptors { PageType::SegDesc } else { PageType::Writable };
-            // It may have stopped being a page of descriptors a moment ago: then it is checked.
-            self.acquire_checked(mfn, want)?;
-            self.host.store(self.host.page(mfn), index, fixed);
-            refs::release(self.host, mfn, want);
-            Ok(())
-        })
+        self.quiet(mmu, budget)?;
+        let fixed = check(descriptor)?;
+        if index >= ENTRIES {
+            return Err(PageError::BadFrame.into());
+        }
+        let is_descriptors = self.host.frame(mfn)?.state().is_valid_table(PageType::SegDesc);
+        let want = if is_descriptors { PageType::SegDesc } else { PageType::Writable };
+        // It may have stopped being a page of descriptors a moment ago: then it is checked.
+        self.acquire_checked(mfn, want)?;
+        self.host.store(self.host.page(mfn), index, fixed);
+        refs::release(self.host, mfn, want);
+        Ok(())
     }
 }
 

@@ -12,7 +12,6 @@ use hypercall_abi::{DomId, Mfn};
 
 use super::entry::Entry;
 use super::error::PageError;
-use super::frame::FrameInfo;
 use super::host::PageHost;
 use super::refs;
 use super::state::State;
@@ -30,34 +29,28 @@ impl<H: PageHost> PageTables<'_, H> {
     #[inline(always)]
     pub(super) fn acquire_leaf(&self, page_owner: DomId, entry: Entry) -> Result<Entry, PageError> {
         let is_suspect = entry.has_any(Entry::CACHE) || self.is_unsupported(entry);
-        if !is_suspect && self.acquire_usual(page_owner, entry.mfn(), entry.leaf_type()) {
+        if !is_suspect && self.acquire_usual_leaf(page_owner, entry) {
             return Ok(entry.adjusted_leaf());
         }
         self.acquire_unusual_leaf(page_owner, entry)
+    }
+
+    // Here and where references are dropped two calls are spelt out: each is short because its type
+    // is a constant.
+    #[inline(always)]
+    fn acquire_usual_leaf(&self, page_owner: DomId, entry: Entry) -> bool {
+        if entry.is_writable() {
+            self.acquire_usual(page_owner, entry.mfn(), PageType::Writable)
+        } else {
+            self.acquire_usual(page_owner, entry.mfn(), PageType::None)
+        }
     }
 
     /// Takes a reference if the frame is `page_owner`'s memory and of that type already (for leaves
     /// `None` or `Writable`). `false` says nothing: the cold path looks again from the start.
     #[inline(always)]
     pub(super) fn acquire_usual(&self, page_owner: DomId, mfn: Mfn, want: PageType) -> bool {
-        let Some(frame) = FrameInfo::of(self.frames, mfn) else { return false };
-        if frame.owner() != page_owner {
-            return false;
-        }
-        // Holes are never live, so no reference can be taken on one.
-        let taken = match want {
-            PageType::None => frame.try_change(State::take_ref),
-            _ => frame.try_change(|state| state.take_typed_fast(want)),
-        };
-        taken.is_ok() && (frame.owner() == page_owner || self.give_back(mfn, want))
-    }
-
-    /// The frame changed hands between the look and the reference.
-    #[cold]
-    #[inline(never)]
-    fn give_back(self, mfn: Mfn, held: PageType) -> bool {
-        refs::release(self.host, mfn, held);
-        false
+        refs::acquire_usual(self.host, mfn, page_owner, want)
     }
 
     #[cold]
@@ -106,27 +99,13 @@ impl<H: PageHost> PageTables<'_, H> {
     /// Drops the references a leaf entry holds, whoever owns the frame.
     #[inline(always)]
     pub(super) fn release_leaf(&self, entry: Entry) {
-        if entry.is_present() && !self.release_usual_leaf(entry) {
-            self.release_last_leaf(entry);
+        if entry.is_present() {
+            if entry.is_writable() {
+                refs::release(self.host, entry.mfn(), PageType::Writable);
+            } else {
+                refs::release(self.host, entry.mfn(), PageType::None);
+            }
         }
-    }
-
-    /// Other references remain, so nothing else is to be done. `false` says that nothing happened.
-    #[inline(always)]
-    fn release_usual_leaf(&self, entry: Entry) -> bool {
-        let Some(frame) = FrameInfo::of(self.frames, entry.mfn()) else { return false };
-        let dropped = if entry.is_writable() {
-            frame.try_change(State::drop_typed_fast)
-        } else {
-            frame.try_change(State::drop_ref_fast)
-        };
-        dropped.is_ok()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn release_last_leaf(self, entry: Entry) {
-        refs::release(self.host, entry.mfn(), entry.leaf_type());
     }
 
     /// Replaces a leaf entry: takes the references of the new one, lets `store` store what it has

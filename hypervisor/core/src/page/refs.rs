@@ -64,8 +64,23 @@ fn write_back<H: PageHost>(host: &H, frame: &FrameInfo, mfn: Mfn) {
 }
 
 /// Drops a general reference and, unless `held` is `None`, one of that type.
-#[inline]
+#[inline(always)]
 pub(crate) fn release<H: PageHost>(host: &H, mfn: Mfn, held: PageType) {
+    let Some(frame) = FrameInfo::of(host.frames(), mfn) else { return };
+    // Usually other references remain, so nothing else is to be done.
+    let dropped = match held {
+        PageType::None => frame.try_change(State::drop_ref_fast),
+        _ => frame.try_change(State::drop_typed_fast),
+    };
+    if dropped.is_err() {
+        release_last(host, mfn, held);
+    }
+}
+
+/// As [`release`], when it is perhaps the last reference, or the number one of device memory.
+#[cold]
+#[inline(never)]
+fn release_last<H: PageHost>(host: &H, mfn: Mfn, held: PageType) {
     let Ok(frame) = host.frame(mfn) else { return };
     let is_last = match held {
         PageType::None => frame.change(State::drop_ref),
@@ -88,21 +103,6 @@ pub(crate) fn acquire_of_any<H: PageHost>(
     if want == PageType::None {
         return frame.try_change(State::take_ref).map(|()| Taken::default());
     }
-    if frame.try_change(|state| state.take_typed_fast(want)).is_ok() {
-        return Ok(Taken::default());
-    }
-    acquire_anew(host, frame, mfn, want)
-}
-
-/// As [`acquire_of_any`], when the frame may have to become something else first.
-#[cold]
-#[inline(never)]
-fn acquire_anew<H: PageHost>(
-    host: &H,
-    frame: &FrameInfo,
-    mfn: Mfn,
-    want: PageType,
-) -> Result<Taken, PageError> {
     let taken = frame.try_change(|state| state.take_typed(want))?;
     if taken.flush {
         host.flush_before_retype(frame.owner(), frame.stamp());
@@ -115,9 +115,48 @@ fn acquire_anew<H: PageHost>(
     Ok(taken)
 }
 
+/// Takes a reference as [`release`] drops it, if the frame is `owner`'s memory and of that type
+/// already. `false` says nothing: [`acquire`] tells.
+#[inline(always)]
+pub(crate) fn acquire_usual<H: PageHost>(host: &H, mfn: Mfn, owner: DomId, want: PageType) -> bool {
+    let Some(frame) = FrameInfo::of(host.frames(), mfn) else { return false };
+    if frame.owner() != owner {
+        return false;
+    }
+    // Holes are never live, so no reference can be taken on one.
+    let taken = match want {
+        PageType::None => frame.try_change(State::take_ref),
+        _ => frame.try_change(|state| state.take_typed_fast(want)),
+    };
+    let is_still_owned = || frame.owner() == owner;
+    taken.is_ok() && (is_still_owned() || give_back(host, mfn, want))
+}
+
+/// The frame changed hands between the look and the reference.
+#[cold]
+#[inline(never)]
+fn give_back<H: PageHost>(host: &H, mfn: Mfn, held: PageType) -> bool {
+    release(host, mfn, held);
+    false
+}
+
 /// Takes a reference as [`release`] drops it, on a frame of `owner`.
 #[inline]
 pub(crate) fn acquire<H: PageHost>(
+    host: &H,
+    mfn: Mfn,
+    owner: DomId,
+    want: PageType,
+) -> Result<Taken, PageError> {
+    match acquire_usual(host, mfn, owner, want) {
+        true => Ok(Taken::default()),
+        false => acquire_unusual(host, mfn, owner, want),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn acquire_unusual<H: PageHost>(
     host: &H,
     mfn: Mfn,
     owner: DomId,
@@ -129,8 +168,7 @@ pub(crate) fn acquire<H: PageHost>(
     }
     let taken = acquire_of_any(host, frame, mfn, want)?;
     if frame.owner() != owner {
-        // It changed hands between the look and the reference.
-        release(host, mfn, want);
+        give_back(host, mfn, want);
         return Err(PageError::NotOwned);
     }
     Ok(taken)

@@ -4,9 +4,9 @@
 //! fault handler and by the domain builder. The caller holds the page-table lock of `owner` and
 //! passes the [`MmuState`] that lock guards.
 //!
-//! All operations with a budget have the same frame ([`PageTables::operate`]): first finish what an
+//! Operations with a budget have the same frame ([`PageTables::operate`]): first finish what an
 //! earlier operation left, then do the new one, then let go of a validated table that nobody came
-//! back for. On `Stop::Preempted` nothing of the new operation has happened that would be lost or
+//! back for. Those that leave nothing themselves do all that first ([`PageTables::quiet`]). On `Stop::Preempted` nothing of the new operation has happened that would be lost or
 //! done twice: make the same call again.
 
 use hypercall_abi::{DomId, Mfn};
@@ -22,13 +22,12 @@ use super::walk::{MmuState, Task};
 /// The page tables of `owner`, changed on behalf of `caller`.
 pub struct PageTables<'a, H> {
     pub(super) host: &'a H,
-    pub(super) frames: &'a [FrameInfo],
     pub(super) owner: DomId,
     pub(super) caller: DomId,
 }
 
-// A handle is a few words: functions off the usual way get a copy, so that it need not have an
-// address on it.
+// A handle fits into two registers: functions off the usual way get a copy, so that it never needs
+// to be in memory.
 impl<H> Clone for PageTables<'_, H> {
     fn clone(&self) -> Self {
         *self
@@ -40,9 +39,8 @@ impl<H> Copy for PageTables<'_, H> {}
 impl<'a, H: PageHost> PageTables<'a, H> {
     /// A handle for the tables of `owner`, whose page-table lock the caller holds. `caller` is the
     /// domain that makes the hypercall; it matters for device memory only.
-    #[inline]
-    pub fn new(host: &'a H, owner: DomId, caller: DomId) -> Self {
-        Self { host, frames: host.frames(), owner, caller }
+    pub const fn new(host: &'a H, owner: DomId, caller: DomId) -> Self {
+        Self { host, owner, caller }
     }
 
     /// The frame every budgeted operation has; see the head of this file.
@@ -71,6 +69,24 @@ impl<'a, H: PageHost> PageTables<'a, H> {
         if *budget > 0 {
             let _ = self.settle(mmu, budget);
         }
+    }
+
+    /// The beginning of an operation that leaves nothing to do itself: finishes what earlier ones
+    /// left.
+    #[inline(always)]
+    pub(super) fn quiet(&self, mmu: &mut MmuState, budget: &mut u32) -> Progress<()> {
+        match mmu.is_quiet() {
+            true => Ok(()),
+            false => self.make_quiet(mmu, budget),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_quiet(self, mmu: &mut MmuState, budget: &mut u32) -> Progress<()> {
+        self.settle(mmu, budget)?;
+        self.release_unclaimed(mmu);
+        self.settle(mmu, budget)
     }
 
     /// Finishes what earlier operations left to do.
@@ -228,7 +244,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     /// `table` is a validated table of this owner, of this level. Stable under the owner's lock.
     #[inline]
     pub(super) fn is_validated(&self, table: Mfn, page_type: PageType) -> bool {
-        FrameInfo::of(self.frames, table).is_some_and(|frame| {
+        FrameInfo::of(self.host.frames(), table).is_some_and(|frame| {
             frame.state().is_valid_table(page_type) && frame.owner() == self.owner
         })
     }

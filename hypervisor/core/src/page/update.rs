@@ -187,15 +187,14 @@ impl<H: PageHost> PageTables<'_, H> {
         page_owner: DomId,
         budget: &mut u32,
     ) -> Progress<()> {
-        self.operate(mmu, budget, |_, _| {
-            let (table, index) = self.leaf_slot(root, va).ok_or(PageError::NoLeafTable)?;
-            let page = self.host.page(table);
-            let old = Entry::new(self.host.load(page, index));
-            Ok(self.replace_leaf(page_owner, old, Entry::new(value), |new| {
-                self.host.store(page, index, new.bits());
-                Ok(())
-            })?)
-        })
+        self.quiet(mmu, budget)?;
+        let (table, index) = self.leaf_slot(root, va).ok_or(PageError::NoLeafTable)?;
+        let page = self.host.page(table);
+        let old = Entry::new(self.host.load(page, index));
+        Ok(self.replace_leaf(page_owner, old, Entry::new(value), |new| {
+            self.host.store(page, index, new.bits());
+            Ok(())
+        })?)
     }
 
     /// Replaces a leaf entry on behalf of an emulated instruction, which makes the new entry of the
@@ -212,16 +211,15 @@ impl<H: PageHost> PageTables<'_, H> {
         instruction: impl FnOnce(u64) -> Option<u64>,
         budget: &mut u32,
     ) -> Progress<()> {
-        self.operate(mmu, budget, |_, _| {
-            self.check_leaf(table, index)?;
-            let page = self.host.page(table);
-            let old = self.host.load(page, index);
-            let Some(new) = instruction(old) else { return Ok(()) };
-            Ok(self.replace_leaf(self.owner, Entry::new(old), Entry::new(new), |new| {
-                let stored = self.host.exchange(page, index, old, new.bits());
-                stored.map_err(|_| PageError::EntryChanged)
-            })?)
-        })
+        self.quiet(mmu, budget)?;
+        self.check_leaf(table, index)?;
+        let page = self.host.page(table);
+        let old = self.host.load(page, index);
+        let Some(new) = instruction(old) else { return Ok(()) };
+        Ok(self.replace_leaf(self.owner, Entry::new(old), Entry::new(new), |new| {
+            let stored = self.host.exchange(page, index, old, new.bits());
+            stored.map_err(|_| PageError::EntryChanged)
+        })?)
     }
 
     /// Stores an entry whose references the caller already holds, and returns the old entry with

@@ -150,7 +150,7 @@ impl<H: PageHost> PageTables<'_, H> {
     #[must_use]
     #[inline]
     pub(super) fn release_table(&self, table: Mfn) -> Option<Task> {
-        let frame = FrameInfo::of(self.frames, table)?;
+        let frame = FrameInfo::of(self.host.frames(), table)?;
         if frame.try_change(State::drop_typed_fast).is_ok() {
             return None;
         }
