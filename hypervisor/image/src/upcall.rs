@@ -54,18 +54,6 @@ pub fn deliver(
     handler: impl FnOnce(&VcpuState) -> Option<Handler>,
 ) {
     bump(&here.counters().bounces);
-    if let Err(why) = bounce(here, regs, kind, handler) {
-        die(here, regs, why);
-    }
-}
-
-#[inline(always)]
-fn bounce(
-    here: &Here,
-    regs: &mut GuestRegs,
-    kind: Kind,
-    handler: impl FnOnce(&VcpuState) -> Option<Handler>,
-) -> Result<(), &'static str> {
     let words = cpuinfo::vcpu_words();
     let mut state = here.vcpu().state.lock();
     let context = StackContext {
@@ -74,15 +62,20 @@ fn bounce(
         upcall_mask: words.mask.load(Ordering::Relaxed),
         shown_iopl: shown_iopl(here, &state),
     };
-    let bounce = Bounce::new(kind, handler(&state), &interrupted(regs), &context)
-        .ok_or("has no handler, or no stack for it")?;
-    if bounce.enters_kernel {
-        enter(&mut state, Mode::Kernel).ok_or("has no root table")?;
+    let plan = Bounce::new(kind, handler(&state), &interrupted(regs), &context);
+    let Some(bounce) = plan else {
+        drop(state);
+        return die(here, regs, "has no handler, or no stack for it");
+    };
+    if bounce.enters_kernel && enter(&mut state, Mode::Kernel).is_none() {
+        drop(state);
+        return die(here, regs, "has no root table");
     }
     drop(state);
     let word = |index| bounce.word(index, &interrupted(regs));
-    guest::copy_out_words(GuestVa::new(bounce.base), kind.words(), word)
-        .map_err(|_| "has no memory where its stack points")?;
+    if guest::copy_out_words(GuestVa::new(bounce.base), kind.words(), word).is_err() {
+        return die(here, regs, "has no memory where its stack points");
+    }
     regs.rip = bounce.rip;
     regs.cs = u64::from(Bounce::CS);
     regs.rflags = bounce.rflags;
@@ -92,10 +85,10 @@ fn bounce(
     if bounce.sets_mask {
         words.mask.store(1, Ordering::Release);
     }
-    Ok(())
 }
 
 #[cold]
+#[inline(never)]
 fn die(here: &Here, regs: &GuestRegs, why: &str) {
     trap::report(here, regs, why);
     lifecycle::crash(here.dom(), why);
@@ -124,6 +117,12 @@ fn enter(state: &mut VcpuState, mode: Mode) -> Option<()> {
 
 /// Delivers an exception of this vector.
 pub fn exception(here: &Here, regs: &mut GuestRegs, vector: u8, error_code: u32) {
+    raise(here, regs, vector, error_code);
+}
+
+/// The same in line, for the ways most exceptions take.
+#[inline(always)]
+pub fn raise(here: &Here, regs: &mut GuestRegs, vector: u8, error_code: u32) {
     let handler = |state: &VcpuState| state.traps.handler(vector);
     if vector::has_error_code(vector) {
         deliver(here, regs, Kind::WithErrorCode(error_code), handler);

@@ -19,8 +19,50 @@ impl spin::relax::RelaxStrategy for Relax {
     }
 }
 
-/// Mutual exclusion.
-pub type Mutex<T> = spin::mutex::SpinMutex<T, Relax>;
+/// Mutual exclusion. Waiting is out of line: most locks are free, and the callers' registers are not
+/// disturbed by code that is rarely run.
+#[derive(Default)]
+pub struct Mutex<T>(spin::mutex::SpinMutex<T, Relax>);
+
+impl<T> Mutex<T> {
+    /// A lock that is free.
+    pub const fn new(value: T) -> Self {
+        Self(spin::mutex::SpinMutex::new(value))
+    }
+
+    /// Waits until the lock is free and takes it.
+    #[inline(always)]
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        match self.0.try_lock() {
+            Some(guard) => guard,
+            None => self.wait(),
+        }
+    }
+
+    #[cold]
+    fn wait(&self) -> MutexGuard<'_, T> {
+        self.0.lock()
+    }
+
+    /// Takes the lock if it is free.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock()
+    }
+
+    /// Frees the lock.
+    ///
+    /// # Safety
+    /// Its holder never goes on.
+    pub(crate) unsafe fn force_unlock(&self) {
+        // SAFETY: as required of the caller.
+        unsafe { self.0.force_unlock() };
+    }
+
+    /// The value, which nobody else can see.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+}
 /// Guard of a [`Mutex`].
 pub type MutexGuard<'a, T> = spin::mutex::SpinMutexGuard<'a, T>;
 /// A value that is made once.

@@ -160,6 +160,13 @@ pub fn dispatch(number: u64, call: &mut Call<'_>) -> Answer {
     handler(call)
 }
 
+/// A guest kernel executed `SYSCALL` with the number of `iret`.
+pub extern "C" fn iret_entry(regs: &mut GuestRegs) {
+    let here = current::here();
+    bump(&here.counters().hypercalls[nr::IRET as usize]);
+    upcall::iret(&here, regs);
+}
+
 /// Length of the `SYSCALL` instruction.
 const SYSCALL_BYTES: u64 = 2;
 
@@ -167,10 +174,6 @@ const SYSCALL_BYTES: u64 = 2;
 pub extern "C" fn entry(regs: &mut GuestRegs) {
     let here = current::here();
     let number = regs.rax;
-    if number == nr::IRET {
-        bump(&here.counters().hypercalls[nr::IRET as usize]);
-        return upcall::iret(&here, regs);
-    }
     let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8];
     let mut call = Call { args, here: &here, regs };
     match dispatch(number, &mut call) {

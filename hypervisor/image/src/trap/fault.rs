@@ -57,7 +57,7 @@ fn writable_tables(here: &Here) -> bool {
 /// Delivers a page fault at an address.
 pub fn deliver(here: &Here, regs: &mut GuestRegs, va: u64, code: u32) {
     cpuinfo::vcpu_words().cr2.store(va, Ordering::Relaxed);
-    upcall::exception(here, regs, vector::PAGE_FAULT, code);
+    upcall::raise(here, regs, vector::PAGE_FAULT, code);
 }
 
 /// The CPU looked for a descriptor in an LDT page that is not mapped yet.

@@ -31,18 +31,27 @@ pub extern "C" fn exception(regs: &mut GuestRegs, number: u8) {
         bump(counter);
     }
     match number {
-        vector::PAGE_FAULT => fault::page_fault(&here, regs),
-        vector::GENERAL_PROTECTION => general_protection(&here, regs),
-        vector::INVALID_OPCODE if cpuid::forced(&here, regs) => {}
-        vector::NO_DEVICE if !fpu::not_available(&here) => {}
-        vector::DEBUG => debug(&here, regs),
-        vector::INT80 => int80(&here, regs),
-        _ if vector::is_bounced(number) => {
-            let code = regs.error_code;
-            upcall::exception(&here, regs, number, code);
+        vector::GENERAL_PROTECTION => return general_protection(&here, regs),
+        vector::DEBUG => return debug(&here, regs),
+        vector::INVALID_OPCODE if cpuid::forced(&here, regs) => return,
+        vector::NO_DEVICE if !fpu::not_available(&here) => return,
+        vector::INT80 if here.vcpu().state.lock().traps.handler(number).is_none() => {
+            return refuse_int80(&here, regs);
         }
-        _ => {}
+        vector::INT80 => {}
+        _ if vector::is_bounced(number) => {}
+        _ => return,
     }
+    let code = regs.error_code;
+    upcall::raise(&here, regs, number, code);
+}
+
+/// A guest took a page fault.
+pub extern "C" fn page_fault(regs: &mut GuestRegs) {
+    regs.vector = EXIT_BY_IRET;
+    let here = current::here();
+    bump(&here.counters().exceptions[usize::from(vector::PAGE_FAULT)]);
+    fault::page_fault(&here, regs);
 }
 
 /// The return to a guest faulted: its selectors or its instruction pointer are bad. The guest
@@ -54,6 +63,7 @@ pub extern "C" fn iret_fault(regs: &mut GuestRegs, number: u8) {
     upcall::exception(&here, regs, number, code);
 }
 
+#[inline(never)]
 fn general_protection(here: &Here, regs: &mut GuestRegs) {
     let code = regs.error_code;
     if softint::is_gate_error(code) {
@@ -66,6 +76,7 @@ fn general_protection(here: &Here, regs: &mut GuestRegs) {
     upcall::exception(here, regs, vector::GENERAL_PROTECTION, code);
 }
 
+#[inline(never)]
 fn software_interrupt(here: &Here, regs: &mut GuestRegs, code: u32) {
     let bytes: [u8; 2] = guestmem::read(regs.rip).unwrap_or_default();
     let answer = softint::resolve(bytes, code, upcall::mode(), &here.vcpu().state.lock().traps);
@@ -79,17 +90,14 @@ fn software_interrupt(here: &Here, regs: &mut GuestRegs, code: u32) {
 }
 
 /// `int 0x80` has a gate of its own that guests may use; without a handler it is refused.
-fn int80(here: &Here, regs: &mut GuestRegs) {
-    let handler = here.vcpu().state.lock().traps.handler(vector::INT80);
-    if handler.is_some() {
-        upcall::deliver(here, regs, Kind::Plain, |_| handler);
-    } else {
-        regs.rip = regs.rip.wrapping_sub(2);
-        let code = u32::from(vector::INT80) << 3 | 2;
-        upcall::exception(here, regs, vector::GENERAL_PROTECTION, code);
-    }
+#[cold]
+fn refuse_int80(here: &Here, regs: &mut GuestRegs) {
+    regs.rip = regs.rip.wrapping_sub(2);
+    let code = u32::from(vector::INT80) << 3 | 2;
+    upcall::exception(here, regs, vector::GENERAL_PROTECTION, code);
 }
 
+#[cold]
 fn debug(here: &Here, regs: &mut GuestRegs) {
     let causes = cpu::take_dr6();
     here.vcpu().state.lock().debug.merge_dr6(causes);

@@ -25,9 +25,13 @@ pub struct Hooks {
     /// `syscall` in guest-kernel mode. Changes of rbx, rbp and r12 to r15 in the frame have no effect
     /// unless something is left to do in `exit_work`.
     pub hypercall: extern "C" fn(&mut GuestRegs),
+    /// The same with the number of `iret`, which has no arguments and no answer.
+    pub iret: extern "C" fn(&mut GuestRegs),
     /// Any other fast system call.
     pub syscall: extern "C" fn(&mut GuestRegs, SyscallKind),
-    /// Exception of ring 3, or `int 0x80`.
+    /// Page fault of ring 3.
+    pub page_fault: extern "C" fn(&mut GuestRegs),
+    /// Any other exception of ring 3, or `int 0x80`.
     pub exception: extern "C" fn(&mut GuestRegs, u8),
     /// The return to the guest faulted.
     pub iret_fault: extern "C" fn(&mut GuestRegs, u8),

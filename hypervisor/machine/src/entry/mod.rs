@@ -46,6 +46,7 @@ macro_rules! entry_asm {
             FLAGS_ALLOWED = const FLAGS_ALLOWED,
             FLAGS_FORCED = const FLAGS_FORCED,
             FLAG_TF = const FLAG_TF,
+            NR_IRET = const hypercall_abi::nr::IRET,
             USER_CS32 = const abi::FLAT_RING3_CS32,
             USER_CS64 = const abi::FLAT_RING3_CS64,
             USER_SS = const abi::FLAT_RING3_SS64,
@@ -62,7 +63,7 @@ entry_asm!(
     "frame.S" "syscall.S" "exit.S" "trap.S";
     r15 r11 r10 rax rcx rdx error_code vector rip cs rflags rsp ss;
     regs work kernel_mode vcpu_words;
-    hypercall syscall exception iret_fault exit_work
+    hypercall iret syscall page_fault exception iret_fault exit_work
 );
 
 /// Leaves the boot code of this CPU for ever: from here on it runs what `exit_work` picks.

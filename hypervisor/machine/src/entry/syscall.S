@@ -36,7 +36,10 @@ hv_syscall64:
     mov dword ptr [rsp + {vector}], {VECTOR_SYSCALL_EXIT}
     cmp byte ptr [rsp + {kernel_mode}], 0
     je 2f
+    cmp eax, {NR_IRET}
+    je 6f
     hv_call_hook {hypercall}
+7:
     # The common case of hv_exit_to_guest, for a guest that goes on in 64-bit code. The hook has
     # preserved rbx, rbp and r12 to r15, so they are neither saved nor loaded here: the hook can
     # neither see nor change them. Whoever does, does it in exit_work.
@@ -46,6 +49,9 @@ hv_syscall64:
     hv_load_argument_regs
     mov rsp, [rsp + {rsp}]
     sysretq
+6:
+    hv_call_hook {iret}
+    jmp 7b
 2:
     xor esi, esi
     jmp hv_fast_call

@@ -23,6 +23,8 @@
     jmp hv_nmi
     .elseif (\vector == 8) || (\vector == 18)
     jmp hv_fatal
+    .elseif \vector == 14
+    jmp hv_page_fault
     .elseif (\vector < 32) || (\vector == 0x80)
     jmp hv_trap
     .else
@@ -42,7 +44,20 @@ hv_trap_stubs:
     # Fails where a stub has grown.
     .org hv_trap_stubs + 256 * {STUB_SIZE}
 
-# Exceptions, and int 0x80.
+# Page faults, the most frequent exception.
+    .type hv_page_fault, @function
+hv_page_fault:
+    sub rsp, {rip} - 8
+    hv_save_regs
+    cld
+    hv_clac
+    test byte ptr [rsp + {cs}], 3
+    jz 2f
+    hv_call_hook {page_fault}
+    jmp hv_exit_to_guest
+    .size hv_page_fault, . - hv_page_fault
+
+# Other exceptions, and int 0x80.
     .type hv_trap, @function
 hv_trap:
     sub rsp, {rip} - 8
@@ -50,9 +65,9 @@ hv_trap_saved:
     hv_save_regs
     cld
     hv_clac
-    mov esi, [rsp + {vector}]
     test byte ptr [rsp + {cs}], 3
     jz 2f
+    mov esi, [rsp + {vector}]
     hv_call_hook {exception}
     jmp hv_exit_to_guest
 2:

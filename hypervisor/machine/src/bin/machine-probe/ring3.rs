@@ -240,6 +240,11 @@ pub extern "C" fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
     }
 }
 
+/// The guest took a page fault.
+pub extern "C" fn page_fault(regs: &mut GuestRegs) {
+    exception(regs, 14);
+}
+
 pub extern "C" fn exception(regs: &mut GuestRegs, vector: u8) {
     if regs.rax == NULL_REQUEST {
         regs.rip += 2;
