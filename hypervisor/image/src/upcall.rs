@@ -200,6 +200,7 @@ fn rare_syscall(here: &Here, regs: &mut GuestRegs, kind: SyscallKind) {
 }
 
 /// The `iret` hypercall.
+#[inline(always)]
 pub fn iret(here: &Here, regs: &mut GuestRegs) {
     let Ok(frame) = guestmem::read::<IretContext>(regs.rsp) else {
         return die(here, regs, "returned through an unreadable frame");

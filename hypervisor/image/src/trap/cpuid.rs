@@ -88,7 +88,8 @@ pub fn execute(here: &Here, regs: &mut GuestRegs, via: Via) {
 /// Carries out the prefixed form; false when something else stands at rip.
 pub fn forced(here: &Here, regs: &mut GuestRegs) -> bool {
     // Most that are not it show by their first four bytes; a prefix at the end of a page is longer.
-    let is_other = |start: [u8; 4]| start != FORCED_CPUID[..4];
+    let [a, b, c, d, ..] = FORCED_CPUID;
+    let is_other = |start: u32| start != u32::from_le_bytes([a, b, c, d]);
     if guestmem::read(regs.rip).is_ok_and(is_other) || !fetch(regs).is_forced_cpuid() {
         return false;
     }

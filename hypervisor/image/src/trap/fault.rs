@@ -24,28 +24,38 @@ use crate::hypercall::mmu::BUDGET;
 use crate::{guestmem, upcall};
 
 /// A guest took a page fault.
-pub fn page_fault(here: &Here, regs: &mut GuestRegs) {
+#[inline(always)]
+pub fn page_fault(here: &Here, regs: &mut GuestRegs) -> bool {
     let va = cpu::cr2();
     let hardware = regs.error_code;
     if let Some(offset) = desc::ldt_offset(va) {
-        return descriptor_fault(here, regs, offset);
+        descriptor_fault(here, regs, offset);
+        return false;
     }
     if pagefault::may_be_page_table_write(hardware, upcall::mode())
         && writable_tables(here)
         && emulate_write(here, regs, GuestVa::new(va))
     {
-        return;
+        return false;
     }
     if emulate_iretq(regs, GuestVa::new(va)) {
-        return;
+        return false;
     }
     match pagefault::guest_error_code(hardware, upcall::mode()) {
-        Some(code) => deliver(here, regs, va, code),
-        None => {
-            super::report(here, regs, "reserved bit in a page table");
-            lifecycle::crash(here.dom(), "has a page table with a reserved bit");
+        Some(code) => {
+            cpuinfo::vcpu_words().cr2.store(va, Ordering::Relaxed);
+            upcall::raise(here, regs, vector::PAGE_FAULT, code);
+            true
         }
+        None => damaged(here, regs),
     }
+}
+
+#[cold]
+fn damaged(here: &Here, regs: &GuestRegs) -> bool {
+    super::report(here, regs, "reserved bit in a page table");
+    lifecycle::crash(here.dom(), "has a page table with a reserved bit");
+    false
 }
 
 /// Whether writes to page tables are emulated: when the domain asked for it, and for a control
@@ -57,10 +67,11 @@ fn writable_tables(here: &Here) -> bool {
 /// Delivers a page fault at an address.
 pub fn deliver(here: &Here, regs: &mut GuestRegs, va: u64, code: u32) {
     cpuinfo::vcpu_words().cr2.store(va, Ordering::Relaxed);
-    upcall::raise(here, regs, vector::PAGE_FAULT, code);
+    upcall::exception(here, regs, vector::PAGE_FAULT, code);
 }
 
 /// The CPU looked for a descriptor in an LDT page that is not mapped yet.
+#[cold]
 fn descriptor_fault(here: &Here, regs: &mut GuestRegs, offset: u64) {
     if map_ldt_page(here, offset).is_some() {
         return;
@@ -106,7 +117,12 @@ const IRETQ: [u8; 2] = [0x48, 0xcf];
 /// return from handlers this way, so the instruction is carried out here.
 fn emulate_iretq(regs: &mut GuestRegs, va: GuestVa) -> bool {
     let impossible = regs.error_code & (PRESENT | USER) == PRESENT && va.is_guest_accessible();
-    if !impossible || guestmem::read::<[u8; 2]>(regs.rip) != Ok(IRETQ) {
+    impossible && finish_iretq(regs)
+}
+
+#[cold]
+fn finish_iretq(regs: &mut GuestRegs) -> bool {
+    if guestmem::read::<[u8; 2]>(regs.rip) != Ok(IRETQ) {
         return false;
     }
     let Ok([rip, cs, rflags, rsp, ss]) = guestmem::read::<[u64; 5]>(regs.rsp) else {
@@ -130,6 +146,7 @@ fn emulate_iretq(regs: &mut GuestRegs, va: GuestVa) -> bool {
 const ATTEMPTS: u32 = 8;
 
 /// Emulates a write to a page table at `va`; false when it is not one.
+#[inline(never)]
 fn emulate_write(here: &Here, regs: &mut GuestRegs, va: GuestVa) -> bool {
     let Some(found) = find_table(here, va) else { return false };
     let Some(store) = decode(regs, va) else { return false };

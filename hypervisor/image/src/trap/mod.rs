@@ -23,8 +23,8 @@ use crate::current::{self, Here};
 use crate::upcall::{self, EXIT_BY_IRET};
 use crate::{fpu, guestmem};
 
-/// A guest took an exception.
-pub extern "C" fn exception(regs: &mut GuestRegs, number: u8) {
+/// A guest took an exception. Returns whether it was simply delivered.
+pub extern "C" fn exception(regs: &mut GuestRegs, number: u8) -> bool {
     regs.vector = EXIT_BY_IRET;
     let here = current::here();
     if let Some(counter) = here.counters().exceptions.get(usize::from(number)) {
@@ -32,26 +32,28 @@ pub extern "C" fn exception(regs: &mut GuestRegs, number: u8) {
     }
     match number {
         vector::GENERAL_PROTECTION => return general_protection(&here, regs),
-        vector::DEBUG => return debug(&here, regs),
-        vector::INVALID_OPCODE if cpuid::forced(&here, regs) => return,
-        vector::NO_DEVICE if !fpu::not_available(&here) => return,
+        vector::DEBUG => debug(&here),
+        vector::INVALID_OPCODE if cpuid::forced(&here, regs) => return false,
+        vector::NO_DEVICE if !fpu::not_available(&here) => return false,
         vector::INT80 if here.vcpu().state.lock().traps.handler(number).is_none() => {
-            return refuse_int80(&here, regs);
+            refuse_int80(&here, regs);
+            return true;
         }
         vector::INT80 => {}
         _ if vector::is_bounced(number) => {}
-        _ => return,
+        _ => return false,
     }
     let code = regs.error_code;
     upcall::raise(&here, regs, number, code);
+    true
 }
 
-/// A guest took a page fault.
-pub extern "C" fn page_fault(regs: &mut GuestRegs) {
+/// A guest took a page fault. Returns whether it was simply delivered.
+pub extern "C" fn page_fault(regs: &mut GuestRegs) -> bool {
     regs.vector = EXIT_BY_IRET;
     let here = current::here();
     bump(&here.counters().exceptions[usize::from(vector::PAGE_FAULT)]);
-    fault::page_fault(&here, regs);
+    fault::page_fault(&here, regs)
 }
 
 /// The return to a guest faulted: its selectors or its instruction pointer are bad. The guest
@@ -64,16 +66,18 @@ pub extern "C" fn iret_fault(regs: &mut GuestRegs, number: u8) {
 }
 
 #[inline(never)]
-fn general_protection(here: &Here, regs: &mut GuestRegs) {
+fn general_protection(here: &Here, regs: &mut GuestRegs) -> bool {
     let code = regs.error_code;
     if softint::is_gate_error(code) {
-        return software_interrupt(here, regs, code);
+        software_interrupt(here, regs, code);
+        return true;
     }
     if code == 0 && privop::emulate(here, regs) {
         bump(&here.counters().emulated);
-        return;
+        return false;
     }
     upcall::exception(here, regs, vector::GENERAL_PROTECTION, code);
+    true
 }
 
 #[inline(never)]
@@ -98,10 +102,9 @@ fn refuse_int80(here: &Here, regs: &mut GuestRegs) {
 }
 
 #[cold]
-fn debug(here: &Here, regs: &mut GuestRegs) {
+fn debug(here: &Here) {
     let causes = cpu::take_dr6();
     here.vcpu().state.lock().debug.merge_dr6(causes);
-    upcall::exception(here, regs, vector::DEBUG, 0);
 }
 
 /// Tells on the console where a guest was when it became beyond repair.

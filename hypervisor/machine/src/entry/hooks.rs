@@ -27,12 +27,13 @@ pub struct Hooks {
     pub hypercall: extern "C" fn(&mut GuestRegs),
     /// The same with the number of `iret`, which has no arguments and no answer.
     pub iret: extern "C" fn(&mut GuestRegs),
-    /// Any other fast system call.
+    /// Any other fast system call. Changes of the same registers have no effect for `Syscall64`.
     pub syscall: extern "C" fn(&mut GuestRegs, SyscallKind),
-    /// Page fault of ring 3.
-    pub page_fault: extern "C" fn(&mut GuestRegs),
-    /// Any other exception of ring 3, or `int 0x80`.
-    pub exception: extern "C" fn(&mut GuestRegs, u8),
+    /// Page fault of ring 3. Returns whether it was delivered to 64-bit code and nothing but the frame
+    /// from rip on was changed.
+    pub page_fault: extern "C" fn(&mut GuestRegs) -> bool,
+    /// Any other exception of ring 3, or `int 0x80`. Returns the same.
+    pub exception: extern "C" fn(&mut GuestRegs, u8) -> bool,
     /// The return to the guest faulted.
     pub iret_fault: extern "C" fn(&mut GuestRegs, u8),
     /// Something is to be done before the guest continues.

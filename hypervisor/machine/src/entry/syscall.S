@@ -54,7 +54,8 @@ hv_syscall64:
     jmp 7b
 2:
     xor esi, esi
-    jmp hv_fast_call
+    hv_call_hook {syscall}
+    jmp 7b
 4:
     hv_check_mask 5b
 3:
@@ -90,8 +91,7 @@ hv_sysenter:
 hv_fast_call_frame:
     mov qword ptr [rsp + {ss}], {USER_SS}
     mov dword ptr [rsp + {vector}], {VECTOR_SYSCALL_EXIT}
-# esi = a SyscallKind; the frame lacks the registers that have been preserved so far.
-hv_fast_call:
+    # esi = a SyscallKind; the frame lacks the registers that have been preserved so far.
     hv_save_kept_regs
     hv_call_hook {syscall}
     jmp hv_exit_to_guest

@@ -54,7 +54,7 @@ hv_page_fault:
     test byte ptr [rsp + {cs}], 3
     jz 2f
     hv_call_hook {page_fault}
-    jmp hv_exit_to_guest
+    hv_exit_delivered
     .size hv_page_fault, . - hv_page_fault
 
 # Other exceptions, and int 0x80.
@@ -69,7 +69,7 @@ hv_trap_saved:
     jz 2f
     mov esi, [rsp + {vector}]
     hv_call_hook {exception}
-    jmp hv_exit_to_guest
+    hv_exit_delivered
 2:
     lea rdi, [rsp + {regs}]
     call hv_trap_ring0

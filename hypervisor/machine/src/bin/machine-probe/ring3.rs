@@ -241,14 +241,15 @@ pub extern "C" fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
 }
 
 /// The guest took a page fault.
-pub extern "C" fn page_fault(regs: &mut GuestRegs) {
-    exception(regs, 14);
+pub extern "C" fn page_fault(regs: &mut GuestRegs) -> bool {
+    exception(regs, 14)
 }
 
-pub extern "C" fn exception(regs: &mut GuestRegs, vector: u8) {
+/// The guest took another exception.
+pub extern "C" fn exception(regs: &mut GuestRegs, vector: u8) -> bool {
     if regs.rax == NULL_REQUEST {
         regs.rip += 2;
-        return;
+        return false;
     }
     expect(Event::Exception(vector, regs.error_code));
     let skip = match vector {
@@ -270,6 +271,7 @@ pub extern "C" fn exception(regs: &mut GuestRegs, vector: u8) {
         _ => 0,
     };
     regs.rip += skip;
+    false
 }
 
 pub extern "C" fn iret_fault(regs: &mut GuestRegs, vector: u8) {
