@@ -56,22 +56,22 @@ pub fn deliver(
     bump(&here.counters().bounces);
     let words = cpuinfo::vcpu_words();
     let mut state = here.vcpu().state.lock();
+    let handler = handler(&state);
+    let mode = if state.kernel_mode { Mode::Kernel } else { Mode::User };
+    if handler.is_some() && mode == Mode::User && enter(&mut state, Mode::Kernel).is_none() {
+        drop(state);
+        return die(here, regs, "has no root table");
+    }
     let context = StackContext {
-        mode: if state.kernel_mode { Mode::Kernel } else { Mode::User },
+        mode,
         kernel_sp: state.kernel_sp,
         upcall_mask: words.mask.load(Ordering::Relaxed),
         shown_iopl: shown_iopl(here, &state),
     };
-    let plan = Bounce::new(kind, handler(&state), &interrupted(regs), &context);
-    let Some(bounce) = plan else {
-        drop(state);
+    drop(state);
+    let Some(bounce) = Bounce::new(kind, handler, &interrupted(regs), &context) else {
         return die(here, regs, "has no handler, or no stack for it");
     };
-    if bounce.enters_kernel && enter(&mut state, Mode::Kernel).is_none() {
-        drop(state);
-        return die(here, regs, "has no root table");
-    }
-    drop(state);
     let word = |index| bounce.word(index, &interrupted(regs));
     if guest::copy_out_words(GuestVa::new(bounce.base), kind.words(), word).is_err() {
         return die(here, regs, "has no memory where its stack points");
@@ -104,14 +104,12 @@ fn shown_iopl(here: &Here, state: &VcpuState) -> u8 {
 }
 
 /// Switches to the other mode; `None` without a root table for it.
-#[inline(never)]
+#[inline(always)]
 fn enter(state: &mut VcpuState, mode: Mode) -> Option<()> {
     let is_kernel = mode == Mode::Kernel;
     let root = if is_kernel { state.root } else { state.user_root }?;
     state.kernel_mode = is_kernel;
-    cpuinfo::set_kernel_mode(is_kernel);
-    cpu::load_guest_root(root);
-    cpu::swapgs();
+    cpu::switch_mode(root, is_kernel);
     Some(())
 }
 
@@ -206,23 +204,23 @@ pub fn iret(here: &Here, regs: &mut GuestRegs) {
         return die(here, regs, "returned through an unreadable frame");
     };
     let out = iret_core::decode(&frame);
-    let vcpu = here.vcpu();
-    let mut state = vcpu.state.lock();
-    if out.to_user && enter(&mut state, Mode::User).is_none() {
-        drop(state);
-        return die(here, regs, "returned to user mode without a user root table");
-    }
-    if here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL) {
-        state.iopl = out.iopl;
-    }
-    state.nmi_masked = false;
-    drop(state);
     let Interrupted { rcx, r11, rip, cs, rflags, rsp, ss } = out.regs;
     (regs.rax, regs.rcx, regs.r11) = (out.rax, rcx, r11);
     (regs.rip, regs.rsp, regs.rflags) = (rip, rsp, rflags);
     (regs.cs, regs.ss) = (u64::from(cs), u64::from(ss));
     regs.vector = if out.by_sysret { VECTOR_SYSCALL_EXIT } else { EXIT_BY_IRET };
     cpuinfo::vcpu_words().mask.store(out.masks_events.into(), Ordering::Release);
+    let vcpu = here.vcpu();
+    let mut state = vcpu.state.lock();
+    if here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL) {
+        state.iopl = out.iopl;
+    }
+    state.nmi_masked = false;
+    let entered = !out.to_user || enter(&mut state, Mode::User).is_some();
+    drop(state);
+    if !entered {
+        return die(here, regs, "returned to user mode without a user root table");
+    }
     if vcpu.has(flag::NMI_PENDING) {
         cpuinfo::raise_work(exit::work::NMI);
     }

@@ -87,8 +87,6 @@ pub struct Bounce {
     pub rip: u64,
     /// New flags.
     pub rflags: u64,
-    /// Whether page tables and GS have to be switched to the kernel's before the frame is written.
-    pub enters_kernel: bool,
     /// Whether `evtchn_upcall_mask` becomes 1.
     pub sets_mask: bool,
 }
@@ -146,7 +144,6 @@ impl Bounce {
             base,
             rip: handler.address(),
             rflags: flags::for_guest(regs.rflags & !cleared),
-            enters_kernel: context.mode == Mode::User,
             sets_mask: handler.masks_events(),
         })
     }

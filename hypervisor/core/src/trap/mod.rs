@@ -7,7 +7,7 @@
 //! registered.
 //!
 //! The image calls it on every entry and exit. It saves the registers, writes the frame through a
-//! copy that may fault, and switches page tables and GS when [`Bounce::enters_kernel`] or
+//! copy that may fault, and switches page tables and GS when user mode was interrupted or
 //! [`IretOutcome::to_user`] says so.
 //!
 //! Invariants: the selectors a guest gets always have privilege 3; the interrupt flag is always

@@ -69,6 +69,20 @@ pub fn load_guest_root(root: Mfn) {
     unsafe { tlb::load_root(root.maddr()) };
 }
 
+/// Switches the guest of this CPU to its other mode, whose validated root this is. The clock of
+/// flushes does not tick: that a flush happened may always be left out of the records.
+///
+/// # Panics
+/// When there can be no such frame; see [`load_guest_root`] for what the image answers for.
+#[inline]
+pub fn switch_mode(root: Mfn, kernel: bool) {
+    assert!(root.get() < crate::frames::max_mfn(), "root table {root:#x} is no RAM");
+    // SAFETY: a root with the hypervisor's slots; the number has no reserved bit.
+    unsafe { asm::write_cr3(root.maddr()) };
+    percpu::info().kernel_mode.store(u8::from(kernel), Ordering::Relaxed);
+    swapgs();
+}
+
 /// Makes the hypervisor's own root, which maps no guest, the present one.
 pub fn load_idle_root() {
     // SAFETY: the root all others have the hypervisor's slots from.
