@@ -26,8 +26,8 @@ fn kernel(upcall_mask: u8) -> StackContext {
     StackContext { mode: Mode::Kernel, ..user(upcall_mask) }
 }
 
-fn handler(masks_events: bool) -> Option<Handler> {
-    Handler::new(0xffff_ffff_8100_0000, masks_events)
+fn handler(masks_events: bool) -> Handler {
+    Handler::new(0xffff_ffff_8100_0000, masks_events).unwrap()
 }
 
 fn words(bounce: &Bounce, kind: Kind, regs: &Interrupted) -> Vec<u64> {
@@ -94,8 +94,7 @@ fn architectural_iopl_shows_in_the_saved_flags_only() {
 }
 
 #[test]
-fn without_handler_or_stack_there_is_no_delivery() {
-    assert_eq!(Bounce::new(Kind::Plain, None, &regs(), &user(0)), None);
+fn without_a_stack_there_is_no_delivery() {
     assert_eq!(Handler::new(1 << 50, true), None);
     for bad in [1 << 47, (1 << 47) + 32, 0xffff_8800_0000_0000, 0xffff_8800_0000_0030] {
         let regs = Interrupted { rsp: bad, ..regs() };

@@ -6,7 +6,9 @@
 
 use core::sync::atomic::Ordering;
 use hv_core::trap::StackContext;
-use hv_core::trap::{iret as iret_core, vector, Bounce, Handler, Interrupted, Kind, Mode};
+use hv_core::trap::{
+    iret as iret_core, vector, Bounce, Handler, Interrupted, IretOutcome, Kind, Mode,
+};
 use hv_machine::{cpu, cpuinfo, guest, GuestRegs, SyscallKind, VECTOR_SYSCALL_EXIT};
 use hypercall_abi::regs::{IretContext, FLAT_RING3_CS32};
 use hypercall_abi::vm_assist;
@@ -15,7 +17,7 @@ use hypercall_abi::GuestVa;
 use crate::counters::bump;
 use crate::current::{self, Here};
 use crate::domain::vcpu::flag;
-use crate::domain::{lifecycle, VcpuState};
+use crate::domain::{lifecycle, Vcpu, VcpuState};
 use crate::{events, exit, guestmem, trap};
 
 /// Value of `GuestRegs::vector` that makes the exit path restore everything with `IRETQ`.
@@ -56,9 +58,12 @@ pub fn deliver(
     bump(&here.counters().bounces);
     let words = cpuinfo::vcpu_words();
     let mut state = here.vcpu().state.lock();
-    let handler = handler(&state);
-    let mode = if state.kernel_mode { Mode::Kernel } else { Mode::User };
-    if handler.is_some() && mode == Mode::User && enter(&mut state, Mode::Kernel).is_none() {
+    let Some(handler) = handler(&state) else {
+        drop(state);
+        return die(here, regs, "has no handler");
+    };
+    let mode = if kind.is_from_user() || !state.kernel_mode { Mode::User } else { Mode::Kernel };
+    if mode == Mode::User && enter(&mut state, Mode::Kernel).is_none() {
         drop(state);
         return die(here, regs, "has no root table");
     }
@@ -70,7 +75,7 @@ pub fn deliver(
     };
     drop(state);
     let Some(bounce) = Bounce::new(kind, handler, &interrupted(regs), &context) else {
-        return die(here, regs, "has no handler, or no stack for it");
+        return die(here, regs, "has no stack for its handler");
     };
     let word = |index| bounce.word(index, &interrupted(regs));
     if guest::copy_out_words(GuestVa::new(bounce.base), kind.words(), word).is_err() {
@@ -95,9 +100,14 @@ fn die(here: &Here, regs: &GuestRegs, why: &str) {
 }
 
 /// The I/O privilege level shown in saved flags.
+#[inline(always)]
 fn shown_iopl(here: &Here, state: &VcpuState) -> u8 {
-    if here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL) {
+    #[cold]
+    fn own(state: &VcpuState) -> u8 {
         state.iopl
+    }
+    if here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL) {
+        own(state)
     } else {
         0
     }
@@ -146,16 +156,11 @@ pub fn deliver_pending(regs: &mut GuestRegs) {
 
 fn nmi(here: &Here, regs: &mut GuestRegs) {
     let vcpu = here.vcpu();
-    let handler = {
-        let mut state = vcpu.state.lock();
-        if state.nmi_masked {
-            return;
-        }
-        state.nmi_masked = true;
-        state.traps.handler(vector::NMI)
-    };
+    if vcpu.set(flag::NMI_MASKED) & flag::NMI_MASKED != 0 {
+        return;
+    }
     vcpu.clear(flag::NMI_PENDING);
-    deliver(here, regs, Kind::Plain, |_| handler);
+    deliver(here, regs, Kind::Plain, |state| state.traps.handler(vector::NMI));
 }
 
 /// The frame for segment registers that could not be loaded.
@@ -210,18 +215,31 @@ pub fn iret(here: &Here, regs: &mut GuestRegs) {
     (regs.cs, regs.ss) = (u64::from(cs), u64::from(ss));
     regs.vector = if out.by_sysret { VECTOR_SYSCALL_EXIT } else { EXIT_BY_IRET };
     cpuinfo::vcpu_words().mask.store(out.masks_events.into(), Ordering::Release);
-    let vcpu = here.vcpu();
-    let mut state = vcpu.state.lock();
-    if here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL) {
-        state.iopl = out.iopl;
-    }
-    state.nmi_masked = false;
-    let entered = !out.to_user || enter(&mut state, Mode::User).is_some();
-    drop(state);
-    if !entered {
+    let has_iopl = here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL);
+    if (out.to_user || has_iopl) && return_to(here, &out, has_iopl).is_none() {
         return die(here, regs, "returned to user mode without a user root table");
     }
-    if vcpu.has(flag::NMI_PENDING) {
+    if here.vcpu().has_any(flag::NMI_PENDING | flag::NMI_MASKED) {
+        unmask_nmi(here.vcpu());
+    }
+}
+
+/// The part of `iret` that needs the state of the vCPU.
+#[inline(always)]
+fn return_to(here: &Here, out: &IretOutcome, has_iopl: bool) -> Option<()> {
+    let mut state = here.vcpu().state.lock();
+    if has_iopl {
+        state.iopl = out.iopl;
+    }
+    match out.to_user {
+        true => enter(&mut state, Mode::User),
+        false => Some(()),
+    }
+}
+
+#[cold]
+fn unmask_nmi(vcpu: &Vcpu) {
+    if vcpu.clear(flag::NMI_MASKED) & flag::NMI_PENDING != 0 {
         cpuinfo::raise_work(exit::work::NMI);
     }
 }

@@ -99,6 +99,13 @@ impl Kind {
         self.head() + TAIL
     }
 
+    /// Whether only user mode can bring it about.
+    #[inline]
+    #[must_use]
+    pub const fn is_from_user(&self) -> bool {
+        matches!(self, Kind::Syscall | Kind::Syscall32 | Kind::Sysenter)
+    }
+
     /// Words below the return address.
     const fn head(&self) -> usize {
         match self {
@@ -115,17 +122,16 @@ impl Bounce {
     /// New stack segment of every handler.
     pub const SS: u16 = FLAT_KERNEL_SS;
 
-    /// Plans a delivery. Without a handler, or when the frame would leave the addresses a guest may
-    /// use, there is none, and the domain has to be crashed.
+    /// Plans a delivery. When the frame would leave the addresses a guest may use, there is none, and
+    /// the domain has to be crashed.
     #[inline(always)]
     #[must_use]
     pub fn new(
         kind: Kind,
-        handler: Option<Handler>,
+        handler: Handler,
         regs: &Interrupted,
         context: &StackContext,
     ) -> Option<Self> {
-        let handler = handler?;
         let top = match context.mode {
             Mode::Kernel => regs.rsp,
             Mode::User => context.kernel_sp,

@@ -71,8 +71,6 @@ pub struct VcpuState {
     pub iopl: u8,
     /// Address of the I/O permission bitmap and number of ports it covers.
     pub iobitmap: (u64, u32),
-    /// Whether a non-maskable interrupt is being handled by the guest.
-    pub nmi_masked: bool,
 }
 
 /// Bits of [`Vcpu::flags`].
@@ -87,6 +85,8 @@ pub mod flag {
     pub const YIELDED: u32 = 8;
     /// The vCPU is registered as a poller.
     pub const POLLING: u32 = 16;
+    /// The guest handles a non-maskable interrupt.
+    pub const NMI_MASKED: u32 = 32;
 }
 
 /// One virtual CPU of a domain.
@@ -137,6 +137,12 @@ impl Vcpu {
     #[inline]
     pub fn has(&self, flags: u32) -> bool {
         self.flags.load(Ordering::SeqCst) & flags == flags
+    }
+
+    /// Whether any of these flags is set.
+    #[inline]
+    pub fn has_any(&self, flags: u32) -> bool {
+        self.flags.load(Ordering::SeqCst) & flags != 0
     }
 
     /// Sets flags; returns those that were set before.

@@ -57,7 +57,7 @@ pub fn table() -> &'static [FrameInfo] {
 /// One more than the highest frame number of RAM.
 #[inline]
 pub fn max_mfn() -> u64 {
-    table().len() as u64
+    FRAMES.len.load(Ordering::Acquire) as u64
 }
 
 /// Whether there is memory behind the number.
