@@ -11,6 +11,7 @@ hv_machine::entry_points! {
     syscall: hypervisor::upcall::user_syscall,
     page_fault: hypervisor::trap::page_fault,
     exception: hypervisor::trap::exception,
+    examine: hypervisor::trap::examine,
     iret_fault: hypervisor::trap::iret_fault,
     interrupt: hypervisor::exit::interrupt,
     exit_work: hypervisor::exit::exit_work,

@@ -85,12 +85,16 @@ pub fn execute(here: &Here, regs: &mut GuestRegs, via: Via) {
     (regs.rax, regs.rbx, regs.rcx, regs.rdx) = (a, b, c, d);
 }
 
+/// Whether the prefixed form may stand at rip: most that is not it shows by its first four bytes.
+#[inline(always)]
+pub fn may_be_forced(regs: &GuestRegs) -> bool {
+    let [a, b, c, d, ..] = FORCED_CPUID;
+    guestmem::read(regs.rip).is_ok_and(|start: u32| start == u32::from_le_bytes([a, b, c, d]))
+}
+
 /// Carries out the prefixed form; false when something else stands at rip.
 pub fn forced(here: &Here, regs: &mut GuestRegs) -> bool {
-    // Most that are not it show by their first four bytes; a prefix at the end of a page is longer.
-    let [a, b, c, d, ..] = FORCED_CPUID;
-    let is_other = |start: u32| start != u32::from_le_bytes([a, b, c, d]);
-    if guestmem::read(regs.rip).is_ok_and(is_other) || !fetch(regs).is_forced_cpuid() {
+    if !fetch(regs).is_forced_cpuid() {
         return false;
     }
     execute(here, regs, Via::Prefix);

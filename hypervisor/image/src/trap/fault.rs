@@ -23,39 +23,43 @@ use crate::host::to_end;
 use crate::hypercall::mmu::BUDGET;
 use crate::{guestmem, upcall};
 
-/// A guest took a page fault.
+/// Delivers a page fault that is the guest's own for sure; false when it has to be looked at.
 #[inline(always)]
-pub fn page_fault(here: &Here, regs: &mut GuestRegs) -> bool {
-    let va = cpu::cr2();
-    let hardware = regs.error_code;
-    if let Some(offset) = desc::ldt_offset(va) {
-        descriptor_fault(here, regs, offset);
+pub fn deliver_plain(here: &Here, regs: &mut GuestRegs) -> bool {
+    let (va, hardware) = (cpu::cr2(), regs.error_code);
+    let mode = upcall::mode();
+    let may_be_write = pagefault::may_be_page_table_write(hardware, mode) && writable_tables(here);
+    if desc::ldt_offset(va).is_some() || may_be_write || is_impossible(hardware, va) {
         return false;
+    }
+    let Some(code) = pagefault::guest_error_code(hardware, mode) else { return false };
+    cpuinfo::vcpu_words().cr2.store(va, Ordering::Relaxed);
+    upcall::raise(here, regs, vector::PAGE_FAULT, code);
+    true
+}
+
+/// A page fault of any kind.
+pub fn page_fault(here: &Here, regs: &mut GuestRegs) {
+    let (va, hardware) = (cpu::cr2(), regs.error_code);
+    if let Some(offset) = desc::ldt_offset(va) {
+        return descriptor_fault(here, regs, offset);
     }
     if pagefault::may_be_page_table_write(hardware, upcall::mode())
         && writable_tables(here)
         && emulate_write(here, regs, GuestVa::new(va))
     {
-        return false;
+        return;
     }
-    if emulate_iretq(regs, GuestVa::new(va)) {
-        return false;
+    if is_impossible(hardware, va) && emulate_iretq(regs) {
+        return;
     }
     match pagefault::guest_error_code(hardware, upcall::mode()) {
-        Some(code) => {
-            cpuinfo::vcpu_words().cr2.store(va, Ordering::Relaxed);
-            upcall::raise(here, regs, vector::PAGE_FAULT, code);
-            true
+        Some(code) => deliver(here, regs, va, code),
+        None => {
+            super::report(here, regs, "reserved bit in a page table");
+            lifecycle::crash(here.dom(), "has a page table with a reserved bit");
         }
-        None => damaged(here, regs),
     }
-}
-
-#[cold]
-fn damaged(here: &Here, regs: &GuestRegs) -> bool {
-    super::report(here, regs, "reserved bit in a page table");
-    lifecycle::crash(here.dom(), "has a page table with a reserved bit");
-    false
 }
 
 /// Whether writes to page tables are emulated: when the domain asked for it, and for a control
@@ -71,7 +75,6 @@ pub fn deliver(here: &Here, regs: &mut GuestRegs, va: u64, code: u32) {
 }
 
 /// The CPU looked for a descriptor in an LDT page that is not mapped yet.
-#[cold]
 fn descriptor_fault(here: &Here, regs: &mut GuestRegs, offset: u64) {
     if map_ldt_page(here, offset).is_some() {
         return;
@@ -109,19 +112,19 @@ fn map_ldt_page(here: &Here, offset: u64) -> Option<()> {
 /// `iretq`.
 const IRETQ: [u8; 2] = [0x48, 0xcf];
 
+/// Whether no processor makes such a fault; see [`emulate_iretq`].
+#[inline]
+fn is_impossible(hardware: u32, va: u64) -> bool {
+    hardware & (PRESENT | USER) == PRESENT && GuestVa::new(va).is_guest_accessible()
+}
+
 /// Carries out an `iretq` that faulted for no reason of the guest's; false when it was not that.
 ///
 /// A quirk of QEMU: it reads the frame of an `iretq` with the rights of ring 0, whatever the
 /// privilege of the code, so with SMAP it may not touch the guest's stack. No processor makes such a
 /// fault: the access of ring 3 to a present page of its own with the "user" bit clear. Guest kernels
 /// return from handlers this way, so the instruction is carried out here.
-fn emulate_iretq(regs: &mut GuestRegs, va: GuestVa) -> bool {
-    let impossible = regs.error_code & (PRESENT | USER) == PRESENT && va.is_guest_accessible();
-    impossible && finish_iretq(regs)
-}
-
-#[cold]
-fn finish_iretq(regs: &mut GuestRegs) -> bool {
+fn emulate_iretq(regs: &mut GuestRegs) -> bool {
     if guestmem::read::<[u8; 2]>(regs.rip) != Ok(IRETQ) {
         return false;
     }
@@ -146,7 +149,6 @@ fn finish_iretq(regs: &mut GuestRegs) -> bool {
 const ATTEMPTS: u32 = 8;
 
 /// Emulates a write to a page table at `va`; false when it is not one.
-#[inline(never)]
 fn emulate_write(here: &Here, regs: &mut GuestRegs, va: GuestVa) -> bool {
     let Some(found) = find_table(here, va) else { return false };
     let Some(store) = decode(regs, va) else { return false };

@@ -20,40 +20,47 @@ use hypercall_abi::GuestVa;
 
 use crate::counters::bump;
 use crate::current::{self, Here};
-use crate::upcall::{self, EXIT_BY_IRET};
+use crate::upcall;
 use crate::{fpu, guestmem};
 
-/// A guest took an exception. Returns whether it was simply delivered.
+/// A guest took an exception. Returns whether that is done with; else it is to be examined.
 pub extern "C" fn exception(regs: &mut GuestRegs, number: u8) -> bool {
-    regs.vector = EXIT_BY_IRET;
     let here = current::here();
     if let Some(counter) = here.counters().exceptions.get(usize::from(number)) {
         bump(counter);
     }
     match number {
-        vector::GENERAL_PROTECTION => return general_protection(&here, regs),
+        vector::INVALID_OPCODE if cpuid::may_be_forced(regs) => return false,
+        vector::NO_DEVICE if !fpu::not_available(&here) => return true,
         vector::DEBUG => debug(&here),
-        vector::INVALID_OPCODE if cpuid::forced(&here, regs) => return false,
-        vector::NO_DEVICE if !fpu::not_available(&here) => return false,
-        vector::INT80 if here.vcpu().state.lock().traps.handler(number).is_none() => {
-            refuse_int80(&here, regs);
-            return true;
-        }
+        vector::INT80 if here.vcpu().state.lock().traps.handler(number).is_none() => return false,
         vector::INT80 => {}
         _ if vector::is_bounced(number) => {}
-        _ => return false,
+        _ => return true,
     }
     let code = regs.error_code;
     upcall::raise(&here, regs, number, code);
     true
 }
 
-/// A guest took a page fault. Returns whether it was simply delivered.
+/// A guest took a page fault; likewise.
 pub extern "C" fn page_fault(regs: &mut GuestRegs) -> bool {
-    regs.vector = EXIT_BY_IRET;
     let here = current::here();
     bump(&here.counters().exceptions[usize::from(vector::PAGE_FAULT)]);
-    fault::page_fault(&here, regs)
+    fault::deliver_plain(&here, regs)
+}
+
+/// An exception that may be more than something to pass on.
+pub extern "C" fn examine(regs: &mut GuestRegs, number: u8) {
+    let here = current::here();
+    let code = regs.error_code;
+    match number {
+        vector::PAGE_FAULT => fault::page_fault(&here, regs),
+        vector::GENERAL_PROTECTION => general_protection(&here, regs),
+        vector::INT80 => refuse_int80(&here, regs),
+        _ if cpuid::forced(&here, regs) => {}
+        _ => upcall::exception(&here, regs, number, code),
+    }
 }
 
 /// The return to a guest faulted: its selectors or its instruction pointer are bad. The guest
@@ -61,23 +68,20 @@ pub extern "C" fn page_fault(regs: &mut GuestRegs) -> bool {
 pub extern "C" fn iret_fault(regs: &mut GuestRegs, number: u8) {
     let here = current::here();
     let code = regs.error_code;
-    regs.vector = EXIT_BY_IRET;
     upcall::exception(&here, regs, number, code);
 }
 
-#[inline(never)]
-fn general_protection(here: &Here, regs: &mut GuestRegs) -> bool {
+fn general_protection(here: &Here, regs: &mut GuestRegs) {
+    bump(&here.counters().exceptions[usize::from(vector::GENERAL_PROTECTION)]);
     let code = regs.error_code;
     if softint::is_gate_error(code) {
-        software_interrupt(here, regs, code);
-        return true;
+        return software_interrupt(here, regs, code);
     }
     if code == 0 && privop::emulate(here, regs) {
         bump(&here.counters().emulated);
-        return false;
+        return;
     }
     upcall::exception(here, regs, vector::GENERAL_PROTECTION, code);
-    true
 }
 
 #[inline(never)]

@@ -87,18 +87,6 @@
     or r11d, {FLAGS_FORCED}
 .endm
 
-# The way out for exceptions: short when the hook says, in al, that it changed nothing but where and
-# with which flags the guest goes on, so that the registers Rust preserves are the guest's.
-.macro hv_exit_delivered
-    test al, al
-    jz hv_exit_to_guest
-    hv_check_work hv_exit_to_guest, hv_exit_to_guest
-    hv_prepare_sysret hv_exit_to_guest
-    hv_load_argument_regs
-    mov rsp, [rsp + {rsp}]
-    sysretq
-.endm
-
 # Calls a function of the image with the frame.
 .macro hv_call_hook hook
     lea rdi, [rsp + {regs}]

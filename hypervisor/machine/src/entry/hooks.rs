@@ -29,11 +29,13 @@ pub struct Hooks {
     pub iret: extern "C" fn(&mut GuestRegs),
     /// Any other fast system call. Changes of the same registers have no effect for `Syscall64`.
     pub syscall: extern "C" fn(&mut GuestRegs, SyscallKind),
-    /// Page fault of ring 3. Returns whether it was delivered to 64-bit code and nothing but the frame
-    /// from rip on was changed.
+    /// Page fault of ring 3. rbx, rbp and r12 to r15 are not in the frame. Returns whether that was
+    /// enough to deal with it.
     pub page_fault: extern "C" fn(&mut GuestRegs) -> bool,
-    /// Any other exception of ring 3, or `int 0x80`. Returns the same.
+    /// Any other exception of ring 3 but a protection fault, or `int 0x80`; likewise.
     pub exception: extern "C" fn(&mut GuestRegs, u8) -> bool,
+    /// A protection fault, or what the two above have left, with all registers.
+    pub examine: extern "C" fn(&mut GuestRegs, u8),
     /// The return to the guest faulted.
     pub iret_fault: extern "C" fn(&mut GuestRegs, u8),
     /// Something is to be done before the guest continues.

@@ -3,7 +3,7 @@
 # Who jumps here: the processor, through 256 gates, interrupts off. From ring 3 it has switched to
 # this CPU's stack (RSP0 = end of GuestRegs), so that its pushes land in GuestRegs; from ring 0 it
 # pushes below the present rsp, rounded down to 16. NMI, #DB, #DF and #MC have stacks of their own.
-# Each stub completes the error code and vector fields, then a common part saves the registers.
+# Each stub completes the error code and vector fields, then a common part saves registers.
 # Who runs next: a hook of the image, then hv_exit_to_guest; or, from ring 0, hv_trap_ring0.
 
     .section .text.entry, "ax"
@@ -23,6 +23,8 @@
     jmp hv_nmi
     .elseif (\vector == 8) || (\vector == 18)
     jmp hv_fatal
+    .elseif \vector == 13
+    jmp hv_protection_fault
     .elseif \vector == 14
     jmp hv_page_fault
     .elseif (\vector < 32) || (\vector == 0x80)
@@ -44,33 +46,63 @@ hv_trap_stubs:
     # Fails where a stub has grown.
     .org hv_trap_stubs + 256 * {STUB_SIZE}
 
+# The hook looks at an exception of the guest without the registers Rust preserves. What it cannot
+# finish is looked at again, with all of them; otherwise they are still the guest's at the end.
+    .macro hv_guest_trap hook
+    cld
+    hv_clac
+    test byte ptr [rsp + {cs}], 3
+    jz hv_ring0_trap
+    hv_call_hook \hook
+    test al, al
+    jz hv_examine
+    hv_check_work hv_unusual_trap, hv_unusual_trap
+    hv_prepare_sysret hv_exit_iret_kept
+    hv_load_argument_regs
+    mov rsp, [rsp + {rsp}]
+    sysretq
+    .endm
+
 # Page faults, the most frequent exception.
     .type hv_page_fault, @function
 hv_page_fault:
     sub rsp, {rip} - 8
-    hv_save_regs
-    cld
-    hv_clac
-    test byte ptr [rsp + {cs}], 3
-    jz 2f
-    hv_call_hook {page_fault}
-    hv_exit_delivered
+    hv_save_argument_regs
+    hv_guest_trap {page_fault}
     .size hv_page_fault, . - hv_page_fault
 
 # Other exceptions, and int 0x80.
     .type hv_trap, @function
 hv_trap:
     sub rsp, {rip} - 8
-hv_trap_saved:
-    hv_save_regs
+hv_trap_framed:
+    hv_save_argument_regs
+    mov esi, [rsp + {vector}]
+    hv_guest_trap {exception}
+    .size hv_trap, . - hv_trap
+
+# Protection faults, which are privileged instructions most of the time.
+    .type hv_protection_fault, @function
+hv_protection_fault:
+    sub rsp, {rip} - 8
+    hv_save_argument_regs
     cld
     hv_clac
     test byte ptr [rsp + {cs}], 3
-    jz 2f
+    jz hv_ring0_trap
+hv_examine:
+    hv_save_kept_regs
     mov esi, [rsp + {vector}]
-    hv_call_hook {exception}
-    hv_exit_delivered
-2:
+    hv_call_hook {examine}
+    jmp hv_exit_to_guest
+hv_unusual_trap:
+    hv_save_kept_regs
+    jmp hv_exit_to_guest
+    .size hv_protection_fault, . - hv_protection_fault
+
+    .type hv_ring0_trap, @function
+hv_ring0_trap:
+    hv_save_kept_regs
     lea rdi, [rsp + {regs}]
     call hv_trap_ring0
     test eax, eax
@@ -81,7 +113,7 @@ hv_trap_saved:
     mov esi, [rsp + {vector}]
     hv_call_hook {iret_fault}
     jmp hv_exit_to_guest
-    .size hv_trap, . - hv_trap
+    .size hv_ring0_trap, . - hv_ring0_trap
 
 # External interrupts: of a guest, or of the idle loop, which is the only place of the hypervisor
 # that enables them.
@@ -127,7 +159,7 @@ hv_debug_trap:
     pop qword ptr [rax + {rax}]
     mov rsp, rax
     mov rax, [rsp + {rax}]
-    jmp hv_trap_saved
+    jmp hv_trap_framed
     .size hv_debug_trap, . - hv_debug_trap
 
 # NMI, on its own stack. Touches no register. Its one use is to stop the other CPUs for a panic.

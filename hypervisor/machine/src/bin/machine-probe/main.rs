@@ -27,6 +27,7 @@ hv_machine::entry_points! {
     syscall: crate::ring3::syscall,
     page_fault: crate::ring3::page_fault,
     exception: crate::ring3::exception,
+    examine: crate::ring3::examine,
     iret_fault: crate::ring3::iret_fault,
     interrupt: crate::checks::interrupt,
     exit_work: crate::checks::exit_work,

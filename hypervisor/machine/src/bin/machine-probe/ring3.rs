@@ -240,16 +240,21 @@ pub extern "C" fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
     }
 }
 
-/// The guest took a page fault.
-pub extern "C" fn page_fault(regs: &mut GuestRegs) -> bool {
-    exception(regs, 14)
+/// The guest took a page fault; all are looked at with all registers.
+pub extern "C" fn page_fault(_: &mut GuestRegs) -> bool {
+    false
 }
 
 /// The guest took another exception.
-pub extern "C" fn exception(regs: &mut GuestRegs, vector: u8) -> bool {
+pub extern "C" fn exception(_: &mut GuestRegs, _: u8) -> bool {
+    false
+}
+
+/// An exception with all registers.
+pub extern "C" fn examine(regs: &mut GuestRegs, vector: u8) {
     if regs.rax == NULL_REQUEST {
         regs.rip += 2;
-        return false;
+        return;
     }
     expect(Event::Exception(vector, regs.error_code));
     let skip = match vector {
@@ -271,7 +276,6 @@ pub extern "C" fn exception(regs: &mut GuestRegs, vector: u8) -> bool {
         _ => 0,
     };
     regs.rip += skip;
-    false
 }
 
 pub extern "C" fn iret_fault(regs: &mut GuestRegs, vector: u8) {
