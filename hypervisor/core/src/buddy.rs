@@ -1,8 +1,12 @@
 //! The frame allocator: blocks of two to the power of `order` frames, naturally aligned.
 //!
 //! Called by whoever needs machine memory: `populate_physmap`, domain building, the heap. Its
-//! bookkeeping is in the frame table (links, order, and a flag on the first frame of each free
-//! block), so it costs no memory of its own and each operation is bounded by the number of orders.
+//! bookkeeping is in the frame table (links, and a note on each frame), so it costs next to no memory
+//! of its own, and each operation is bounded by the number of orders and by the block's own frames.
+//!
+//! The single frames that were freed last are kept aside and handed out first: most requests are for
+//! one frame, and to join it with its neighbours only to split them again is the greater part of the
+//! work. They are joined when there is no room for more, or no block for a request.
 //!
 //! Two zones, below and above 4 GiB, keep low memory for those who ask for it: a request without a
 //! limit is served from above first.
@@ -19,6 +23,17 @@ const ORDERS: usize = MAX_ORDER as usize + 1;
 
 /// First frame of the upper zone: 4 GiB. A multiple of the largest block, so blocks never straddle.
 const HIGH_ZONE_START: u64 = 1 << 20;
+
+/// Single frames kept aside.
+const SPARES: usize = 16;
+
+// Notes on frames. The first frame of a free block has the block's order plus one.
+/// Not the first frame of a free block, or never free yet.
+const PLAIN: u8 = 0;
+/// Kept aside.
+const SPARE: u8 = 254;
+/// Belongs to somebody.
+const HANDED_OUT: u8 = 255;
 
 /// Blocks of one list that are looked at when a limit cuts through a zone.
 const LIMITED_SCAN: usize = 64;
@@ -39,13 +54,18 @@ pub struct Buddy<'f> {
     frames: &'f [FrameInfo],
     /// Free blocks below and above [`HIGH_ZONE_START`], by order.
     zones: [[PageList; ORDERS]; 2],
+    /// Free frames that are in no zone.
+    spares: [Mfn; SPARES],
+    spare_count: usize,
+    /// All free frames, the spare ones included.
     free_frames: u64,
 }
 
 impl<'f> Buddy<'f> {
     /// An allocator over this frame table without free memory.
     pub fn new(frames: &'f [FrameInfo]) -> Self {
-        Self { frames, zones: Default::default(), free_frames: 0 }
+        let (zones, spares) = Default::default();
+        Self { frames, zones, spares, spare_count: 0, free_frames: 0 }
     }
 
     /// Number of free frames.
@@ -53,7 +73,8 @@ impl<'f> Buddy<'f> {
         self.free_frames
     }
 
-    /// Adds the frames from `start` to before `end` at boot, in the largest blocks that fit.
+    /// Adds the frames from `start` to before `end`, which were never handed out, in the largest
+    /// blocks that fit.
     ///
     /// # Errors
     /// The range is not inside the frame table, or part of it is free already; what comes before
@@ -64,7 +85,10 @@ impl<'f> Buddy<'f> {
             let alignment = next.trailing_zeros();
             let size = (end - next).ilog2();
             let order = alignment.min(size).min(u32::from(MAX_ORDER)) as u8;
-            self.free(Mfn::new(next), order)?;
+            self.check_dead(Mfn::new(next), order)?;
+            self.check_new(next, order)?;
+            self.free_frames += 1 << order;
+            self.join(next, order);
             next += 1 << order;
         }
         Ok(())
@@ -77,10 +101,34 @@ impl<'f> Buddy<'f> {
             return None;
         }
         let last_start = max_mfn.map_or(u64::MAX, Mfn::get).checked_sub((1 << order) - 1)?;
-        let mut zones = [HIGH_ZONE_START, 0].into_iter().filter(|start| *start <= last_start);
-        let start = zones.find_map(|start| self.take_from(start, order, last_start))?;
+        let spare = if order == 0 { self.take_spare(last_start) } else { None };
+        let start = spare.or_else(|| self.take_block(order, last_start))?;
         self.free_frames -= 1 << order;
+        self.note(start, order, HANDED_OUT);
         Some(start)
+    }
+
+    #[inline]
+    fn take_spare(&mut self, last_start: u64) -> Option<Mfn> {
+        let mfn = *self.spares[..self.spare_count].last()?;
+        if mfn.get() > last_start {
+            return None;
+        }
+        self.spare_count -= 1;
+        Some(mfn)
+    }
+
+    fn take_block(&mut self, order: u8, last_start: u64) -> Option<Mfn> {
+        self.take_from_zones(order, last_start).or_else(|| {
+            self.join_spares();
+            self.take_from_zones(order, last_start)
+        })
+    }
+
+    /// A request without a limit is served from above 4 GiB first.
+    fn take_from_zones(&mut self, order: u8, last_start: u64) -> Option<Mfn> {
+        let mut zones = [HIGH_ZONE_START, 0].into_iter().filter(|start| *start <= last_start);
+        zones.find_map(|start| self.take_from(start, order, last_start))
     }
 
     /// Takes a block of `order` that starts at or below `last_start` from a zone.
@@ -103,9 +151,32 @@ impl<'f> Buddy<'f> {
     /// # Errors
     /// See [`FreeError`]; nothing has changed then.
     pub fn free(&mut self, mfn: Mfn, order: u8) -> Result<(), FreeError> {
-        self.check_free(mfn, order)?;
-        let (mut start, mut order) = (mfn.get(), order);
+        let first = self.check_dead(mfn, order)?;
+        if first.note() != HANDED_OUT {
+            return Err(FreeError::DoubleFree);
+        }
+        // Looks at every frame, so only in debug builds.
+        debug_assert!(
+            (mfn.get()..mfn.get() + (1 << order)).all(|number| {
+                let frame = FrameInfo::of(self.frames, Mfn::new(number));
+                frame.is_some_and(|frame| frame.note() == HANDED_OUT)
+            }),
+            "a block is freed of which a part is free"
+        );
         self.free_frames += 1 << order;
+        if order == 0 && self.spare_count < SPARES {
+            first.set_note(SPARE);
+            self.spares[self.spare_count] = mfn;
+            self.spare_count += 1;
+        } else {
+            self.note(mfn, order, PLAIN);
+            self.join(mfn.get(), order);
+        }
+        Ok(())
+    }
+
+    /// Puts a block that is in no list into its zone, joined with its free neighbours.
+    fn join(&mut self, mut start: u64, mut order: u8) {
         while order < MAX_ORDER {
             let neighbour = start ^ (1 << order);
             if self.free_order(neighbour) != Some(order) {
@@ -116,10 +187,18 @@ impl<'f> Buddy<'f> {
             order += 1;
         }
         self.link(Mfn::new(start), order);
-        Ok(())
     }
 
-    fn check_free(&self, mfn: Mfn, order: u8) -> Result<(), FreeError> {
+    fn join_spares(&mut self) {
+        while let Some(mfn) = self.take_spare(u64::MAX) {
+            self.note(mfn, 0, PLAIN);
+            self.join(mfn.get(), 0);
+        }
+    }
+
+    /// The first frame of a block that is inside the frame table and dead.
+    #[inline]
+    fn check_dead(&self, mfn: Mfn, order: u8) -> Result<&'f FrameInfo, FreeError> {
         if order > MAX_ORDER || mfn.get() & ((1 << order) - 1) != 0 {
             return Err(FreeError::BadBlock);
         }
@@ -129,9 +208,14 @@ impl<'f> Buddy<'f> {
         if first.state() != State::DEAD {
             return Err(FreeError::StillOwned);
         }
-        // A free block that contains the first frame starts where low bits of its number are clear.
-        // One that starts there and ends before it rules out all that start lower.
-        let mut start = mfn.get();
+        Ok(first)
+    }
+
+    /// Checks that the first frame of a block is not inside a free one. Such a block starts where low
+    /// bits of its number are clear; one that starts there and ends before it rules out all that
+    /// start lower.
+    fn check_new(&self, number: u64, order: u8) -> Result<(), FreeError> {
+        let mut start = number;
         let found = loop {
             let found = self.free_order(start);
             if found.is_some() || start.trailing_zeros() >= u32::from(MAX_ORDER) {
@@ -139,20 +223,31 @@ impl<'f> Buddy<'f> {
             }
             start &= start - 1;
         };
-        if found.is_some_and(|order| mfn.get() - start < 1 << order) {
+        let is_inside_free = found.is_some_and(|order| number - start < 1 << order);
+        let mut frames = number..number + (1 << order);
+        debug_assert!(
+            is_inside_free || frames.all(|frame| self.free_order(frame).is_none()),
+            "memory is added of which a part is free"
+        );
+        if is_inside_free {
             return Err(FreeError::DoubleFree);
         }
-        // Looks at every frame, so only in debug builds.
-        debug_assert!(
-            (mfn.get()..=last.get()).all(|number| self.free_order(number).is_none()),
-            "a block is freed of which a part is free"
-        );
         Ok(())
     }
 
     /// Order of the free block that starts at that frame.
+    #[inline]
     fn free_order(&self, number: u64) -> Option<u8> {
-        FrameInfo::of(self.frames, Mfn::new(number))?.free_order()
+        let note = FrameInfo::of(self.frames, Mfn::new(number))?.note();
+        note.checked_sub(1).filter(|order| *order <= MAX_ORDER)
+    }
+
+    /// Notes the same on all frames of a block.
+    #[inline]
+    fn note(&self, mfn: Mfn, order: u8, note: u8) {
+        let first = mfn.get() as usize;
+        let block = self.frames.get(first..first + (1 << order)).unwrap_or_default();
+        block.iter().for_each(|frame| frame.set_note(note));
     }
 
     fn list(&mut self, number: u64, order: u8) -> &mut PageList {
@@ -162,7 +257,7 @@ impl<'f> Buddy<'f> {
     fn link(&mut self, mfn: Mfn, order: u8) {
         let frames = self.frames;
         if let Some(frame) = FrameInfo::of(frames, mfn) {
-            frame.set_free_order(Some(order));
+            frame.set_note(order + 1);
             self.list(mfn.get(), order).push_front(frames, mfn);
         }
     }
@@ -170,7 +265,7 @@ impl<'f> Buddy<'f> {
     fn unlink(&mut self, mfn: Mfn, order: u8) {
         let frames = self.frames;
         if let Some(frame) = FrameInfo::of(frames, mfn) {
-            frame.set_free_order(None);
+            frame.set_note(PLAIN);
             self.list(mfn.get(), order).remove(frames, mfn);
         }
     }

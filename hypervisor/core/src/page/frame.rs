@@ -6,7 +6,7 @@
 //!
 //! Who may touch what: `state` changes only through the transitions of [`State`], by anybody.
 //! `owner` is written only while the frame is dead. `next` and `prev` belong to the list the frame
-//! is on and to that list's lock. `free_order` belongs to the allocator. `aux` is the time of the
+//! is on and to that list's lock. `note` belongs to the allocator. `aux` is the time of the
 //! last drop to a type count of zero and, while the frame is a page table, the balance of linear
 //! entries; only the holder of the last type reference, or of the owner's page-table lock, writes it.
 //!
@@ -33,7 +33,7 @@ const FLAG_NONCOHERENT: u8 = 1 << 1;
 pub struct FrameInfo {
     state: AtomicU64,
     owner: AtomicU16,
-    free_order: AtomicU8,
+    note: AtomicU8,
     flags: AtomicU8,
     next: AtomicU32,
     prev: AtomicU32,
@@ -165,13 +165,15 @@ impl FrameInfo {
         self.flags.fetch_and(!FLAG_NONCOHERENT, Ordering::Relaxed);
     }
 
-    /// log2 of the size of the free block that starts here, if one does.
-    pub(crate) fn free_order(&self) -> Option<u8> {
-        self.free_order.load(Ordering::Relaxed).checked_sub(1)
+    /// The allocator's note about the frame.
+    #[inline]
+    pub(crate) fn note(&self) -> u8 {
+        self.note.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_free_order(&self, order: Option<u8>) {
-        self.free_order.store(order.map_or(0, |order| order + 1), Ordering::Relaxed);
+    #[inline]
+    pub(crate) fn set_note(&self, note: u8) {
+        self.note.store(note, Ordering::Relaxed);
     }
 
     /// Following frame of the list this frame is on.

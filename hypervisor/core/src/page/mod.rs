@@ -87,8 +87,8 @@ pub use host::PageHost;
 pub use list::PageList;
 pub use lookup::Translation;
 pub use refs::{
-    assign, get_page, get_writable, page_type_info, put_page, put_writable, release_allocation,
-    release_special, steal, PageRef, PageTypeInfo, WritableRef,
+    assign, drop_allocation, get_page, get_writable, page_type_info, put_page, put_writable,
+    release_allocation, release_special, steal, PageRef, PageTypeInfo, WritableRef,
 };
 pub use state::{Next, State, Taken};
 pub use tables::PageTables;

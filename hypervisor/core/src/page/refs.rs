@@ -234,17 +234,27 @@ pub fn release_special<H: PageHost>(host: &H, mfn: Mfn) -> Result<(), PageError>
     Ok(())
 }
 
-/// Drops the reference of the allocation (`decrease_reservation`, teardown). The frame is released
-/// now, or when the last mapping of it goes.
+/// Drops the reference of the allocation (teardown). The frame is released now, or when the last
+/// mapping of it goes.
 ///
 /// # Errors
 /// Not a frame of `owner`, given up before, or hypervisor content.
 pub fn release_allocation<H: PageHost>(host: &H, mfn: Mfn, owner: DomId) -> Result<(), PageError> {
     // The reference pins the owner while the allocation goes.
     let held = get_page(host, mfn, owner)?;
-    let dropped = host.frame(mfn).and_then(|frame| frame.try_change(State::drop_allocation));
+    let dropped = drop_allocation(host, &held);
     put_page(host, held);
-    dropped.map(|_| ())
+    dropped
+}
+
+/// The same for a frame that the caller holds (`decrease_reservation`); the caller's reference is
+/// dropped by the caller.
+///
+/// # Errors
+/// Given up before, or hypervisor content.
+#[inline]
+pub fn drop_allocation<H: PageHost>(host: &H, held: &PageRef) -> Result<(), PageError> {
+    host.frame(held.0)?.try_change(State::drop_allocation).map(|_| ())
 }
 
 /// Takes a frame away from `owner` that has no reference but its allocation (exchange, transfer).

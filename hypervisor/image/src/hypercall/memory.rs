@@ -118,7 +118,7 @@ fn decrease(dom: &Domain, op: &XenMemoryReservation, index: u64) -> Result<(), E
     for offset in 0..1u64 << op.extent_order {
         let mfn = Mfn::new(first.checked_add(offset).ok_or(Errno::EINVAL)?);
         let held = page::get_page(&Host, mfn, dom.id)?;
-        let released = page::release_allocation(&Host, mfn, dom.id);
+        let released = page::drop_allocation(&Host, &held);
         if released.is_ok() {
             frames::m2p_set(mfn, frames::M2P_INVALID);
         }

@@ -102,7 +102,9 @@ pub fn free(mfn: Mfn, order: u32) {
 /// # Panics
 /// When a frame is free already.
 pub fn free_range(start: Mfn, count: u64) {
-    (0..count).filter_map(|index| start.checked_add(index)).for_each(|mfn| free(mfn, 0));
+    let end = start.checked_add(count);
+    let added = BUDDY.lock().as_mut().zip(end).map(|(buddy, end)| buddy.add_range(start, end));
+    assert!(matches!(added, Some(Ok(()))), "{count} frames from {start:#x} freed twice");
 }
 
 /// Frames that are free.
