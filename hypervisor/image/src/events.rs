@@ -51,7 +51,7 @@ fn bit(port: EvtchnPort) -> u64 {
 impl EventWords for Words<'_> {
     type Vcpu = Info;
 
-    #[inline]
+    #[inline(always)]
     fn vcpu(&self, vcpu: VcpuId) -> Option<Info> {
         let (mfn, offset) = self.dom.vcpu(vcpu)?.info_place();
         let page = if mfn == self.dom.shared_info { self.page } else { directmap::table(mfn) };

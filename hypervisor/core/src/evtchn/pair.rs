@@ -53,7 +53,7 @@ pub enum CloseOutcome {
 ///
 /// # Errors
 /// `BadPort`, or `WrongState` if the port is not in use.
-#[inline]
+#[inline(always)]
 pub fn close(
     local: &mut PortTable,
     port: EvtchnPort,

@@ -49,7 +49,7 @@ impl Deref for Named<'_> {
 }
 
 /// The domain with this number, the caller or another.
-#[inline]
+#[inline(always)]
 pub fn numbered(here: &Here, id: DomId) -> Option<Named<'_>> {
     if id == here.dom().id {
         return Some(Named::Own(here.dom()));
@@ -61,7 +61,7 @@ pub fn numbered(here: &Here, id: DomId) -> Option<Named<'_>> {
 ///
 /// # Errors
 /// `ESRCH` when there is no such domain.
-#[inline]
+#[inline(always)]
 pub fn named(here: &Here, id: DomId) -> Result<Named<'_>, Errno> {
     if id == DomId::SELF {
         return Ok(Named::Own(here.dom()));
@@ -73,7 +73,7 @@ pub fn named(here: &Here, id: DomId) -> Result<Named<'_>, Errno> {
 ///
 /// # Errors
 /// `ESRCH` when there is no such domain, `EPERM` without the right.
-#[inline]
+#[inline(always)]
 pub fn target(here: &Here, id: DomId) -> Result<Named<'_>, Errno> {
     let dom = named(here, id)?;
     here.dom().controls(&dom).then_some(dom).ok_or(Errno::EPERM)

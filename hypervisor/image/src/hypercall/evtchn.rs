@@ -155,25 +155,30 @@ fn close(call: &mut Call<'_>) -> Answer {
 ///
 /// # Errors
 /// `EINVAL` for a port that is not in use.
-#[inline]
+#[inline(always)]
 pub fn close_port(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
-    let mut outcome = evtchn::close(&mut dom.ports.lock().table, port, None)?;
-    let was = loop {
-        // The channel may change while nothing is locked; then another peer is asked for.
-        outcome = match outcome {
-            CloseOutcome::Closed(was) => break was,
-            CloseOutcome::NeedsPeer(peer) => {
-                let peer = table::get(peer).ok_or(Errno::EINVAL)?;
-                let (mut mine, mut theirs) = lock_both(dom, &peer);
-                evtchn::close(&mut mine.table, port, Some(&mut theirs.table))?
-            }
-        };
+    let was = match evtchn::close(&mut dom.ports.lock().table, port, None)? {
+        CloseOutcome::Closed(was) => was,
+        CloseOutcome::NeedsPeer(peer) => close_with_peer(dom, port, peer)?,
     };
     events::clear_pending(dom, port);
     if let Channel::Pirq { pirq } = was {
         physdev::stop(dom, pirq);
     }
     Ok(())
+}
+
+#[inline(never)]
+fn close_with_peer(dom: &Domain, port: EvtchnPort, mut peer: DomId) -> Result<Channel, Errno> {
+    loop {
+        let other = table::get(peer).ok_or(Errno::EINVAL)?;
+        let (mut mine, mut theirs) = lock_both(dom, &other);
+        match evtchn::close(&mut mine.table, port, Some(&mut theirs.table))? {
+            CloseOutcome::Closed(was) => return Ok(was),
+            // The channel changed while nothing was locked: another peer is asked for.
+            CloseOutcome::NeedsPeer(next) => peer = next,
+        }
+    }
 }
 
 #[inline(never)]
