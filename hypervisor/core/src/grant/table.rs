@@ -148,7 +148,7 @@ impl GrantTable {
     /// # Errors
     /// `BadRef`, `InUseByOther`, `TooManyUses`, `NotPermitted`, `Unstable`; nothing has changed
     /// then.
-    #[inline]
+    #[inline(always)]
     pub fn acquire<E: SharedEntries>(
         &mut self,
         entries: &E,
@@ -181,7 +181,7 @@ impl GrantTable {
     /// Ends uses that [`Self::acquire`] began with the same access, for the given kinds. The page
     /// references of the uses were dropped and flushed before: from here on the granter may reuse
     /// the frame. Uses that never began change nothing.
-    #[inline]
+    #[inline(always)]
     pub fn release<E: SharedEntries>(
         &mut self,
         entries: &E,

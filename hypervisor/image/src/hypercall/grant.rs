@@ -107,7 +107,7 @@ impl SharedEntries for Entries {
 ///
 /// # Errors
 /// What the core says.
-#[inline]
+#[inline(always)]
 pub fn acquire(
     granter: &Domain,
     gref: GrantRef,
@@ -119,7 +119,7 @@ pub fn acquire(
 }
 
 /// Ends a use of a grant.
-#[inline]
+#[inline(always)]
 pub fn release(granter: &Domain, gref: GrantRef, access: Access, kinds: UseKinds) {
     granter.grants.lock().release(&Entries, gref, access, kinds);
     if granter.dead.load(Ordering::SeqCst) {
@@ -131,7 +131,7 @@ pub fn release(granter: &Domain, gref: GrantRef, access: Access, kinds: UseKinds
 ///
 /// # Errors
 /// The frame is not the owner's, or cannot be used that way now.
-#[inline]
+#[inline(always)]
 pub fn hold(frame: Mfn, owner: DomId, access: Access) -> Result<Mfn, PageError> {
     match access {
         Access::ReadOnly => page::get_page(&Host, frame, owner).map(PageRef::into_raw),
@@ -140,7 +140,7 @@ pub fn hold(frame: Mfn, owner: DomId, access: Access) -> Result<Mfn, PageError> 
 }
 
 /// Drops what [`hold`] took.
-#[inline]
+#[inline(always)]
 pub fn let_go(frame: Mfn, access: Access) {
     match access {
         Access::ReadOnly => page::put_page(&Host, PageRef::from_raw(frame)),

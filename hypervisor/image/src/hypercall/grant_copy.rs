@@ -37,28 +37,27 @@ fn on_side(
     access: Access,
     act: impl FnOnce(Mfn) -> Result<(), GrantError>,
 ) -> Result<(), GrantError> {
-    let caller = here.dom().id;
-    match side {
-        CopySide::Own { frame } => {
-            hold(frame, caller, access).map_err(|_| match access {
-                Access::ReadOnly => GrantError::NoFrame,
-                Access::ReadWrite => GrantError::BadFrame,
-            })?;
-            let done = act(frame);
-            let_go(frame, access);
-            done
+    let (caller, mut granter) = (here.dom(), None);
+    let (frame, owner, refusal) = match side {
+        CopySide::Own { frame } if access == Access::ReadOnly => {
+            (frame, caller.id, GrantError::NoFrame)
         }
+        CopySide::Own { frame } => (frame, caller.id, GrantError::BadFrame),
         CopySide::Grant { dom, gref } => {
-            let granter = table::named(here, dom).map_err(|_| GrantError::BadDomain)?;
-            let frame = acquire(&granter, gref, caller, access, UseKinds::COPY)?;
-            let held = hold(frame, granter.id, access).map_err(|_| GrantError::BadFrame);
-            let done = held.and_then(|_| {
-                let done = act(frame);
-                let_go(frame, access);
-                done
-            });
-            release(&granter, gref, access, UseKinds::COPY);
-            done
+            let dom = table::named(here, dom).map_err(|_| GrantError::BadDomain)?;
+            let frame = acquire(&dom, gref, caller.id, access, UseKinds::COPY)?;
+            let owner = dom.id;
+            granter = Some((dom, gref));
+            (frame, owner, GrantError::BadFrame)
         }
+    };
+    let done = hold(frame, owner, access).map_err(|_| refusal).and_then(|_| {
+        let done = act(frame);
+        let_go(frame, access);
+        done
+    });
+    if let Some((dom, gref)) = granter {
+        release(&dom, gref, access, UseKinds::COPY);
     }
+    done
 }

@@ -50,7 +50,10 @@ fn map_reserved(
     let frame = acquire(granter, op.gref, here.dom().id, access, kinds)?;
     // One page reference per kind of mapping.
     let wanted = kinds.count();
-    let held = (0..wanted).find(|_| hold(frame, granter.id, access).is_err()).unwrap_or(wanted);
+    let mut held = 0;
+    while held < wanted && hold(frame, granter.id, access).is_ok() {
+        held += 1;
+    }
     let mapped = if held < wanted {
         Err(GrantError::BadFrame)
     } else if kinds.contains(UseKinds::HOST) {
@@ -94,6 +97,7 @@ fn on_tables<R>(
 }
 
 /// The place of the page-table entry an address names. Whoever uses it checks the table.
+#[inline(always)]
 fn slot(
     here: &Here,
     tables: &PageTables<'_, Host>,
