@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use system_tests::dom0::Dom0;
-use system_tests::machine::Failure;
+use system_tests::machine::{Failure, Machine};
 use system_tests::qemu::{Hypervisor, Module};
 use system_tests::session::{Images, Session};
 
@@ -14,6 +14,7 @@ use crate::Result;
 
 const BOOT: Duration = Duration::from_secs(60);
 const ROWS: Duration = Duration::from_secs(280);
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What the counter counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl Setup<'_> {
         boot.icount = clock == Clock::Instructions;
         let mut watched = session.start(boot)?;
         let before = watched.machine.expect("calibration ", BOOT)?;
-        let printed = watched.machine.expect("ZENDO-TEST bench ", ROWS)?;
+        let printed = until_done(&mut watched.machine, ROWS)?;
         let verdict = watched.expect("\n", 20)?;
         complete(verdict.trim())?;
         Ok((before, printed))
@@ -85,7 +86,7 @@ impl Setup<'_> {
         let mut dom0 = Dom0::from_machine(session.start(boot)?, session.hypervisor)?;
         dom0.machine().send("zl create -c bench.cfg\r")?;
         let before = dom0.machine().expect("calibration ", BOOT)?;
-        let printed = dom0.machine().expect("ZENDO-TEST bench ", ROWS)?;
+        let printed = until_done(dom0.machine(), ROWS)?;
         let verdict = dom0.machine().expect("\n", BOOT)?;
         complete(verdict.trim())?;
         Ok((before, printed))
@@ -104,6 +105,22 @@ impl Setup<'_> {
         let written = fs::write(&path, archive.finish()?);
         written.map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(path)
+    }
+}
+
+/// What the guest prints up to its verdict. A guest that panics gives none: Xen then stands still.
+pub fn until_done(machine: &mut Machine, within: Duration) -> std::result::Result<String, Failure> {
+    let ends = ["ZENDO-TEST bench ", "panicked at ", "Hardware Dom0 crashed"];
+    match machine.expect_any(&ends, within)? {
+        (0, printed) => Ok(printed),
+        (end, printed) => {
+            // What is missing of the message is missing because the machine says no more.
+            let rest = machine.expect("\n", LAST_WORDS).unwrap_or_default();
+            let more = machine.expect("\n", LAST_WORDS).unwrap_or_default();
+            let row = printed.lines().rfind(|line| line.starts_with("row "));
+            let row = row.map_or("before the first row", str::trim);
+            Err(Failure(format!("{}{}: {} (last: {row})", ends[end], rest.trim(), more.trim())))
+        }
     }
 }
 
@@ -133,6 +150,19 @@ mod tests {
         let version = "4.17.7 (Debian 4.17.7+13-g2445b30a44-0+deb12u1)";
         assert_eq!(xen_version(line).as_deref(), Some(version));
         assert_eq!(xen_version("(zendo) Zendo 0.1.0"), None);
+    }
+
+    #[test]
+    fn a_guest_that_panics_is_not_waited_for() {
+        let mut shell = std::process::Command::new("sh");
+        let text = "row a b 1 2 ok\nx panicked at pages.rs:71\nin use: EBUSY\n";
+        shell.args(["-c", &format!("printf '{text}'; exec sleep 60")]);
+        let mut machine = Machine::spawn(shell).expect("a shell");
+        let failure = until_done(&mut machine, BOOT).expect_err("it panicked");
+        assert!(
+            failure.0.contains("pages.rs:71: in use: EBUSY (last: row a b 1 2 ok)"),
+            "{failure}"
+        );
     }
 
     #[test]

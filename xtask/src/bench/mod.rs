@@ -5,7 +5,7 @@
 //! `trace`). Results are printed, written under `target/bench`, and compared with stored ones; `ci`
 //! compares with the baseline and takes no row that rose.
 
-mod boots;
+pub mod boots;
 mod budgets;
 mod chart;
 mod files;

@@ -27,6 +27,7 @@ use system_tests::machine::Failure;
 use system_tests::qemu::Hypervisor;
 use system_tests::session::{Images, Session, Watched};
 
+use crate::bench::boots::until_done;
 use crate::{sh, Result};
 use log::{Code, Reader};
 use marks::Marks;
@@ -101,7 +102,7 @@ fn drive(machine: &mut Watched<'_>, place: &Place) -> Result<String> {
     monitor.command("log exec,in_asm,nochain,int")?;
     monitor.command("singlestep on")?;
     machine.machine.send("\n").map_err(text)?;
-    let printed = machine.machine.expect("ZENDO-TEST bench ", RUN).map_err(text)?;
+    let printed = until_done(&mut machine.machine, RUN).map_err(text)?;
     let verdict = machine.expect("\n", 20).map_err(text)?;
     if let Some(line) = printed.lines().find(|line| line.starts_with("bad ")) {
         return Err(format!("the guest's proof failed: {}", line.trim()));
