@@ -102,11 +102,13 @@ pub fn run(args: &mut Args) -> Result<()> {
     all_found(&options.pattern, &sheet)?;
     print(&paths, &sheet, &origin)?;
     println!("written to {}", files::write(&paths, &sheet, &origin)?.display());
+    // Nothing is stored that did not happen.
+    verdict(&sheet)?;
     store_and_compare(&paths, &options, &sheet)?;
-    if options.readme {
-        readme::update(&paths, &sheet, &origin)?;
+    match options.readme {
+        true => readme::update(&paths, &sheet, &origin),
+        false => Ok(()),
     }
-    verdict(&sheet)
 }
 
 /// Runs everything that was asked for.

@@ -49,7 +49,7 @@ fn block(sheet: &Sheet, origin: &Origin) -> String {
     for budget in BUDGETS {
         let both = [Hypervisor::Xen, Hypervisor::Zendo].map(|which| budget.cost(sheet, which));
         let [xen, zendo] = both.map(|cost| cost.map_or("-".into(), |cost| format!("{cost:.0}")));
-        let over = both[1].is_some_and(|cost| cost > budget.at_most);
+        let over = both[1].is_some_and(|cost| !budget.holds(cost));
         let mark = if over { ", missed" } else { "" };
         text.push_str(&format!(
             "| {} | {xen} | {zendo} | {:.0}{mark} |\n",

@@ -60,7 +60,7 @@ pub fn budgets(sheet: &Sheet) -> String {
     for budget in concerned {
         let zendo = budget.cost(sheet, Hypervisor::Zendo);
         let verdict = match zendo {
-            Some(cost) if cost <= budget.at_most => "ok",
+            Some(cost) if budget.holds(cost) => "ok",
             Some(_) => "OVER",
             None => "",
         };
@@ -79,7 +79,7 @@ pub fn budgets(sheet: &Sheet) -> String {
 pub fn over(sheet: &Sheet) -> Vec<(&'static str, f64, f64)> {
     let cost = |budget: &Budget| {
         let cost = budget.cost(sheet, Hypervisor::Zendo)?;
-        (cost > budget.at_most).then_some((budget.operation, cost, budget.at_most))
+        (!budget.holds(cost)).then_some((budget.operation, cost, budget.at_most))
     };
     BUDGETS.iter().filter_map(cost).collect()
 }
