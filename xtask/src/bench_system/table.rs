@@ -358,7 +358,7 @@ mod tests {
         let bound = ROWS.iter().filter(|row| row.bound != Bound::Free).count();
         assert_eq!(text.lines().count(), 2 + bound + UNBOUND_SHOWN.len());
         let known = |name: &&str| ROWS.iter().any(|row| row.name == *name);
-        assert!(UNBOUND_SHOWN.iter().all(|name| known(name)));
+        assert!(UNBOUND_SHOWN.iter().all(known));
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub fn give_block(dom: &Domain, order: u32, bits: u32) -> Result<Mfn, Errno> {
     };
     let block = first.get()..first.get() + count;
     let _mmu = dom.mmu.lock();
-    block.clone().map(Mfn::new).for_each(flush_stale);
+    flush_stale(block.clone().map(Mfn::new));
     let mut pages = dom.pages.lock();
     block.map(Mfn::new).for_each(|mfn| adopt_flushed(&mut pages, dom.id, mfn));
     Ok(first)
@@ -45,7 +45,7 @@ pub fn give_block(dom: &Domain, order: u32, bits: u32) -> Result<Mfn, Errno> {
 /// Makes a free frame the domain's. The frame came from the allocator and is charged already; the
 /// caller holds the domain's page-table lock, under which no frame changes hands.
 pub fn adopt(dom: &Domain, mfn: Mfn) {
-    flush_stale(mfn);
+    flush_stale([mfn]);
     adopt_flushed(&mut dom.pages.lock(), dom.id, mfn);
 }
 
@@ -56,12 +56,16 @@ fn adopt_flushed(pages: &mut Pages, id: DomId, mfn: Mfn) {
     pages.list.push_back(frames::table(), mfn);
 }
 
-/// Makes sure no CPU has a translation left from the frame's last life.
-pub fn flush_stale(mfn: Mfn) {
-    let Some(frame) = frames::table().get(mfn.get() as usize) else { return };
-    match FrameInfo::stamp(frame) {
-        0 => {}
-        stamp => flush_since(stamp),
+/// Makes sure no CPU has a translation left from the last lives of these frames. Those that died
+/// together have one stamp, and one look serves them.
+fn flush_stale(mfns: impl IntoIterator<Item = Mfn>) {
+    let mut seen = 0;
+    for mfn in mfns {
+        let stamp = frames::table().get(mfn.get() as usize).map_or(0, FrameInfo::stamp);
+        if stamp != 0 && stamp != seen {
+            flush_since(stamp);
+            seen = stamp;
+        }
     }
 }
 
@@ -117,7 +121,7 @@ pub fn recycle(mfn: Mfn) {
 /// `ENOMEM`.
 pub fn take_special(owner: DomId) -> Result<Mfn, Errno> {
     let mfn = frames::alloc(0).ok_or(Errno::ENOMEM)?;
-    flush_stale(mfn);
+    flush_stale([mfn]);
     directmap::zero(mfn);
     if page::assign(&Host, mfn, owner, State::special(PageType::Writable)).is_err() {
         panic!("the allocator handed out a frame in use: {mfn:#x}");
