@@ -73,8 +73,8 @@ impl<'f> Buddy<'f> {
         self.free_frames
     }
 
-    /// Adds the frames from `start` to before `end`, which were never handed out, in the largest
-    /// blocks that fit.
+    /// Adds the frames from `start` to before `end`, in the largest blocks that fit: all were handed
+    /// out, in whatever blocks, or none ever was.
     ///
     /// # Errors
     /// The range is not inside the frame table, or part of it is free already; what comes before
@@ -85,10 +85,14 @@ impl<'f> Buddy<'f> {
             let alignment = next.trailing_zeros();
             let size = (end - next).ilog2();
             let order = alignment.min(size).min(u32::from(MAX_ORDER)) as u8;
-            self.check_dead(Mfn::new(next), order)?;
-            self.check_new(next, order)?;
-            self.free_frames += 1 << order;
-            self.join(next, order);
+            let mfn = Mfn::new(next);
+            if self.check_dead(mfn, order)?.note() == HANDED_OUT {
+                self.free(mfn, order)?;
+            } else {
+                self.check_new(next, order)?;
+                self.free_frames += 1 << order;
+                self.join(next, order);
+            }
             next += 1 << order;
         }
         Ok(())

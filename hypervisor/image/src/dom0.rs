@@ -71,7 +71,8 @@ pub fn start(boot: &'static BootInfo) -> Result<(), Failure> {
     builder.write_tables();
     builder.start_running()?;
     for module in &boot.modules {
-        frames::free_range(module.start_mfn, module.len.div_ceil(PAGE));
+        let first = module.start_mfn.get();
+        frames::free_range(first..first + module.len.div_ceil(PAGE));
     }
     Ok(())
 }

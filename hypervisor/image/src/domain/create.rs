@@ -109,6 +109,7 @@ fn build(
             tot: 0,
             max: 0,
             special: Vec::from([shared_info, grant_frame]),
+            run: None,
         }),
         ports: Mutex::new(Ports { table, pollers: Pollers::new() }),
         grants: Mutex::new(grants),

@@ -5,6 +5,7 @@
 //! teardown; the domain leaves the table when the last one is free ([`reap`]).
 
 use core::sync::atomic::Ordering;
+use hv_machine::frames;
 use hypercall_abi::Virq;
 
 use super::{memory, table, Domain};
@@ -47,7 +48,7 @@ pub fn step(dom: &Domain) -> bool {
             context::drop_all(dom);
             Stage::Frames
         }
-        Stage::Frames => frames(dom),
+        Stage::Frames => give_up_frames(dom),
         Stage::Ports | Stage::Done => stage,
     };
     dom.control.lock().teardown = next;
@@ -79,10 +80,14 @@ fn maptrack(dom: &Domain, mut cursor: u32) -> Stage {
 
 /// Dissolves the page tables and drops the allocation of every frame. What others still map stays
 /// on the list and charged, until they let go of it.
-fn frames(dom: &Domain) -> Stage {
+fn give_up_frames(dom: &Domain) -> Stage {
     let head = || dom.pages.lock().list.head();
     let mut budget = BUDGET;
-    if dom.tables().relinquish(&mut dom.mmu.lock(), head, &mut budget).is_err() {
+    dom.pages.lock().run = Some(0..0);
+    let ended = dom.tables().relinquish(&mut dom.mmu.lock(), head, &mut budget);
+    let run = dom.pages.lock().run.take();
+    run.into_iter().for_each(frames::free_range);
+    if ended.is_err() {
         return Stage::Frames;
     }
     finish(dom);

@@ -8,6 +8,7 @@
 //! guest. At the end the hypervisor lets go of them; one that another domain still maps stays until
 //! that mapping is gone.
 
+use core::mem;
 use hv_core::page::{self, FrameInfo, PageType, State};
 use hv_machine::{cpuinfo, directmap, frames};
 use hypercall_abi::{DomId, Errno, Mfn};
@@ -89,11 +90,13 @@ pub fn uncharge(dom: &Domain, count: u64) {
     pages.tot = pages.tot.saturating_sub(count);
 }
 
-/// The last reference of a frame is gone: takes it from its owner and gives it to the allocator.
+/// The last reference of a frame is gone: takes it from its owner and gives it to the allocator, in
+/// teardown together with its neighbours.
 pub fn frame_released(mfn: Mfn, owner: DomId) {
     let Some(dom) = table::get(owner) else {
         panic!("frame {mfn:#x} of unknown domain {owner} was released");
     };
+    scrub(mfn);
     let mut pages = dom.pages.lock();
     // Hypervisor content is not on the list of frames and not charged.
     if !forget_special(&mut pages, mfn) {
@@ -101,8 +104,17 @@ pub fn frame_released(mfn: Mfn, owner: DomId) {
         pages.tot = pages.tot.saturating_sub(1);
     }
     let is_last = pages.is_empty();
+    let number = mfn.get();
+    let run = match &mut pages.run {
+        Some(run) if run.end == number => {
+            run.end += 1;
+            None
+        }
+        Some(run) => Some(mem::replace(run, number..number + 1)),
+        None => Some(number..number + 1),
+    };
     drop(pages);
-    recycle(mfn);
+    run.into_iter().for_each(frames::free_range);
     if is_last && dom.is_dying() {
         cpuinfo::raise_work(exit::work::REAP);
     }
@@ -110,9 +122,13 @@ pub fn frame_released(mfn: Mfn, owner: DomId) {
 
 /// Scrubs a dead frame and gives it to the allocator.
 pub fn recycle(mfn: Mfn) {
+    scrub(mfn);
+    frames::free(mfn, 0);
+}
+
+fn scrub(mfn: Mfn) {
     frames::m2p_set(mfn, frames::M2P_INVALID);
     directmap::zero(mfn);
-    frames::free(mfn, 0);
 }
 
 /// Takes a clean frame for a domain about to be made.

@@ -14,6 +14,7 @@ pub mod vcpu;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use hv_core::evtchn::{Pollers, PortTable};
 use hv_core::grant::{GrantTable, Maptrack};
@@ -36,6 +37,8 @@ pub struct Pages {
     pub max: u64,
     /// Frames of the hypervisor that the domain may map: shared info, grant table.
     pub special: Vec<Mfn>,
+    /// While a step of teardown runs: frames released one behind the other, given back together.
+    pub run: Option<Range<u64>>,
 }
 
 impl Pages {

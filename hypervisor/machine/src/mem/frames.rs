@@ -8,6 +8,7 @@
 use super::pt;
 use crate::layout::{LARGE_PAGE, M2P_BASE, M2P_WRITE_BASE};
 use crate::sync::Mutex;
+use core::ops::Range;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use hv_core::buddy::Buddy;
 use hv_core::page::FrameInfo;
@@ -96,15 +97,15 @@ pub fn free(mfn: Mfn, order: u32) {
     assert!(matches!(freed, Some(Ok(()))), "frame {mfn:#x} freed twice");
 }
 
-/// Gives frames to the allocator that were not allocated from it: those of boot modules, when they
-/// are no longer needed.
+/// Gives dead frames to the allocator, which need not have been allocated together, or from it: those
+/// of a domain, or of boot modules.
 ///
 /// # Panics
 /// When a frame is free already.
-pub fn free_range(start: Mfn, count: u64) {
-    let end = start.checked_add(count);
-    let added = BUDDY.lock().as_mut().zip(end).map(|(buddy, end)| buddy.add_range(start, end));
-    assert!(matches!(added, Some(Ok(()))), "{count} frames from {start:#x} freed twice");
+pub fn free_range(numbers: Range<u64>) {
+    let (start, end) = (Mfn::new(numbers.start), Mfn::new(numbers.end));
+    let freed = BUDDY.lock().as_mut().map(|buddy| buddy.add_range(start, end));
+    assert!(matches!(freed, Some(Ok(()))), "frames {start:#x} to {end:#x} freed twice");
 }
 
 /// Frames that are free.
