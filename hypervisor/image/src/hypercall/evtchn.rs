@@ -157,7 +157,9 @@ fn close(call: &mut Call<'_>) -> Answer {
 /// `EINVAL` for a port that is not in use.
 #[inline(always)]
 pub fn close_port(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
-    let was = match evtchn::close(&mut dom.ports.lock().table, port, None)? {
+    // Ends before the match, which would keep the lock while both ends are locked in order.
+    let outcome = evtchn::close(&mut dom.ports.lock().table, port, None)?;
+    let was = match outcome {
         CloseOutcome::Closed(was) => was,
         CloseOutcome::NeedsPeer(peer) => close_with_peer(dom, port, peer)?,
     };
