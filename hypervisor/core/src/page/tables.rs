@@ -178,7 +178,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     ///
     /// # Errors
     /// `new` is not the owner's, in use otherwise, or what the validation says.
-    #[inline]
+    #[inline(always)]
     pub fn switch_root(
         &self,
         mmu: &mut MmuState,
