@@ -218,17 +218,6 @@ impl<'a, H: PageHost> PageTables<'a, H> {
         })
     }
 
-    /// Drops the reference a vCPU holds on a root, as taken by [`Self::switch_root`].
-    ///
-    /// # Errors
-    /// Only `Preempted`, with the reference still held.
-    pub fn put_root(&self, mmu: &mut MmuState, old: Mfn, budget: &mut u32) -> Progress<()> {
-        self.operate(mmu, budget, |mmu, _| {
-            mmu.push(self.release_table(old));
-            Ok(())
-        })
-    }
-
     /// A frame of the owner and its state, whose table type is stable under the owner's lock.
     pub(super) fn own_frame(&self, mfn: Mfn) -> Result<(&FrameInfo, State), PageError> {
         let frame = self.host.frame(mfn)?;

@@ -262,7 +262,7 @@ fn drop_tables(dom: &Domain, vcpu: &Vcpu) {
     drop(state);
     for root in roots.into_iter().flatten() {
         // Only a table that is none could be refused.
-        let _ = to_end(|budget| tables.put_root(&mut mmu, root, budget));
+        let _ = to_end(|budget| tables.switch_root(&mut mmu, None, Some(root), budget));
     }
 }
 

@@ -95,7 +95,8 @@ impl<'w> Dom<'w> {
     }
 
     pub fn put_root(&mut self, old: Mfn) {
-        whole(self.tables().put_root(&mut self.mmu, old, &mut ENDLESS.clone())).expect("held");
+        let budget = &mut ENDLESS.clone();
+        whole(self.tables().switch_root(&mut self.mmu, None, Some(old), budget)).expect("held");
     }
 
     pub fn update(&mut self, table: Mfn, index: usize, value: u64) -> Result<bool, PageError> {

@@ -345,8 +345,9 @@ impl<'w> Machine<'w> {
     fn no_root(&mut self, step: &Step) -> Verdict {
         let slot = usize::from(step.dom.get());
         let old = self.roots[slot]?;
-        let verdict = self
-            .repeat(step, |tables, mmu, budget| tables.put_root(mmu, old, budget).map(|()| true));
+        let verdict = self.repeat(step, |tables, mmu, budget| {
+            tables.switch_root(mmu, None, Some(old), budget).map(|()| true)
+        });
         if verdict.is_some() {
             self.roots[slot] = None;
         }
