@@ -47,7 +47,7 @@ pub trait SharedEntries {
 ///
 /// # Errors
 /// `NotPermitted`, `Unstable`; the entry is then as the granter left it.
-#[inline]
+#[inline(always)]
 pub(super) fn mark_in_use<E: SharedEntries>(
     entries: &E,
     at: EntryPlace,

@@ -11,6 +11,7 @@ use crate::current::Here;
 use crate::domain::table;
 
 /// `GNTTABOP_copy`.
+#[inline(never)]
 pub fn copy(call: &mut Call<'_>) -> Answer {
     let here = call.here;
     each(call, |op: &mut GnttabCopy| {

@@ -23,6 +23,7 @@ use crate::domain::{table, Domain, DomainRef};
 use crate::host::Host;
 
 /// `GNTTABOP_map_grant_ref`.
+#[inline(never)]
 pub fn map(call: &mut Call<'_>) -> Answer {
     let here = call.here;
     each(call, |op: &mut GnttabMapGrantRef| op.status = status_of(&map_one(here, op)))
@@ -130,6 +131,7 @@ fn write_entry(here: &Here, request: &MapRequest, addr: u64, frame: Mfn) -> Resu
 }
 
 /// `GNTTABOP_unmap_grant_ref`.
+#[inline(never)]
 pub fn unmap(call: &mut Call<'_>) -> Answer {
     let here = call.here;
     unmap_each(call, |op: &mut GnttabUnmapGrantRef| {
@@ -140,6 +142,7 @@ pub fn unmap(call: &mut Call<'_>) -> Answer {
 }
 
 /// `GNTTABOP_unmap_and_replace`.
+#[inline(never)]
 pub fn unmap_and_replace(call: &mut Call<'_>) -> Answer {
     let here = call.here;
     unmap_each(call, |op: &mut GnttabUnmapAndReplace| {
