@@ -13,6 +13,7 @@ hv_machine::entry_points! {
     exception: hypervisor::trap::exception,
     examine: hypervisor::trap::examine,
     iret_fault: hypervisor::trap::iret_fault,
+    event: hypervisor::upcall::event,
     interrupt: hypervisor::exit::interrupt,
     exit_work: hypervisor::exit::exit_work,
     epitaph: hypervisor::boot::epitaph,

@@ -139,6 +139,12 @@ pub fn raise(here: &Here, regs: &mut GuestRegs, vector: u8, error_code: u32) {
     }
 }
 
+/// Tells the guest of its events, when that is all there is to do.
+pub extern "C" fn event(regs: &mut GuestRegs) {
+    let here = current::here();
+    deliver(&here, regs, Kind::Plain, |state| state.callbacks.event);
+}
+
 /// Delivers what waits for the running vCPU: a non-maskable interrupt, then events.
 pub fn deliver_pending(regs: &mut GuestRegs) {
     let here = current::here();

@@ -38,6 +38,9 @@ pub struct Hooks {
     pub examine: extern "C" fn(&mut GuestRegs, u8),
     /// The return to the guest faulted.
     pub iret_fault: extern "C" fn(&mut GuestRegs, u8),
+    /// On the way out of the first three, and nothing else to do: an event waits that the guest wants
+    /// to be told of. Changes of the same registers have no effect.
+    pub event: extern "C" fn(&mut GuestRegs),
     /// Something is to be done before the guest continues.
     pub exit_work: extern "C" fn(&mut GuestRegs),
     /// External interrupt.

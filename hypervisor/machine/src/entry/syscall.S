@@ -58,6 +58,8 @@ hv_syscall64:
     jmp 7b
 4:
     hv_check_mask 5b
+    hv_call_hook {event}
+    jmp 7b
 3:
     # Something unusual: complete the frame and take the long way.
     hv_save_kept_regs

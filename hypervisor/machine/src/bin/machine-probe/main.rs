@@ -30,6 +30,7 @@ hv_machine::entry_points! {
     examine: crate::ring3::examine,
     iret_fault: crate::ring3::iret_fault,
     interrupt: crate::checks::interrupt,
+    event: crate::ring3::event,
     exit_work: crate::checks::exit_work,
     epitaph: crate::checks::epitaph,
 }

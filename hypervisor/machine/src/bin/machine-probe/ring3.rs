@@ -245,6 +245,11 @@ pub extern "C" fn page_fault(_: &mut GuestRegs) -> bool {
     false
 }
 
+/// An event waits; the guest of the probe has none.
+pub extern "C" fn event(_: &mut GuestRegs) {
+    unreachable!("no event was raised");
+}
+
 /// The guest took another exception.
 pub extern "C" fn exception(_: &mut GuestRegs, _: u8) -> bool {
     false
