@@ -18,8 +18,8 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Other", &[""]),
 ];
 
-const COLUMN: f64 = 560.0;
-const NAME: f64 = 270.0;
+const COLUMN: f64 = 590.0;
+const NAME: f64 = 285.0;
 const BAR: f64 = 190.0;
 const ROW: f64 = 15.0;
 const HEAD: f64 = 26.0;
@@ -157,7 +157,7 @@ mod tests {
     fn each_row_measured_on_both_has_a_bar_of_its_ratio() {
         let svg = draw(&sample());
         assert_eq!(svg.matches("class=\"r\"").count(), 2, "gnt_c is on one only");
-        assert!(svg.contains("class=\"b\" x=\"270\" y=\"92\" width=\"95.0\""), "{svg}");
+        assert!(svg.contains("class=\"b\" x=\"285\" y=\"92\" width=\"95.0\""), "{svg}");
         assert!(svg.contains("class=\"o\""), "hc_b is above Xen");
         assert!(svg.contains("0.50&#160;&#160;100/200"));
         assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
