@@ -146,19 +146,23 @@ fn print_sizes(built: &Built) {
     }
 }
 
-/// What of an ELF64 file is loaded from it: the sum of its load segments' file sizes.
+/// What of an ELF file, of 64 or of 32 bits, is loaded from it: the sum of its load segments' sizes.
 pub fn loadable_bytes(elf: &[u8]) -> Option<u64> {
-    let half = |at: usize| Some(u16::from_le_bytes(elf.get(at..at + 2)?.try_into().ok()?));
-    let word = |at: usize| Some(u64::from_le_bytes(elf.get(at..at + 8)?.try_into().ok()?));
-    if elf.get(..5)? != b"\x7fELF\x02" {
-        return None;
-    }
-    let (table, size) = (word(32)? as usize, usize::from(half(54)?));
+    let number = |at: usize, len: usize| {
+        let bytes = elf.get(at..at.checked_add(len)?)?;
+        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    // Where the header has the table's place, entry size and count, and an entry its size in the file.
+    let (word, [table, size, count, file_bytes]) = match elf.get(..5)? {
+        b"\x7fELF\x02" => (8, [32, 54, 56, 32]),
+        b"\x7fELF\x01" => (4, [28, 42, 44, 16]),
+        _ => return None,
+    };
+    let (table, size) = (number(table, word)? as usize, number(size, 2)? as usize);
     let mut sum = 0;
-    for index in 0..usize::from(half(56)?) {
+    for index in 0..number(count, 2)? as usize {
         let header = table.checked_add(index.checked_mul(size)?)?;
-        let kind = elf.get(header..header + 4)?;
-        sum += if kind == [1, 0, 0, 0] { word(header + 32)? } else { 0 };
+        sum += if number(header, 4)? == 1 { number(header + file_bytes, word)? } else { 0 };
     }
     Some(sum)
 }
@@ -188,6 +192,12 @@ mod tests {
         let expected = image.segments[0].file_bytes;
         assert_eq!(loadable_bytes(&image.bytes()), Some(expected));
         assert_eq!(loadable_bytes(b"\x7fELF"), None);
+        let mut small = [0; 84];
+        small[..5].copy_from_slice(b"\x7fELF\x01");
+        (small[28], small[42], small[44]) = (52, 32, 1);
+        (small[52], small[68], small[69]) = (1, 0x34, 0x12);
+        assert_eq!(loadable_bytes(&small), Some(0x1234));
+        assert_eq!(loadable_bytes(&small[..70]), None);
         assert_eq!(loadable_bytes(b"no elf at all"), None);
     }
 }

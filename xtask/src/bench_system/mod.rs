@@ -76,13 +76,13 @@ fn measure_on<'g>(
         println!("{}: {why}", which.name());
         return Ok(());
     }
-    for group in groups.filter(|group| group.on_xen || which == Hypervisor::Zendo) {
-        measure_group(which, images, group, values);
+    for group in groups {
+        match group.not_on_xen.filter(|_| which == Hypervisor::Xen) {
+            Some(why) => values.miss(group.rows, why),
+            None => measure_group(which, images, group, values),
+        }
     }
-    if which == Hypervisor::Zendo {
-        sizes(images, values)?;
-    }
-    Ok(())
+    sizes(which, images, values)
 }
 
 fn measure_group(which: Hypervisor, images: &Images, group: &Group, values: &mut Values) {
@@ -99,8 +99,9 @@ fn measure_group(which: Hypervisor, images: &Images, group: &Group, values: &mut
 }
 
 /// What the files need in memory.
-fn sizes(images: &Images, values: &mut Values) -> Result<()> {
-    for (row, path) in [("image_hypervisor", &images.zendo), ("image_dom0", &images.dom0)] {
+fn sizes(which: Hypervisor, images: &Images, values: &mut Values) -> Result<()> {
+    let hypervisor = images.hypervisor(which).map_err(|failure| failure.to_string())?;
+    for (row, path) in [("image_hypervisor", hypervisor), ("image_dom0", &images.dom0)] {
         let file = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         match build::loadable_bytes(&file) {
             Some(bytes) => values.set(row, measure::real(bytes)),
