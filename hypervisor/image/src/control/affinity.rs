@@ -10,6 +10,7 @@ use hypercall_abi::xen::XenctlBitmap;
 use hypercall_abi::Errno;
 
 use crate::domain::Domain;
+use crate::hypercall::ensure;
 use crate::{guestmem, sched};
 
 /// The scheduler the public interface is told about: the one `xl` expects by default.
@@ -36,14 +37,10 @@ pub fn write_map(map: &XenctlBitmap, value: u64) -> Result<(), Errno> {
 /// `setvcpuaffinity`.
 pub fn set(dom: &Domain, wanted: VcpuAffinity) -> Result<(), Errno> {
     let vcpu = dom.vcpu(wanted.vcpu).ok_or(Errno::EINVAL)?;
-    if wanted.flags & (AFFINITY_HARD | AFFINITY_SOFT) == 0 {
-        return Err(Errno::EINVAL);
-    }
+    ensure(wanted.flags & (AFFINITY_HARD | AFFINITY_SOFT) != 0, Errno::EINVAL)?;
     if wanted.flags & AFFINITY_HARD != 0 {
         let cpus = read_map(&wanted.cpumap_hard)? & percpu::online_mask();
-        if cpus == 0 {
-            return Err(Errno::EINVAL);
-        }
+        ensure(cpus != 0, Errno::EINVAL)?;
         sched::set_affinity(vcpu, cpus)?;
         write_map(&wanted.cpumap_hard, cpus)?;
     }
@@ -73,13 +70,11 @@ pub fn node(wanted: NodeAffinity) -> Result<(), Errno> {
 
 /// `scheduler_op`: keeps weight and cap for those who set them; round robin gives equal shares.
 pub fn scheduler_op(dom: &Domain, wanted: &mut SchedulerOp) -> Result<(), Errno> {
+    ensure(wanted.sched_id == SCHED_ID, Errno::EINVAL)?;
     let mut control = dom.control.lock();
     match wanted.cmd {
-        _ if wanted.sched_id != SCHED_ID => return Err(Errno::EINVAL),
         SCHEDOP_PUTINFO => {
-            if wanted.weight != 0 {
-                control.weight = wanted.weight;
-            }
+            control.weight = if wanted.weight != 0 { wanted.weight } else { control.weight };
             control.cap = wanted.cap;
         }
         SCHEDOP_GETINFO => (wanted.weight, wanted.cap) = (control.weight, control.cap),

@@ -23,6 +23,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 use crate::domain::vcpu::flag;
 use crate::domain::{lifecycle, Domain, Vcpu, VcpuState};
 use crate::host::{to_end, Host};
+use crate::hypercall::ensure;
 use crate::upcall::EXIT_BY_IRET;
 use crate::{guestmem, pvtime, sched, trap, wake};
 
@@ -58,9 +59,7 @@ pub fn setvcpucontext(dom: &Domain, wanted: VcpuContext) -> Result<(), Errno> {
 /// `getvcpucontext`.
 pub fn getvcpucontext(dom: &Domain, wanted: VcpuContext) -> Result<(), Errno> {
     let vcpu = created(dom, &wanted)?;
-    if !vcpu.has(flag::INITIALISED) {
-        return Err(Errno::ENODATA);
-    }
+    ensure(vcpu.has(flag::INITIALISED), Errno::ENODATA)?;
     let mut context = empty()?;
     lifecycle::while_paused(dom, || fill(dom, vcpu, &mut context));
     guestmem::write_bytes(wanted.ctxt.get(), context.as_bytes())
@@ -96,7 +95,7 @@ fn check(context: &VcpuGuestContext) -> Result<(), Errno> {
         && context.gdt_ents <= FIRST_RESERVED_GDT_ENTRY
         && context.vm_assist & !VALID_MASK_PV64 == 0
         && (in_kernel || user_cr3 != 0);
-    ok.then_some(()).ok_or(Errno::EINVAL)
+    ensure(ok, Errno::EINVAL)
 }
 
 /// Sets the state of a vCPU that runs nowhere.
@@ -133,7 +132,7 @@ fn check_same_tables(vcpu: &Vcpu, context: &VcpuGuestContext) -> Result<(), Errn
         && state.gdt.iter().eq(wanted_gdt)
         && u64::from(state.ldt_ents) == context.ldt_ents
         && state.ldt_base == context.ldt_base;
-    same.then_some(()).ok_or(Errno::EOPNOTSUPP)
+    ensure(same, Errno::EOPNOTSUPP)
 }
 
 fn set_registers(state: &mut VcpuState, context: &VcpuGuestContext) -> Result<(), Errno> {
@@ -362,9 +361,8 @@ const EXT_LEAST: u32 = core::mem::offset_of!(ExtVcpuContext, mci_ctl2) as u32;
 pub fn set_ext(dom: &Domain, ext: ExtVcpuContext) -> Result<(), Errno> {
     let vcpu = dom.vcpu(ext.vcpu).ok_or(Errno::ESRCH)?;
     let addresses = [ext.syscall32_callback_eip, ext.sysenter_callback_eip];
-    if ext.size < EXT_LEAST || addresses.iter().any(|address| !is_canonical(*address)) {
-        return Err(Errno::EINVAL);
-    }
+    let canonical = addresses.iter().all(|address| is_canonical(*address));
+    ensure(ext.size >= EXT_LEAST && canonical, Errno::EINVAL)?;
     let [syscall32, sysenter] = addresses;
     lifecycle::while_paused(dom, || {
         let callbacks = &mut vcpu.state.lock().callbacks;

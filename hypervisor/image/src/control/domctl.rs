@@ -44,9 +44,8 @@ pub fn domctl(call: &mut Call<'_>) -> Answer {
         cmd::GETDOMAININFO => getdomaininfo(at, &mut op)?,
         _ => {
             let dom = named?;
-            if dom.id == call.here.dom().id && TO_OTHERS_ONLY.contains(&op.cmd) {
-                return Err(Errno::EINVAL.into());
-            }
+            let is_own = dom.id == call.here.dom().id;
+            ensure(!is_own || !TO_OTHERS_ONLY.contains(&op.cmd), Errno::EINVAL)?;
             if op.cmd == cmd::DESTROYDOMAIN && !destroy::step(&dom) {
                 return Err(End::AGAIN);
             }
@@ -143,18 +142,14 @@ fn getdomaininfo(at: u64, op: &mut XenDomctl) -> Result<(), Errno> {
 }
 
 fn max_vcpus(dom: &Domain, wanted: MaxVcpus) -> Result<(), Errno> {
-    if wanted.max as usize != dom.vcpus.len() {
-        return Err(Errno::EINVAL);
-    }
+    ensure(wanted.max as usize == dom.vcpus.len(), Errno::EINVAL)?;
     dom.vcpus_created.store(true, Ordering::SeqCst);
     Ok(())
 }
 
 fn sendtrigger(dom: &Domain, wanted: SendTrigger) -> Result<(), Errno> {
     let vcpu = dom.vcpu(wanted.vcpu).ok_or(Errno::ESRCH)?;
-    if wanted.trigger != TRIGGER_NMI {
-        return Err(Errno::ENOSYS);
-    }
+    ensure(wanted.trigger == TRIGGER_NMI, Errno::ENOSYS)?;
     lifecycle::send_nmi(dom, vcpu);
     Ok(())
 }

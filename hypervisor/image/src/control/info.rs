@@ -12,6 +12,7 @@ use hypercall_abi::{Errno, Mfn};
 use crate::domain::vcpu::{flag, NO_CPU};
 use crate::domain::Domain;
 use crate::host::Host;
+use crate::hypercall::ensure;
 use crate::{guestmem, pvtime};
 
 /// Address width reported for a domain's frames.
@@ -54,9 +55,7 @@ fn flags(dom: &Domain) -> Dominf {
 /// `getvcpuinfo`.
 pub fn getvcpuinfo(dom: &Domain, info: &mut GetVcpuInfo) -> Result<(), Errno> {
     let vcpu = dom.vcpu(info.vcpu).ok_or(Errno::EINVAL)?;
-    if !dom.vcpus_created.load(Ordering::SeqCst) {
-        return Err(Errno::ESRCH);
-    }
+    ensure(dom.vcpus_created.load(Ordering::SeqCst), Errno::ESRCH)?;
     let cpu = vcpu.cpu.load(Ordering::SeqCst);
     info.online = u8::from(vcpu.has(flag::UP));
     info.blocked = u8::from(vcpu.blocked.load(Ordering::SeqCst));
@@ -74,9 +73,7 @@ pub fn tscinfo(info: &mut TscInfo) -> Result<(), Errno> {
 
 /// `getpageframeinfo3`: what frames are used for; at most 1024 of them, so one pass.
 pub fn getpageframeinfo3(dom: &Domain, wanted: &mut GetPageFrameInfo3) -> Result<(), Errno> {
-    if wanted.num > PFINFO_MAX {
-        return Err(Errno::E2BIG);
-    }
+    ensure(wanted.num <= PFINFO_MAX, Errno::E2BIG)?;
     for index in 0..wanted.num {
         let mfn: Mfn = guestmem::read_at(wanted.array.get(), index)?;
         guestmem::write_at(wanted.array.get(), index, &u64::from(frame_use(dom, mfn)))?;

@@ -15,6 +15,7 @@ use hypercall_abi::{Errno, GuestVa};
 use super::copy_out_or_count;
 use crate::domain::Domain;
 use crate::guestmem;
+use crate::hypercall::ensure;
 use crate::trap::cpuid::{feature_words, policy_leaves as leaves};
 
 /// Copies the leaves out, or says how many there are.
@@ -35,27 +36,19 @@ pub fn get(wanted: &mut CpuPolicy) -> Result<(), Errno> {
 
 /// `set_cpu_policy`: only what is so anyway.
 pub fn set(dom: &Domain, wanted: CpuPolicy) -> Result<(), Errno> {
-    if dom.created.load(Ordering::SeqCst) {
-        return Err(Errno::EEXIST);
-    }
-    if wanted.nr_leaves as usize > leaves().count() * 2 {
-        return Err(Errno::E2BIG);
-    }
+    ensure(!dom.created.load(Ordering::SeqCst), Errno::EEXIST)?;
+    ensure(wanted.nr_leaves as usize <= leaves().count() * 2, Errno::E2BIG)?;
     for index in 0..wanted.nr_leaves {
         let given: XenCpuidLeaf = guestmem::read_at(wanted.leaves.get(), u64::from(index))?;
         let known = leaves().find(|own| own.leaf == given.leaf && own.subleaf == given.subleaf);
-        if known.is_some_and(|own| own != given) {
-            return Err(Errno::EINVAL);
-        }
+        ensure(known.is_none_or(|own| own == given), Errno::EINVAL)?;
     }
     Ok(())
 }
 
 /// `get_cpu_policy` of the system.
 pub fn system(wanted: &mut SystemCpuPolicy) -> Result<(), Errno> {
-    if wanted.index != POLICY_PV_DEFAULT && wanted.index != POLICY_PV_MAX {
-        return Err(Errno::EINVAL);
-    }
+    ensure([POLICY_PV_DEFAULT, POLICY_PV_MAX].contains(&wanted.index), Errno::EINVAL)?;
     wanted.nr_leaves = copy_leaves(wanted.leaves, wanted.nr_leaves)?;
     wanted.nr_msrs = 0;
     Ok(())
@@ -69,9 +62,7 @@ pub fn levelling_caps(answer: &mut CpuLevellingCaps) -> Result<(), Errno> {
 
 /// `get_cpu_featureset` of PV guests.
 pub fn featureset(wanted: &mut CpuFeatureset) -> Result<(), Errno> {
-    if wanted.index != FEATURESET_PV && wanted.index != FEATURESET_PV_MAX {
-        return Err(Errno::EINVAL);
-    }
+    ensure([FEATURESET_PV, FEATURESET_PV_MAX].contains(&wanted.index), Errno::EINVAL)?;
     let words = feature_words().into_iter();
     wanted.nr_features = copy_out_or_count(wanted.features, wanted.nr_features, words)?;
     Ok(())

@@ -8,7 +8,7 @@ use hypercall_abi::domctl::{IomemPermission, IoportPermission, IrqPermission};
 use hypercall_abi::Errno;
 
 use crate::domain::Domain;
-use crate::hypercall::Call;
+use crate::hypercall::{ensure, Call};
 
 /// The rights of one domain.
 #[derive(Default)]
@@ -51,9 +51,7 @@ pub fn iomem(call: &Call<'_>, dom: &Domain, wanted: IomemPermission) -> Result<(
 pub fn ioport(call: &Call<'_>, dom: &Domain, wanted: IoportPermission) -> Result<(), Errno> {
     let first = u64::from(wanted.first_port);
     let end = first + u64::from(wanted.nr_ports);
-    if end > NR_PORTS {
-        return Err(Errno::EINVAL);
-    }
+    ensure(end <= NR_PORTS, Errno::EINVAL)?;
     if wanted.nr_ports == 0 {
         return Ok(());
     }
@@ -69,9 +67,8 @@ fn change(
     range: RangeInclusive<u64>,
     allow: bool,
 ) -> Result<(), Errno> {
-    if !pick(&mut call.here.dom().rights.lock()).contains_all(range.clone()) {
-        return Err(Errno::EPERM);
-    }
+    let has_right = pick(&mut call.here.dom().rights.lock()).contains_all(range.clone());
+    ensure(has_right, Errno::EPERM)?;
     let mut rights = dom.rights.lock();
     let set = pick(&mut rights);
     let changed = if allow { set.insert(range) } else { set.remove(range) };

@@ -170,12 +170,8 @@ fn numainfo(wanted: &mut NumaInfo) -> Result<(), Errno> {
 
 /// There is pool 0 with everything in it.
 fn cpupool(wanted: &mut CpupoolOp) -> Result<(), Errno> {
-    if wanted.op != CPUPOOL_OP_INFO {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    if wanted.cpupool_id != 0 && wanted.cpupool_id != u32::MAX {
-        return Err(Errno::ENOENT);
-    }
+    ensure(wanted.op == CPUPOOL_OP_INFO, Errno::EOPNOTSUPP)?;
+    ensure([0, u32::MAX].contains(&wanted.cpupool_id), Errno::ENOENT)?;
     wanted.cpupool_id = 0;
     wanted.sched_id = SCHED_ID;
     wanted.n_dom = table::all().len() as u32;
