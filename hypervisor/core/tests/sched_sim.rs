@@ -5,9 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use hv_core::sched::{
-    CpuId, Policy, RoundRobin, SchedId, StopReason, VcpuKey, BOOST_SLICE_NS, SLICE_NS,
-};
+use hv_core::sched::{CpuId, RoundRobin, SchedId, StopReason, VcpuKey, BOOST_SLICE_NS, SLICE_NS};
 use hypercall_abi::{DomId, VcpuId};
 use proptest::prelude::*;
 
@@ -86,7 +84,7 @@ struct Sim {
 
 impl Sim {
     fn new(cpus: usize, works: &[Work], kick_ns: u64, switch_ns: u64) -> Self {
-        let mut policy = RoundRobin::new();
+        let mut policy = RoundRobin::EMPTY;
         for cpu in 0..cpus {
             policy.set_online(CpuId::new(cpu as u32));
         }
@@ -452,7 +450,7 @@ fn a_spinner_keeps_half_a_cpu_beside_many_that_wake_all_the_time() {
 
 #[test]
 fn alone_means_no_slice_and_company_brings_one() {
-    let mut policy = RoundRobin::new();
+    let mut policy = RoundRobin::EMPTY;
     let cpu = CpuId::new(0);
     policy.set_online(cpu);
     let key = |dom| VcpuKey { dom: DomId::new(dom), vcpu: VcpuId::new(0) };
@@ -471,7 +469,7 @@ fn alone_means_no_slice_and_company_brings_one() {
 
 #[test]
 fn a_vcpu_can_be_removed_only_when_it_does_not_run() {
-    let mut policy = RoundRobin::new();
+    let mut policy = RoundRobin::EMPTY;
     let cpu = CpuId::new(0);
     policy.set_online(cpu);
     let key = VcpuKey { dom: DomId::new(1), vcpu: VcpuId::new(0) };
@@ -495,7 +493,7 @@ fn a_vcpu_can_be_removed_only_when_it_does_not_run() {
 #[test]
 fn the_slice_can_be_chosen_but_not_made_uselessly_short() {
     for (asked_ns, expected_ns) in [(3 * MS, 3 * MS), (0, 100 * US)] {
-        let mut policy = RoundRobin::new();
+        let mut policy = RoundRobin::EMPTY;
         policy.set_slice_ns(asked_ns);
         policy.set_online(CpuId::new(0));
         for dom in 1..3 {
@@ -510,7 +508,7 @@ fn the_slice_can_be_chosen_but_not_made_uselessly_short() {
 
 #[test]
 fn a_preempted_vcpu_goes_on_before_those_that_came_later() {
-    let mut policy = RoundRobin::new();
+    let mut policy = RoundRobin::EMPTY;
     let cpu = CpuId::new(0);
     policy.set_online(cpu);
     let [sleeper, first, second] =

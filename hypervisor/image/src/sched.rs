@@ -6,7 +6,7 @@
 //! every change is followed by [`update`] or [`unblock`], which look at it under the policy's lock.
 
 use core::sync::atomic::Ordering;
-use hv_core::sched::{CpuId as PolicyCpu, Policy, RoundRobin, StopReason, VcpuKey};
+use hv_core::sched::{CpuId as PolicyCpu, RoundRobin, StopReason, VcpuKey};
 use hv_machine::cpuinfo;
 use hv_machine::percpu::{self, CpuId};
 use hv_machine::sync::Mutex;
@@ -18,7 +18,7 @@ use crate::domain::vcpu::{flag, NO_CPU};
 use crate::domain::{table, Domain, Vcpu};
 use crate::{exit, hypercall, options, pvtime, switch, wake};
 
-static POLICY: Mutex<RoundRobin> = Mutex::new(RoundRobin::new());
+static POLICY: Mutex<RoundRobin> = Mutex::new(RoundRobin::EMPTY);
 
 /// Prepares the policy for the CPUs there are.
 pub fn init() {

@@ -11,9 +11,10 @@
 //! entries costs less than the upkeep of linked queues, and what has waited longest comes first.
 
 use alloc::vec::Vec;
+use hypercall_abi::Errno;
 
 use super::entity::{Entities, Entity, Place};
-use super::{CpuId, SchedError, SchedId, VcpuKey, MAX_CPUS};
+use super::{CpuId, SchedId, VcpuKey, MAX_CPUS};
 
 /// How urgent a turn is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ pub(super) struct Board {
 impl Board {
     pub(super) const fn new() -> Self {
         let cpus = [Cpu::NEW; MAX_CPUS as usize];
-        Self { entities: Entities::new(), cpus, online: 0, line: Vec::new() }
+        Self { entities: Entities(Vec::new()), cpus, online: 0, line: Vec::new() }
     }
 
     pub(super) fn set_online(&mut self, cpu: CpuId) {
@@ -100,13 +101,13 @@ impl Board {
     }
 
     /// Refuses a mask that names no CPU in use.
-    pub(super) fn check_affinity(&self, affinity: u64) -> Result<(), SchedError> {
-        (affinity & self.online != 0).then_some(()).ok_or(SchedError::NoCpu)
+    pub(super) fn check_affinity(&self, affinity: u64) -> Result<(), Errno> {
+        (affinity & self.online != 0).then_some(()).ok_or(Errno::EINVAL)
     }
 
-    pub(super) fn add(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, SchedError> {
+    pub(super) fn add(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, Errno> {
         let room = self.entities.len() + 1 - self.line.len();
-        self.line.try_reserve(room).map_err(|_| SchedError::NoMemory)?;
+        self.line.try_reserve(room).map_err(|_| Errno::ENOMEM)?;
         self.entities.insert(key, affinity)
     }
 

@@ -6,8 +6,9 @@
 //! notices).
 
 use alloc::vec::Vec;
+use hypercall_abi::Errno;
 
-use super::{CpuId, SchedError, SchedId, VcpuKey, MAX_CPUS};
+use super::{CpuId, SchedId, VcpuKey, MAX_CPUS};
 
 /// Where a vCPU is at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +72,9 @@ impl Entity {
 
 /// All records, by number.
 #[derive(Debug)]
-pub(super) struct Entities(Vec<Option<Entity>>);
+pub(super) struct Entities(pub(super) Vec<Option<Entity>>);
 
 impl Entities {
-    pub(super) const fn new() -> Self {
-        Self(Vec::new())
-    }
-
     /// Number of records there is room for.
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -93,13 +90,13 @@ impl Entities {
         self.0.get_mut(id.0)?.as_mut()
     }
 
-    pub(super) fn insert(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, SchedError> {
+    pub(super) fn insert(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, Errno> {
         let entity = Some(Entity::new(key, affinity));
         if let Some(unused) = self.0.iter().position(Option::is_none) {
             self.0[unused] = entity;
             return Ok(SchedId(unused));
         }
-        self.0.try_reserve(1).map_err(|_| SchedError::NoMemory)?;
+        self.0.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         self.0.push(entity);
         Ok(SchedId(self.0.len() - 1))
     }

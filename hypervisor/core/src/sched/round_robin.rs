@@ -13,9 +13,11 @@
 //! Slices end only if somebody waits: a vCPU alone on its CPU is not interrupted, and whoever
 //! queues behind it kicks that CPU so that a slice is armed.
 
+use hypercall_abi::Errno;
+
 use super::board::{Board, Class, Preference, Waiter};
 use super::entity::Place;
-use super::{CpuId, Decision, Policy, SchedError, SchedId, StopReason, VcpuKey};
+use super::{CpuId, Decision, SchedId, StopReason, VcpuKey};
 
 /// How long a vCPU may run when others wait, unless [`RoundRobin::set_slice_ns`] says otherwise.
 pub const SLICE_NS: u64 = 10_000_000;
@@ -30,7 +32,8 @@ const MIN_SLICE_NS: u64 = 100_000;
 /// only a boosted vCPU that ran alone for long reaches it, and then nobody was kept waiting.
 const MAX_BOOST_DEBT_SLICES: u64 = 2;
 
-/// The policy; see the module.
+/// The policy; see the module. Times are absolute nanoseconds and never go back. Only [`Self::add`]
+/// allocates. Numbers that name nothing are ignored by the operations that cannot fail.
 #[derive(Debug)]
 pub struct RoundRobin {
     board: Board,
@@ -38,22 +41,160 @@ pub struct RoundRobin {
     slice_ns: u64,
 }
 
-impl Default for RoundRobin {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl RoundRobin {
     /// No CPUs and no vCPUs.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { board: Board::new(), next_ticket: 0, slice_ns: SLICE_NS }
-    }
+    pub const EMPTY: Self = Self { board: Board::new(), next_ticket: 0, slice_ns: SLICE_NS };
 
     /// Sets the length of slices that begin from now on.
     pub fn set_slice_ns(&mut self, slice_ns: u64) {
         self.slice_ns = slice_ns.max(MIN_SLICE_NS);
+    }
+
+    /// Takes a CPU into use. It should [`Self::pick`] next.
+    pub fn set_online(&mut self, cpu: CpuId) {
+        self.board.set_online(cpu);
+    }
+
+    /// Adds a vCPU that may run on the CPUs of `affinity`; it is paused and not blocked.
+    ///
+    /// # Errors
+    /// `EINVAL` if no CPU in use is in the mask, `ENOMEM`.
+    pub fn add(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, Errno> {
+        self.board.check_affinity(affinity)?;
+        self.board.add(key, affinity)
+    }
+
+    /// Removes a vCPU that is paused and does not run; its number is free when its state is off
+    /// every CPU.
+    ///
+    /// # Errors
+    /// `ESRCH`, `EBUSY`.
+    pub fn remove(&mut self, id: SchedId) -> Result<(), Errno> {
+        let entity = self.board.entities.get_mut(id).ok_or(Errno::ESRCH)?;
+        if entity.place != Place::Away || !entity.paused {
+            return Err(Errno::EBUSY);
+        }
+        entity.is_gone = true;
+        if entity.on_cpu.is_none() {
+            self.board.entities.remove(id);
+        }
+        Ok(())
+    }
+
+    /// Changes where a vCPU may run; returns a CPU to kick.
+    ///
+    /// # Errors
+    /// `ESRCH`, or `EINVAL` if no CPU in use is in the mask.
+    pub fn set_affinity(
+        &mut self,
+        now_ns: u64,
+        id: SchedId,
+        affinity: u64,
+    ) -> Result<Option<CpuId>, Errno> {
+        self.board.check_affinity(affinity)?;
+        let entity = self.board.entities.get_mut(id).ok_or(Errno::ESRCH)?;
+        entity.affinity = affinity;
+        if let Place::Running(cpu) = entity.place {
+            return Ok((affinity & cpu.bit() == 0).then_some(cpu));
+        }
+        let waiter = self.board.leave(id);
+        Ok(waiter.and_then(|was| self.enqueue(now_ns, id, was.class, Preference::Stay)))
+    }
+
+    /// Where a vCPU may run.
+    pub fn affinity(&self, id: SchedId) -> Option<u64> {
+        self.board.entities.get(id).map(|entity| entity.affinity)
+    }
+
+    /// The vCPU has a reason to run. Returns the CPU to kick: the one that runs it, so that it
+    /// notices the reason, or the one that shall.
+    pub fn wake(&mut self, now_ns: u64, id: SchedId) -> Option<CpuId> {
+        let entity = self.board.entities.get_mut(id)?;
+        entity.blocked = false;
+        match entity.place {
+            Place::Running(cpu) => Some(cpu),
+            _ => self.enqueue_woken(now_ns, id),
+        }
+    }
+
+    /// Keeps the vCPU from running until [`Self::resume`]. Returns the CPU that runs it and must
+    /// be kicked; the vCPU is off when that CPU has called [`Self::switched_out`].
+    pub fn pause(&mut self, id: SchedId) -> Option<CpuId> {
+        let entity = self.board.entities.get_mut(id)?;
+        entity.paused = true;
+        if let Place::Running(cpu) = entity.place {
+            return Some(cpu);
+        }
+        self.board.leave(id);
+        None
+    }
+
+    /// Ends a pause; returns the CPU to kick.
+    pub fn resume(&mut self, now_ns: u64, id: SchedId) -> Option<CpuId> {
+        self.board.entities.get_mut(id)?.paused = false;
+        self.enqueue_woken(now_ns, id)
+    }
+
+    /// The vCPU running on `cpu` stops. Returns a CPU to kick; `cpu` itself must `pick` next.
+    pub fn deschedule(&mut self, now_ns: u64, cpu: CpuId, why: StopReason) -> Option<CpuId> {
+        self.charge(now_ns, cpu);
+        let id = self.stop_running(cpu)?;
+        let entity = self.board.entities.get_mut(id)?;
+        match why {
+            StopReason::Blocked => {
+                entity.blocked = true;
+                entity.earned_boost = entity.slice_left_ns != 0;
+                None
+            }
+            StopReason::Yielded => {
+                entity.earned_boost = false;
+                self.enqueue_woken(now_ns, id).filter(|kick| *kick != cpu)
+            }
+        }
+    }
+
+    /// Chooses what `cpu` runs from now on, which may be what it runs already.
+    pub fn pick(&mut self, now_ns: u64, cpu: CpuId) -> Decision {
+        self.charge(now_ns, cpu);
+        let is_idle = self.board.cpus[cpu.index()].running.is_none();
+        let mut kick = None;
+        if is_idle || self.time_left(now_ns, cpu) == Some(0) {
+            kick = self.preempt(now_ns, cpu).filter(|kicked| *kicked != cpu);
+            match self.next_for(cpu) {
+                Some(next) => self.start_running(now_ns, cpu, next),
+                // Nobody waited, so nobody is owed anything.
+                None => self.board.cpus[cpu.index()].boost_debt_ns = 0,
+            }
+        }
+        let running = self.board.cpus[cpu.index()].running;
+        Decision {
+            next: running.and_then(|id| self.board.entities.get(id)).map(|entity| entity.key),
+            slice_ns: self.time_left(now_ns, cpu),
+            // One kick is enough: the CPU that gets it looks for a helper in its turn.
+            kick: kick.or_else(|| self.board.helper()),
+        }
+    }
+
+    /// The state of what ran on `cpu` before the last `pick` is saved. Returns a CPU to kick that
+    /// waited for it.
+    pub fn switched_out(&mut self, cpu: CpuId) -> Option<CpuId> {
+        let id = self.board.cpus[cpu.index()].leaving.take()?;
+        let entity = self.board.entities.get_mut(id)?;
+        entity.on_cpu = None;
+        if entity.is_gone {
+            self.board.entities.remove(id);
+            return None;
+        }
+        match self.board.waits_for(id)? {
+            // That CPU passed it over; now it may run there, or at least a slice is needed.
+            waits_for if waits_for != cpu => Some(waits_for),
+            _ => self.board.helper(),
+        }
+    }
+
+    /// Whether nothing waits for `cpu`, so that a yield would change nothing.
+    pub fn is_alone(&self, cpu: CpuId) -> bool {
+        self.board.cpus[cpu.index()].waiting == 0
     }
 
     /// Accounts the time since the last accounting to what runs on `cpu`.
@@ -185,129 +326,5 @@ impl RoundRobin {
             entity.last_cpu = cpu;
             entity.on_cpu = Some(cpu);
         }
-    }
-}
-
-impl Policy for RoundRobin {
-    fn set_online(&mut self, cpu: CpuId) {
-        self.board.set_online(cpu);
-    }
-
-    fn add(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, SchedError> {
-        self.board.check_affinity(affinity)?;
-        self.board.add(key, affinity)
-    }
-
-    fn remove(&mut self, id: SchedId) -> Result<(), SchedError> {
-        let entity = self.board.entities.get_mut(id).ok_or(SchedError::Unknown)?;
-        if entity.place != Place::Away || !entity.paused {
-            return Err(SchedError::InUse);
-        }
-        entity.is_gone = true;
-        if entity.on_cpu.is_none() {
-            self.board.entities.remove(id);
-        }
-        Ok(())
-    }
-
-    fn set_affinity(
-        &mut self,
-        now_ns: u64,
-        id: SchedId,
-        affinity: u64,
-    ) -> Result<Option<CpuId>, SchedError> {
-        self.board.check_affinity(affinity)?;
-        let entity = self.board.entities.get_mut(id).ok_or(SchedError::Unknown)?;
-        entity.affinity = affinity;
-        if let Place::Running(cpu) = entity.place {
-            return Ok((affinity & cpu.bit() == 0).then_some(cpu));
-        }
-        let waiter = self.board.leave(id);
-        Ok(waiter.and_then(|was| self.enqueue(now_ns, id, was.class, Preference::Stay)))
-    }
-
-    fn affinity(&self, id: SchedId) -> Option<u64> {
-        self.board.entities.get(id).map(|entity| entity.affinity)
-    }
-
-    fn wake(&mut self, now_ns: u64, id: SchedId) -> Option<CpuId> {
-        let entity = self.board.entities.get_mut(id)?;
-        entity.blocked = false;
-        match entity.place {
-            Place::Running(cpu) => Some(cpu),
-            _ => self.enqueue_woken(now_ns, id),
-        }
-    }
-
-    fn pause(&mut self, id: SchedId) -> Option<CpuId> {
-        let entity = self.board.entities.get_mut(id)?;
-        entity.paused = true;
-        if let Place::Running(cpu) = entity.place {
-            return Some(cpu);
-        }
-        self.board.leave(id);
-        None
-    }
-
-    fn resume(&mut self, now_ns: u64, id: SchedId) -> Option<CpuId> {
-        self.board.entities.get_mut(id)?.paused = false;
-        self.enqueue_woken(now_ns, id)
-    }
-
-    fn deschedule(&mut self, now_ns: u64, cpu: CpuId, why: StopReason) -> Option<CpuId> {
-        self.charge(now_ns, cpu);
-        let id = self.stop_running(cpu)?;
-        let entity = self.board.entities.get_mut(id)?;
-        match why {
-            StopReason::Blocked => {
-                entity.blocked = true;
-                entity.earned_boost = entity.slice_left_ns != 0;
-                None
-            }
-            StopReason::Yielded => {
-                entity.earned_boost = false;
-                self.enqueue_woken(now_ns, id).filter(|kick| *kick != cpu)
-            }
-        }
-    }
-
-    fn pick(&mut self, now_ns: u64, cpu: CpuId) -> Decision {
-        self.charge(now_ns, cpu);
-        let is_idle = self.board.cpus[cpu.index()].running.is_none();
-        let mut kick = None;
-        if is_idle || self.time_left(now_ns, cpu) == Some(0) {
-            kick = self.preempt(now_ns, cpu).filter(|kicked| *kicked != cpu);
-            match self.next_for(cpu) {
-                Some(next) => self.start_running(now_ns, cpu, next),
-                // Nobody waited, so nobody is owed anything.
-                None => self.board.cpus[cpu.index()].boost_debt_ns = 0,
-            }
-        }
-        let running = self.board.cpus[cpu.index()].running;
-        Decision {
-            next: running.and_then(|id| self.board.entities.get(id)).map(|entity| entity.key),
-            slice_ns: self.time_left(now_ns, cpu),
-            // One kick is enough: the CPU that gets it looks for a helper in its turn.
-            kick: kick.or_else(|| self.board.helper()),
-        }
-    }
-
-    fn switched_out(&mut self, cpu: CpuId) -> Option<CpuId> {
-        let id = self.board.cpus[cpu.index()].leaving.take()?;
-        let entity = self.board.entities.get_mut(id)?;
-        entity.on_cpu = None;
-        if entity.is_gone {
-            self.board.entities.remove(id);
-            return None;
-        }
-        match self.board.waits_for(id)? {
-            // That CPU passed it over; now it may run there, or at least a slice is needed.
-            waits_for if waits_for != cpu => Some(waits_for),
-            _ => self.board.helper(),
-        }
-    }
-
-    fn is_alone(&self, cpu: CpuId) -> bool {
-        self.board.cpus[cpu.index()].waiting == 0
     }
 }
