@@ -1,12 +1,18 @@
 //! What guests see of processors: made-up ones with every bit set, and one like QEMU's.
 
 use hv_core::cpuid::features;
-use hv_core::cpuid::{Leaf, Policy, PolicyOptions, QueryContext, TimeInfo, Vendor, Via, XenInfo};
+use hv_core::cpuid::{Leaf, Policy, PolicyOptions, QueryContext, Vendor, Via, XenInfo};
 use hv_core::emul::cr::{CR4_FSGSBASE, CR4_OSXSAVE};
 use hv_core::trap::Mode;
 use proptest::prelude::*;
 
-const XEN: XenInfo = XenInfo { major: 4, minor: 17, machine_address_bits: 40 };
+const XEN: XenInfo = XenInfo {
+    machine_address_bits: 40,
+    incarnation: 1,
+    khz: 1_000_000,
+    mul: 0x8000_0000,
+    shift: -1,
+};
 const AMD: [u32; 3] = [0x6874_7541, 0x444d_4163, 0x6974_6e65];
 const INTEL: [u32; 3] = [0x756e_6547, 0x6c65_746e, 0x4965_6e69];
 
@@ -26,20 +32,17 @@ fn options(is_hardware_domain: bool) -> PolicyOptions {
     PolicyOptions { is_hardware_domain, shows_invariant_tsc: false, switched_xstates: 0xe7 }
 }
 
-fn context<'a>(time: &'a TimeInfo) -> QueryContext<'a> {
-    QueryContext {
-        mode: Mode::Kernel,
-        via: Via::Prefix,
-        guest_osxsave: false,
-        hypervisor_osxsave: false,
-        xcr0: 3,
-        xen: &XEN,
-        time,
-    }
-}
+const CONTEXT: QueryContext = QueryContext {
+    mode: Mode::Kernel,
+    via: Via::Prefix,
+    guest_osxsave: false,
+    hypervisor_osxsave: false,
+    xcr0: 3,
+    xen: XEN,
+};
 
 fn query(policy: &Policy, leaf: u32, subleaf: u32) -> Leaf {
-    policy.query(leaf, subleaf, &context(&TimeInfo::default()))
+    policy.query(leaf, subleaf, &CONTEXT)
 }
 
 #[test]
@@ -116,10 +119,8 @@ fn the_largest_leaves_are_limited_and_beyond_them_is_nothing() {
 #[test]
 fn osxsave_is_the_guests_bit_and_leaks_to_a_kernel_through_the_prefix() {
     let policy = Policy::new(every_bit(AMD), &options(false));
-    let time = TimeInfo::default();
     let shows = |mode, via, guest_osxsave, hypervisor_osxsave| {
-        let context =
-            QueryContext { mode, via, guest_osxsave, hypervisor_osxsave, ..context(&time) };
+        let context = QueryContext { mode, via, guest_osxsave, hypervisor_osxsave, ..CONTEXT };
         policy.query(1, 0, &context)[2] & features::OSXSAVE != 0
     };
     assert!(shows(Mode::User, Via::Fault, true, false));
@@ -129,7 +130,7 @@ fn osxsave_is_the_guests_bit_and_leaks_to_a_kernel_through_the_prefix() {
     assert!(!shows(Mode::Kernel, Via::Prefix, false, false));
     let without =
         Policy::new(every_bit(AMD), &PolicyOptions { switched_xstates: 0, ..options(false) });
-    let context = QueryContext { guest_osxsave: true, hypervisor_osxsave: true, ..context(&time) };
+    let context = QueryContext { guest_osxsave: true, hypervisor_osxsave: true, ..CONTEXT };
     assert_eq!(without.query(1, 0, &context)[2] & (features::OSXSAVE | features::XSAVE), 0);
 }
 
@@ -148,12 +149,11 @@ fn without_switched_states_nothing_that_needs_them_is_shown() {
 
 #[test]
 fn monitor_is_for_a_control_domain_that_faults() {
-    let time = TimeInfo::default();
     for (is_dom0, via, expected) in
         [(true, Via::Fault, true), (true, Via::Prefix, false), (false, Via::Fault, false)]
     {
         let policy = Policy::new(every_bit(INTEL), &options(is_dom0));
-        let context = QueryContext { via, ..context(&time) };
+        let context = QueryContext { via, ..CONTEXT };
         assert_eq!(policy.query(1, 0, &context)[2] & features::MONITOR != 0, expected);
         assert_eq!(policy.query(5, 0, &context) != [0; 4], expected);
     }
@@ -162,21 +162,12 @@ fn monitor_is_for_a_control_domain_that_faults() {
 #[test]
 fn the_leaves_of_the_interface_are_there() {
     let policy = Policy::new(every_bit(AMD), &options(false));
-    let time = TimeInfo {
-        flags: 2,
-        guest_khz: 1_000_000,
-        offset_ns: 1 << 32 | 7,
-        mul: 0x8000_0000,
-        shift: -1,
-        host_khz: 1_000_000,
-        ..TimeInfo::default()
-    };
-    let ask = |leaf, subleaf| policy.query(leaf, subleaf, &context(&time));
+    let ask = |leaf, subleaf| policy.query(leaf, subleaf, &CONTEXT);
     assert_eq!(ask(0x4000_0000, 0), [0x4000_0005, 0x566e_6558, 0x6558_4d4d, 0x4d4d_566e]);
     assert_eq!(ask(0x4000_0001, 0), [4 << 16 | 17, 0, 0, 0]);
     assert_eq!(ask(0x4000_0002, 0), [1, 0x4000_0000, 1, 0]);
-    assert_eq!(ask(0x4000_0003, 0), [2, 0, 1_000_000, 0]);
-    assert_eq!(ask(0x4000_0003, 1), [7, 1, 0x8000_0000, u32::MAX]);
+    assert_eq!(ask(0x4000_0003, 0), [0, 0, 1_000_000, 1]);
+    assert_eq!(ask(0x4000_0003, 1), [0, 0, 0x8000_0000, u32::MAX]);
     assert_eq!(ask(0x4000_0003, 2), [1_000_000, 0, 0, 0]);
     assert_eq!(ask(0x4000_0004, 0), [0; 4]);
     assert_eq!(ask(0x4000_0005, 0), [0, 40, 0, 0]);

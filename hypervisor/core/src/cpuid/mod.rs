@@ -14,7 +14,7 @@ pub mod xen_leaves;
 pub mod xstate;
 
 pub use policy::{Policy, PolicyOptions, QueryContext, Vendor, Via};
-pub use xen_leaves::{TimeInfo, XenInfo};
+pub use xen_leaves::XenInfo;
 pub use xstate::Xstate;
 
 /// The four registers CPUID fills: eax, ebx, ecx, edx.

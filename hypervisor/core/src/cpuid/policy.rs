@@ -6,7 +6,7 @@
 //! and the states it needs are offered; leaves that are not listed in `reduce` are zero.
 
 use super::features as f;
-use super::xen_leaves::{self, TimeInfo, XenInfo};
+use super::xen_leaves::{self, XenInfo};
 use super::xstate::Xstate;
 use super::Leaf;
 use crate::emul::cr::{CR4_DE, CR4_FSGSBASE, CR4_OSXSAVE, CR4_TSD};
@@ -70,7 +70,7 @@ pub enum Via {
 
 /// What an answer depends on besides the policy.
 #[derive(Clone, Copy, Debug)]
-pub struct QueryContext<'a> {
+pub struct QueryContext {
     /// Mode of the vCPU.
     pub mode: Mode,
     /// Which way the instruction came.
@@ -81,10 +81,8 @@ pub struct QueryContext<'a> {
     pub hypervisor_osxsave: bool,
     /// The XCR0 in effect for the guest.
     pub xcr0: u64,
-    /// About the hypervisor.
-    pub xen: &'a XenInfo,
-    /// About the domain's time.
-    pub time: &'a TimeInfo,
+    /// About the hypervisor and the domain's time.
+    pub xen: XenInfo,
 }
 
 /// Everything a kind of domain is told about its processor.
@@ -199,9 +197,9 @@ impl Policy {
 
     /// What CPUID with this leaf (eax) and subleaf (ecx) gives a guest.
     #[must_use]
-    pub fn query(&self, leaf: u32, subleaf: u32, context: &QueryContext<'_>) -> Leaf {
+    pub fn query(&self, leaf: u32, subleaf: u32, context: &QueryContext) -> Leaf {
         if leaf & 0xffff_ff00 == XEN {
-            return xen_leaves::query(leaf, subleaf, context.xen, context.time);
+            return xen_leaves::query(leaf, subleaf, &context.xen);
         }
         match leaf {
             EXTENDED.. => sub(&self.extended, leaf - EXTENDED),
@@ -215,7 +213,7 @@ impl Policy {
         }
     }
 
-    fn leaf_1(&self, context: &QueryContext<'_>) -> Leaf {
+    fn leaf_1(&self, context: &QueryContext) -> Leaf {
         let [eax, ebx, mut ecx, edx] = self.basic[1];
         // A kernel that asks through the prefix is shown the real bit, too: Linux looks there to
         // find out whether it may use XSAVE, before it has set the bit itself.
@@ -232,7 +230,7 @@ impl Policy {
     }
 
     /// A control domain that asks with a faulting CPUID wants to know about idle states.
-    fn monitor_for(&self, context: &QueryContext<'_>) -> Option<Leaf> {
+    fn monitor_for(&self, context: &QueryContext) -> Option<Leaf> {
         let is_asked_for = context.mode == Mode::Kernel && context.via == Via::Fault;
         self.monitor.filter(|_| is_asked_for)
     }

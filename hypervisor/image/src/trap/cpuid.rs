@@ -2,13 +2,13 @@
 //!
 //! Two policies are made at boot: one for the control domain, one for all others.
 
-use hv_core::cpuid::{Leaf, Policy, PolicyOptions, QueryContext, TimeInfo, Via, XenInfo};
+use hv_core::cpuid::{Leaf, Policy, PolicyOptions, QueryContext, Via, XenInfo};
 use hv_core::emul::code::FORCED_CPUID;
 use hv_core::emul::cr::CR4_OSXSAVE;
 use hv_core::trap::Mode;
 use hv_machine::sync::Once;
 use hv_machine::{cpu, frames, time, GuestRegs};
-use hypercall_abi::version::XEN_4_17;
+use hypercall_abi::addr::PAGE_SHIFT;
 use hypercall_abi::xen::{XenCpuidLeaf, CPUID_NO_SUBLEAF};
 
 use super::{fetch, privop};
@@ -36,28 +36,17 @@ pub fn policy(privileged: bool) -> &'static Policy {
 }
 
 /// Guests learn from the width of machine addresses whether grants of version 1 can hold every
-/// frame number, so it is that of the RAM there is.
-fn xen_info() -> XenInfo {
-    const PAGE_SHIFT: u32 = 12;
+/// frame number, so it is that of the RAM there is. A toolstack that sets a domain's time makes it
+/// the first incarnation of that time; nobody does so for the control domain.
+fn xen_info(privileged: bool) -> XenInfo {
     let last_frame = frames::max_mfn().saturating_sub(1);
-    XenInfo {
-        major: (XEN_4_17 >> 16) as u16,
-        minor: XEN_4_17 as u16,
-        machine_address_bits: (u64::BITS - last_frame.leading_zeros() + PAGE_SHIFT) as u8,
-    }
-}
-
-/// The counter runs as it is for everyone. A toolstack that sets a domain's time makes it the
-/// first incarnation of that time; nobody does so for the control domain.
-fn time_info(privileged: bool) -> TimeInfo {
     let scale = time::tsc_scale();
-    TimeInfo {
+    XenInfo {
+        machine_address_bits: (u64::BITS - last_frame.leading_zeros() + PAGE_SHIFT) as u8,
         incarnation: u32::from(!privileged),
-        guest_khz: scale.khz as u32,
-        host_khz: scale.khz as u32,
+        khz: scale.khz,
         mul: scale.mul,
         shift: scale.shift,
-        ..TimeInfo::default()
     }
 }
 
@@ -70,8 +59,7 @@ fn query(privileged: bool, at: (u32, u32), how: (Mode, Via), cr4: u64, xcr0: u64
         guest_osxsave: cr4 & CR4_OSXSAVE != 0,
         hypervisor_osxsave: cpu::host_cr4() & CR4_OSXSAVE != 0,
         xcr0: if xcr0 == 0 { DEFAULT_XCR0 } else { xcr0 },
-        xen: &xen_info(),
-        time: &time_info(privileged),
+        xen: xen_info(privileged),
     };
     policy(privileged).query(at.0, at.1, &context)
 }
