@@ -7,7 +7,8 @@
 //!
 //! Hidden for good reasons, among others: PSE, PSE36, PAGE1GB (a guest would make superpages), PGE
 //! and PCID (the TLB is the hypervisor's), SMEP, SMAP, UMIP, PKU (they do not work in ring 3), VMX,
-//! SVM, X2APIC, TSC_DEADLINE, MONITOR, XSAVES, MPX, CET.
+//! SVM, X2APIC, TSC_DEADLINE, MONITOR, XSAVES, MPX, CET, ITSC (nobody
+//! promises that the domain never migrates).
 //!
 //! Xen shows a few more to every guest: DBEXT, IBPB, IBPB_RET, IBRSB, STIBP, SSBD, SBPB, INTEL_PSFD
 //! and ARCH_CAPS come with model-specific registers that would have to be switched with the vCPU,
@@ -118,8 +119,6 @@ pub const LEAF_7_1_EAX: Word =
     Word::new("FZRM 10, FSRS 11, FSRCS 12", "AVX_VNNI 4", "AVX512_BF16 5");
 /// Leaf 7, subleaf 2, edx.
 pub const LEAF_7_2_EDX: Word = Word::new("MCDT_NO 5", "", "");
-/// Leaf 0x80000007, edx; shown to domains that never migrate.
-pub const EXTENDED_7_EDX: Word = Word::new("ITSC 8", "", "");
 /// Leaf 0x80000008, ebx.
 pub const EXTENDED_8_EBX: Word =
     Word::new("CLZERO 0, RSTR_FP_ERR_PTRS 2, SSB_NO 26, BTC_NO 29", "", "");

@@ -53,8 +53,6 @@ impl Vendor {
 pub struct PolicyOptions {
     /// Whether the policy is the control domain's.
     pub is_hardware_domain: bool,
-    /// Whether the counter's frequency is fixed for the life of the domain.
-    pub shows_invariant_tsc: bool,
     /// State components (bits of XCR0) the hypervisor switches; 0 hides XSAVE and all that needs it.
     pub switched_xstates: u64,
 }
@@ -180,9 +178,6 @@ impl Policy {
             (0x8000_0000 | 0x8000_0002..=0x8000_0004, _) => [eax, ebx, ecx, edx],
             (0x8000_0005 | 0x8000_0006, _) if is_amd => [eax, ebx, ecx, edx],
             (0x8000_0006, _) => [0, 0, ecx, 0],
-            (0x8000_0007, _) if options.shows_invariant_tsc => {
-                [0, 0, 0, edx & f::EXTENDED_7_EDX.shown(xcr0)]
-            }
             (0x8000_0008, _) => {
                 [eax & 0xffff, ebx & f::EXTENDED_8_EBX.shown(xcr0), ecx & 0x0003_f0ff, 0]
             }

@@ -103,12 +103,6 @@ pub struct MsrContext {
 pub enum Read {
     /// This value.
     Value(u64),
-    /// The base of fs.
-    FsBase,
-    /// The base of gs in kernel mode, which is the current one.
-    GsBase,
-    /// The base of gs in user mode.
-    UserGsBase,
     /// The counter as RDTSC of the guest gives it.
     Tsc,
     /// The real register, read with fault recovery, with some bits cleared and some set. A fault
@@ -151,9 +145,8 @@ pub enum Write {
 #[must_use]
 pub fn read(msr: u32, policy: &MsrPolicy, state: &MsrState, context: &MsrContext) -> Read {
     match msr {
-        FS_BASE => Read::FsBase,
-        GS_BASE => Read::GsBase,
-        KERNEL_GS_BASE => Read::UserGsBase,
+        // The bases of a running guest are in the real registers.
+        FS_BASE | GS_BASE | KERNEL_GS_BASE => Read::Hardware { clear: 0, set: 0 },
         EFER => Read::Value(policy.guest_efer()),
         TSC => Read::Tsc,
         TSC_AUX if policy.has_tsc_aux => Read::Value(u64::from(state.tsc_aux)),

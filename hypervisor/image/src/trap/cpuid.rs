@@ -26,11 +26,8 @@ static DOMU: Once<Policy> = Once::new();
 pub fn policy(privileged: bool) -> &'static Policy {
     let slot = if privileged { &DOM0 } else { &DOMU };
     slot.call_once(|| {
-        let options = PolicyOptions {
-            is_hardware_domain: privileged,
-            shows_invariant_tsc: false,
-            switched_xstates: cpu::host_xcr0(),
-        };
+        let options =
+            PolicyOptions { is_hardware_domain: privileged, switched_xstates: cpu::host_xcr0() };
         Policy::new(cpu::cpuid, &options)
     })
 }

@@ -9,14 +9,9 @@ use super::{cpuid, hypercall_page};
 use crate::current::Here;
 use crate::domain::VcpuState;
 
-/// The register with the features of long mode.
-const EFER: u32 = 0xc000_0080;
-/// The register `rdtscp` reads.
-const TSC_AUX: u32 = 0xc000_0103;
-
 fn policy(here: &Here) -> MsrPolicy {
     let privileged = here.dom().privileged;
-    let efer = cpu::rdmsr_safe(EFER).unwrap_or(0);
+    let efer = cpu::rdmsr_safe(msr::EFER).unwrap_or(0);
     let policy = MsrPolicy::new(cpuid::policy(privileged), efer, privileged);
     MsrPolicy { is_relaxed: here.dom().relaxed_msrs, ..policy }
 }
@@ -34,9 +29,6 @@ pub fn read(here: &Here, number: u32) -> Emulated<u64> {
     let context = MsrContext { vcpu: here.vcpu().id.get(), can_take_fault };
     let value = match msr::read(number, &policy(here), &state.msrs, &context) {
         Read::Value(value) => Some(value),
-        Read::FsBase => Some(segments::fs_base()),
-        Read::GsBase => Some(segments::gs_base_current()),
-        Read::UserGsBase => Some(segments::gs_base_other()),
         Read::Tsc => Some(cpu::rdtsc()),
         Read::Hardware { clear, set } => cpu::rdmsr_safe(number).map(|value| value & !clear | set),
         Read::ZeroIfPresent => cpu::rdmsr_safe(number).map(|_| 0),
@@ -55,7 +47,7 @@ pub fn write(here: &Here, number: u32, value: u64) -> Emulated {
         Write::GsBase(base) => segments::set_gs_base_current(base),
         Write::UserGsBase(base) => segments::set_gs_base_other(base),
         Write::TscAux(value) => {
-            cpu::wrmsr_safe(TSC_AUX, u64::from(value));
+            cpu::wrmsr_safe(msr::TSC_AUX, u64::from(value));
         }
         Write::HypercallPage(mfn) => hypercall_page::install(here.dom(), mfn)?,
         Write::IgnoredIfPresent if cpu::rdmsr_safe(number).is_some() => {}
@@ -67,6 +59,6 @@ pub fn write(here: &Here, number: u32, value: u64) -> Emulated {
 /// Loads the registers of a vCPU that guests can read without a trap.
 pub fn load(state: &VcpuState, privileged: bool) {
     if cpuid::policy(privileged).has_tsc_aux() {
-        cpu::wrmsr_safe(TSC_AUX, u64::from(state.msrs.tsc_aux));
+        cpu::wrmsr_safe(msr::TSC_AUX, u64::from(state.msrs.tsc_aux));
     }
 }

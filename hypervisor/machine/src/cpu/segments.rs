@@ -9,10 +9,7 @@ use super::asm::{read_ds, read_es, read_fs, read_gs, swapgs};
 use super::msr::{rdmsr_safe, wrmsr};
 use crate::mem::fixups::on_fault;
 use core::arch::asm;
-
-const MSR_FS_BASE: u32 = 0xc000_0100;
-const MSR_GS_BASE: u32 = 0xc000_0101;
-const MSR_KERNEL_GS_BASE: u32 = 0xc000_0102;
+use hv_core::msr::{FS_BASE, GS_BASE, KERNEL_GS_BASE};
 
 /// Data segments of a guest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,14 +92,14 @@ pub fn is_long_code(selector: u16) -> bool {
 
 /// Reads the segments of the guest that runs here in kernel or user mode.
 pub fn save(kernel_mode: bool) -> SegState {
-    let (present, other) = (read_base(MSR_GS_BASE), read_base(MSR_KERNEL_GS_BASE));
+    let (present, other) = (read_base(GS_BASE), read_base(KERNEL_GS_BASE));
     let (gs_base_kernel, gs_base_user) = by_mode(kernel_mode, present, other);
     SegState {
         ds: read_ds() as u16,
         es: read_es() as u16,
         fs: read_fs() as u16,
         gs: read_gs() as u16,
-        fs_base: read_base(MSR_FS_BASE),
+        fs_base: read_base(FS_BASE),
         gs_base_kernel,
         gs_base_user,
     }
@@ -127,40 +124,35 @@ pub fn load(state: &SegState, kernel_mode: bool) -> Result<(), ()> {
     // Loading a selector changes the base, so bases come last.
     let loaded = [load_ds(state.ds), load_es(state.es), load_fs(state.fs), load_gs(state.gs)];
     let (present, other) = by_mode(kernel_mode, state.gs_base_kernel, state.gs_base_user);
-    write_base(MSR_FS_BASE, state.fs_base);
-    write_base(MSR_GS_BASE, present);
-    write_base(MSR_KERNEL_GS_BASE, other);
+    write_base(FS_BASE, state.fs_base);
+    write_base(GS_BASE, present);
+    write_base(KERNEL_GS_BASE, other);
     (loaded == [true; 4]).then_some(()).ok_or(())
 }
 
 /// Sets the base of FS.
 pub fn set_fs_base(base: u64) {
-    write_base(MSR_FS_BASE, base);
+    write_base(FS_BASE, base);
 }
 
 /// The base of FS.
 pub fn fs_base() -> u64 {
-    read_base(MSR_FS_BASE)
+    read_base(FS_BASE)
 }
 
 /// Sets the base of GS in the mode the guest is in.
 pub fn set_gs_base_current(base: u64) {
-    write_base(MSR_GS_BASE, base);
+    write_base(GS_BASE, base);
 }
 
 /// The base of GS in the mode the guest is in.
 pub fn gs_base_current() -> u64 {
-    read_base(MSR_GS_BASE)
+    read_base(GS_BASE)
 }
 
 /// Sets the base of GS in the other mode.
 pub fn set_gs_base_other(base: u64) {
-    write_base(MSR_KERNEL_GS_BASE, base);
-}
-
-/// The base of GS in the other mode.
-pub fn gs_base_other() -> u64 {
-    read_base(MSR_KERNEL_GS_BASE)
+    write_base(KERNEL_GS_BASE, base);
 }
 
 /// Loads GS with a selector for the mode the guest is *not* in: that mode's base becomes the
