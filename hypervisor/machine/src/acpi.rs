@@ -5,7 +5,7 @@
 
 use crate::irq::{self, Signal};
 use crate::mem::mmio;
-use crate::pure::acpi::{self as parse, Fadt, MadtEntry, Root};
+use crate::pure::acpi::{self as parse, Fadt, MadtEntry};
 use crate::sync::Once;
 use alloc::vec::Vec;
 
@@ -52,12 +52,9 @@ pub(crate) fn init(root_pointer: Option<&[u8]>) -> &'static Firmware {
         let root = root_pointer
             .and_then(parse::root_at)
             .or_else(|| parse::find_root(mmio::map_firmware(SCAN_START, SCAN_LEN)?));
-        let (list, wide) = match root {
-            Some(Root::Rsdt(address)) => (map_table(address), false),
-            Some(Root::Xsdt(address)) => (map_table(address), true),
-            None => (None, false),
-        };
-        let addresses = parse::table_addresses(list.unwrap_or(&[]), wide);
+        let list = root.and_then(|root| Some((map_table(root.address)?, root.entry_bytes)));
+        let addresses =
+            list.into_iter().flat_map(|(list, size)| parse::table_addresses(list, size));
         addresses.filter_map(map_table).for_each(|table| read_table(table, &mut found));
         found
     })

@@ -49,9 +49,7 @@ pub struct Module {
     pub start_mfn: Mfn,
     /// Bytes.
     pub len: u64,
-    /// Name of the file, where the boot loader gives it.
-    pub name: &'static str,
-    /// Command line behind the name.
+    /// Command line, without a file name.
     pub string: &'static str,
 }
 
@@ -105,17 +103,17 @@ extern "C" fn hv_boot(magic: u32, info: u32, entry_tsc: u64) -> ! {
 }
 
 fn boot_info(loader: &LoaderInfo<'static>, entry_tsc: u64) -> BootInfo {
-    let split = |bytes| {
+    let text = |bytes| {
         let text = core::str::from_utf8(bytes).unwrap_or("");
-        multiboot::split_file_name(text, loader.has_file_names)
+        multiboot::without_file_name(text, loader.has_file_names)
     };
-    let module = |raw: &multiboot::RawModule<'static>| {
-        let (name, string) = split(raw.string);
-        let len = raw.end.saturating_sub(raw.start);
-        Module { start_mfn: Mfn::from_maddr(raw.start), len, name, string }
+    let module = |raw: &multiboot::RawModule<'static>| Module {
+        start_mfn: Mfn::from_maddr(raw.start),
+        len: raw.end.saturating_sub(raw.start),
+        string: text(raw.string),
     };
     BootInfo {
-        cmdline: split(loader.cmdline).1,
+        cmdline: text(loader.cmdline),
         modules: loader.modules.as_slice().iter().map(module).collect(),
         memory_map: loader.regions.as_slice().to_vec(),
         entry_tsc,

@@ -3,24 +3,15 @@
 //! `crate::acpi` maps the tables and calls these functions. Firmware is not hostile but may be broken:
 //! everything is bounds-checked, and what does not parse is treated as missing.
 
-/// Reads a little-endian number.
-fn number<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
-    bytes.get(offset..offset.checked_add(N)?)?.try_into().ok()
-}
-
-/// 16 bits at `offset`.
-pub fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    number(bytes, offset).map(u16::from_le_bytes)
+/// The little-endian number of `len` bytes at `offset`.
+fn number(bytes: &[u8], offset: usize, len: usize) -> Option<u64> {
+    let field = bytes.get(offset..offset.checked_add(len)?)?;
+    Some(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
 /// 32 bits at `offset`.
-pub fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    number(bytes, offset).map(u32::from_le_bytes)
-}
-
-/// 64 bits at `offset`.
-pub fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
-    number(bytes, offset).map(u64::from_le_bytes)
+fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    number(bytes, offset, 4).map(|number| number as u32)
 }
 
 fn sum(bytes: &[u8]) -> u8 {
@@ -30,13 +21,13 @@ fn sum(bytes: &[u8]) -> u8 {
 /// Bytes of the header every table starts with.
 pub const HEADER: usize = 36;
 
-/// Where the list of tables is.
+/// The list of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Root {
-    /// 32-bit addresses at this address.
-    Rsdt(u64),
-    /// 64-bit addresses at this address.
-    Xsdt(u64),
+pub struct Root {
+    /// Where it is.
+    pub address: u64,
+    /// Bytes of an address in it: 4 in an RSDT, 8 in an XSDT.
+    pub entry_bytes: usize,
 }
 
 /// Looks for the root pointer in an area of firmware memory; it lies on a multiple of 16.
@@ -49,24 +40,21 @@ pub fn root_at(bytes: &[u8]) -> Option<Root> {
     if !bytes.starts_with(b"RSD PTR ") || sum(bytes.get(..20)?) != 0 {
         return None;
     }
-    match u64_at(bytes, 24) {
-        Some(address) if bytes[15] >= 2 && address != 0 => Some(Root::Xsdt(address)),
-        _ => u32_at(bytes, 16).map(|address| Root::Rsdt(address.into())),
+    match number(bytes, 24, 8) {
+        Some(address) if bytes[15] >= 2 && address != 0 => Some(Root { address, entry_bytes: 8 }),
+        _ => Some(Root { address: number(bytes, 16, 4)?, entry_bytes: 4 }),
     }
 }
 
 /// Length of a whole table, from its header.
 pub fn table_length(header: &[u8]) -> Option<usize> {
-    u32_at(header, 4).map(|length| length as usize).filter(|length| *length >= HEADER)
+    number(header, 4, 4).map(|length| length as usize).filter(|length| *length >= HEADER)
 }
 
 /// Addresses in a list of tables.
-pub fn table_addresses(list: &[u8], wide: bool) -> impl Iterator<Item = u64> + '_ {
-    let step = if wide { 8 } else { 4 };
-    (HEADER..list.len()).step_by(step).map_while(move |offset| match wide {
-        true => u64_at(list, offset),
-        false => u32_at(list, offset).map(u64::from),
-    })
+pub fn table_addresses(list: &[u8], entry_bytes: usize) -> impl Iterator<Item = u64> + '_ {
+    let offsets = (HEADER..list.len()).step_by(entry_bytes);
+    offsets.map_while(move |offset| number(list, offset, entry_bytes))
 }
 
 /// One entry of the table of interrupt controllers.
@@ -82,7 +70,7 @@ pub enum MadtEntry {
 
 /// Address of the local APICs.
 pub fn madt_local_apic(madt: &[u8]) -> Option<u64> {
-    u32_at(madt, HEADER).map(u64::from)
+    number(madt, HEADER, 4)
 }
 
 /// The entries of the table of interrupt controllers that the hypervisor uses.
@@ -105,7 +93,7 @@ fn madt_entry(entry: &[u8]) -> Option<MadtEntry> {
         // Flag 0: enabled. A processor that could only be plugged in later is left out.
         0 if u32_at(entry, 4)? & 1 != 0 => Some(MadtEntry::LocalApic(u32::from(entry[3]))),
         1 => Some(MadtEntry::IoApic(u32_at(entry, 4)?, u32_at(entry, 8)?)),
-        2 => Some(MadtEntry::Override(entry[3], u32_at(entry, 4)?, u16_at(entry, 8)?)),
+        2 => Some(MadtEntry::Override(entry[3], u32_at(entry, 4)?, number(entry, 8, 2)? as u16)),
         _ => None,
     }
 }
@@ -127,14 +115,14 @@ pub struct Fadt {
 pub fn fadt(table: &[u8]) -> Option<Fadt> {
     const RESET_SUPPORTED: u32 = 1 << 10;
     const SPACE_IO: u8 = 1;
-    let reset = match (u32_at(table, 112)?, table.get(116), u64_at(table, 120), table.get(128)) {
+    let reset = match (u32_at(table, 112)?, table.get(116), number(table, 120, 8), table.get(128)) {
         (flags, Some(&SPACE_IO), Some(port), Some(&value)) if flags & RESET_SUPPORTED != 0 => {
             u16::try_from(port).ok().map(|port| (port, value))
         }
         _ => None,
     };
     Some(Fadt {
-        dsdt: u64::from(u32_at(table, 40)?),
+        dsdt: number(table, 40, 4)?,
         smi_command: (u32_at(table, 48)? as u16, *table.get(52)?),
         pm1_control: [u32_at(table, 64)? as u16, u32_at(table, 68)? as u16],
         reset,
@@ -144,7 +132,7 @@ pub fn fadt(table: &[u8]) -> Option<Fadt> {
 /// Address of the event timer.
 pub fn hpet_address(table: &[u8]) -> Option<u64> {
     // Address space 0 is memory.
-    u64_at(table, 44).filter(|_| table[40] == 0)
+    number(table, 44, 8).filter(|_| table[40] == 0)
 }
 
 /// The two sleep-type values of "off" (`_S5_`), found in the byte code without interpreting it: a
@@ -190,11 +178,14 @@ mod tests {
     fn the_root_is_found_on_a_multiple_of_16_only() {
         let mut area = vec![0; 32];
         area.extend_from_slice(&root_pointer(0, 0x1234, 0));
-        assert_eq!(find_root(&area), Some(Root::Rsdt(0x1234)));
+        assert_eq!(find_root(&area), Some(Root { address: 0x1234, entry_bytes: 4 }));
         area.insert(0, 0);
         assert_eq!(find_root(&area), None);
-        assert_eq!(root_at(&root_pointer(2, 1, 0x55)), Some(Root::Xsdt(0x55)));
-        assert_eq!(root_at(&root_pointer(2, 7, 0)), Some(Root::Rsdt(7)));
+        assert_eq!(
+            root_at(&root_pointer(2, 1, 0x55)),
+            Some(Root { address: 0x55, entry_bytes: 8 })
+        );
+        assert_eq!(root_at(&root_pointer(2, 7, 0)), Some(Root { address: 7, entry_bytes: 4 }));
     }
 
     #[test]
@@ -241,7 +232,7 @@ mod tests {
             let _ = fadt(&bytes);
             let _ = hpet_address(&bytes);
             let _ = sleep_type_off(&bytes);
-            let _ = table_addresses(&bytes, true).count();
+            let _ = table_addresses(&bytes, 8).count();
         }
     }
 }

@@ -211,13 +211,12 @@ fn tag2<'a>(at: u64, memory: &impl Physical<'a>, out: &mut LoaderInfo<'a>) -> Op
     Some(())
 }
 
-/// Splits a command line that starts with a file name; without one the name is empty.
-pub fn split_file_name(string: &str, has_file_name: bool) -> (&str, &str) {
+/// A command line without the file name it may start with.
+pub fn without_file_name(string: &str, has_file_name: bool) -> &str {
     let string = string.trim();
     match string.split_once(' ') {
-        _ if !has_file_name => ("", string),
-        Some((name, rest)) => (name, rest.trim_start()),
-        None => (string, ""),
+        _ if !has_file_name => string,
+        found => found.map_or("", |(_, rest)| rest.trim_start()),
     }
 }
 
@@ -307,9 +306,9 @@ mod tests {
 
     #[test]
     fn file_names_are_split_off_only_where_there_are_some() {
-        assert_eq!(split_file_name("a.elf  x y ", true), ("a.elf", "x y"));
-        assert_eq!(split_file_name("a.elf", true), ("a.elf", ""));
-        assert_eq!(split_file_name("x y", false), ("", "x y"));
+        assert_eq!(without_file_name("a.elf  x y ", true), "x y");
+        assert_eq!(without_file_name("a.elf", true), "");
+        assert_eq!(without_file_name("x y", false), "x y");
     }
 
     proptest! {

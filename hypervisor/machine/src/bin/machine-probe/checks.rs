@@ -35,7 +35,7 @@ pub extern "C" fn boot(boot_info: &'static BootInfo) {
     for module in &boot_info.modules {
         let mut first = [0; 4];
         directmap::read_bytes(module.start_mfn, 0, &mut first);
-        info!("module '{}' '{}' {} bytes {:02x?}", module.name, module.string, module.len, first);
+        info!("module '{}' {} bytes {:02x?}", module.string, module.len, first);
     }
     let ram = frames::total_ram_pages();
     let (secs, ns) = time::wallclock_at_boot();
