@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 use core::ops::{Range, RangeInclusive};
+use hypercall_abi::Errno;
 
 /// First and last number of a range.
 type Span = (u64, u64);
@@ -16,17 +17,7 @@ pub struct RangeSet {
     ranges: Vec<Span>,
 }
 
-/// There was no memory for another range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OutOfMemory;
-
 impl RangeSet {
-    /// The empty set.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { ranges: Vec::new() }
-    }
-
     /// Whether nothing is in the set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -50,12 +41,12 @@ impl RangeSet {
     /// Adds a range.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; the set is as before.
-    pub fn insert(&mut self, added: RangeInclusive<u64>) -> Result<(), OutOfMemory> {
+    /// `ENOMEM`; the set is as before.
+    pub fn insert(&mut self, added: RangeInclusive<u64>) -> Result<(), Errno> {
         if added.is_empty() {
             return Ok(());
         }
-        self.ranges.try_reserve(1).map_err(|_| OutOfMemory)?;
+        self.ranges.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let (start, end) = added.into_inner();
         // Ranges that touch the new one become part of it, too.
         let (at, first, last) = self.overlapping(start.saturating_sub(1), end.saturating_add(1));
@@ -68,12 +59,12 @@ impl RangeSet {
     /// Takes a range out.
     ///
     /// # Errors
-    /// [`OutOfMemory`]; the set is as before.
-    pub fn remove(&mut self, removed: RangeInclusive<u64>) -> Result<(), OutOfMemory> {
+    /// `ENOMEM`; the set is as before.
+    pub fn remove(&mut self, removed: RangeInclusive<u64>) -> Result<(), Errno> {
         if removed.is_empty() {
             return Ok(());
         }
-        self.ranges.try_reserve(1).map_err(|_| OutOfMemory)?;
+        self.ranges.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
         let (start, end) = removed.into_inner();
         let (at, first, last) = self.overlapping(start, end);
         let left = first.filter(|(s, _)| *s < start).map(|(s, _)| (s, start - 1));
@@ -103,7 +94,7 @@ mod tests {
         fn behaves_as_a_set_of_numbers(
             steps in proptest::collection::vec((any::<bool>(), 0u64..40, 0u64..12), 1..60)
         ) {
-            let mut set = RangeSet::new();
+            let mut set = RangeSet::default();
             let mut model = BTreeSet::new();
             for (add, start, len) in steps {
                 let range = start..=start + len;
@@ -126,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_largest_number_can_be_added_and_removed() {
-        let mut set = RangeSet::new();
+        let mut set = RangeSet::default();
         set.insert(0..=u64::MAX).unwrap();
         assert!(set.contains_all(5..=u64::MAX));
         set.remove(u64::MAX..=u64::MAX).unwrap();

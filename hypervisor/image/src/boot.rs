@@ -14,10 +14,7 @@ static BOOT: Once<&'static BootInfo> = Once::new();
 
 /// What the boot loader handed over.
 pub fn boot_info() -> &'static BootInfo {
-    match BOOT.get() {
-        Some(boot) => boot,
-        None => panic!("boot information used before it was there"),
-    }
+    BOOT.get().expect("boot information is used after it was there")
 }
 
 /// The hypervisor's command line.

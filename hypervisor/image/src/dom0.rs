@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering;
 use hv_core::page::Level;
-use hv_core::rangeset::{OutOfMemory, RangeSet};
+use hv_core::rangeset::RangeSet;
 use hv_machine::boot::{BootInfo, Module};
 use hv_machine::layout::LOW_MEMORY;
 use hv_machine::{cpu, directmap, frames, irq, warn};
@@ -101,13 +101,13 @@ fn make_domain(nr_pages: u64) -> Result<DomainRef, Failure> {
     let dom = create::create(Some(DomId::DOM0), &config).map_err(refused("creating it"))?;
     dom.pages.lock().max = nr_pages + MAX_PAGES_SLACK;
     dom.vcpus_created.store(true, Ordering::SeqCst);
-    *dom.rights.lock() = rights().map_err(|_| "no memory for its rights")?;
+    *dom.rights.lock() = rights().map_err(refused("giving it rights"))?;
     dom.has_devices.store(true, Ordering::SeqCst);
     Ok(dom)
 }
 
 /// Everything but what the hypervisor uses itself: interrupt controllers, timer, serial port, RAM.
-fn rights() -> Result<Rights, OutOfMemory> {
+fn rights() -> Result<Rights, Errno> {
     const KEPT_PORTS: [RangeInclusive<u64>; 6] =
         [0x20..=0x21, 0x40..=0x43, 0x61..=0x61, 0xa0..=0xa1, 0x3f8..=0x3ff, 0xf4..=0xf7];
     const KEPT_FRAMES: [RangeInclusive<u64>; 2] = [0xfee00..=0xfeeff, 0xfec00..=0xfec00];
@@ -117,9 +117,7 @@ fn rights() -> Result<Rights, OutOfMemory> {
     let ram = boot::memory_map()
         .filter(|entry| entry.kind == e820::RAM)
         .map(|entry| (entry.start(), entry.start().saturating_add(entry.bytes())))
-        .map(|(start, end)| (start.max(LOW_MEMORY) / PAGE, end / PAGE))
-        .filter(|(first, end)| first < end)
-        .map(|(first, end)| first..=end - 1);
+        .map(|(start, end)| start.max(LOW_MEMORY) / PAGE..=(end / PAGE).saturating_sub(1));
     Ok(Rights {
         ports: all_but(0..=0xffff, KEPT_PORTS)?,
         iomem: all_but(0..=frames - 1, KEPT_FRAMES.into_iter().chain(ram))?,
@@ -130,8 +128,8 @@ fn rights() -> Result<Rights, OutOfMemory> {
 fn all_but(
     all: RangeInclusive<u64>,
     kept: impl IntoIterator<Item = RangeInclusive<u64>>,
-) -> Result<RangeSet, OutOfMemory> {
-    let mut set = RangeSet::new();
+) -> Result<RangeSet, Errno> {
+    let mut set = RangeSet::default();
     set.insert(all)?;
     kept.into_iter().try_for_each(|range| set.remove(range))?;
     Ok(set)

@@ -2,10 +2,7 @@
 
 use core::iter;
 use hv_machine::percpu;
-use hypercall_abi::domctl::{
-    NodeAffinity, SchedulerOp, VcpuAffinity, AFFINITY_HARD, AFFINITY_SOFT, SCHEDOP_GETINFO,
-    SCHEDOP_PUTINFO, SCHEDULER_CREDIT2,
-};
+use hypercall_abi::domctl as abi;
 use hypercall_abi::xen::XenctlBitmap;
 use hypercall_abi::Errno;
 
@@ -14,7 +11,7 @@ use crate::hypercall::ensure;
 use crate::{guestmem, sched};
 
 /// The scheduler the public interface is told about: the one `xl` expects by default.
-pub const SCHED_ID: u32 = SCHEDULER_CREDIT2;
+pub const SCHED_ID: u32 = abi::SCHEDULER_CREDIT2;
 /// Longest bitmap of CPUs that is written.
 const MAX_MAP_BYTES: usize = 1024;
 
@@ -35,16 +32,16 @@ pub fn write_map(map: &XenctlBitmap, value: u64) -> Result<(), Errno> {
 }
 
 /// `setvcpuaffinity`.
-pub fn set(dom: &Domain, wanted: VcpuAffinity) -> Result<(), Errno> {
+pub fn set(dom: &Domain, wanted: abi::VcpuAffinity) -> Result<(), Errno> {
     let vcpu = dom.vcpu(wanted.vcpu).ok_or(Errno::EINVAL)?;
-    ensure(wanted.flags & (AFFINITY_HARD | AFFINITY_SOFT) != 0, Errno::EINVAL)?;
-    if wanted.flags & AFFINITY_HARD != 0 {
+    ensure(wanted.flags & (abi::AFFINITY_HARD | abi::AFFINITY_SOFT) != 0, Errno::EINVAL)?;
+    if wanted.flags & abi::AFFINITY_HARD != 0 {
         let cpus = read_map(&wanted.cpumap_hard)? & percpu::online_mask();
         ensure(cpus != 0, Errno::EINVAL)?;
         sched::set_affinity(vcpu, cpus)?;
         write_map(&wanted.cpumap_hard, cpus)?;
     }
-    if wanted.flags & AFFINITY_SOFT != 0 {
+    if wanted.flags & abi::AFFINITY_SOFT != 0 {
         // A wish, not a rule; round robin has no use for it.
         write_map(&wanted.cpumap_soft, percpu::online_mask())?;
     }
@@ -52,32 +49,32 @@ pub fn set(dom: &Domain, wanted: VcpuAffinity) -> Result<(), Errno> {
 }
 
 /// `getvcpuaffinity`.
-pub fn get(dom: &Domain, wanted: VcpuAffinity) -> Result<(), Errno> {
+pub fn get(dom: &Domain, wanted: abi::VcpuAffinity) -> Result<(), Errno> {
     let vcpu = dom.vcpu(wanted.vcpu).ok_or(Errno::EINVAL)?;
-    if wanted.flags & AFFINITY_HARD != 0 {
+    if wanted.flags & abi::AFFINITY_HARD != 0 {
         write_map(&wanted.cpumap_hard, sched::affinity(vcpu))?;
     }
-    if wanted.flags & AFFINITY_SOFT != 0 {
+    if wanted.flags & abi::AFFINITY_SOFT != 0 {
         write_map(&wanted.cpumap_soft, u64::MAX)?;
     }
     Ok(())
 }
 
 /// `getnodeaffinity`: there is one node.
-pub fn node(wanted: NodeAffinity) -> Result<(), Errno> {
+pub fn node(wanted: abi::NodeAffinity) -> Result<(), Errno> {
     write_map(&wanted.nodemap, 1)
 }
 
 /// `scheduler_op`: keeps weight and cap for those who set them; round robin gives equal shares.
-pub fn scheduler_op(dom: &Domain, wanted: &mut SchedulerOp) -> Result<(), Errno> {
+pub fn scheduler_op(dom: &Domain, wanted: &mut abi::SchedulerOp) -> Result<(), Errno> {
     ensure(wanted.sched_id == SCHED_ID, Errno::EINVAL)?;
     let mut control = dom.control.lock();
     match wanted.cmd {
-        SCHEDOP_PUTINFO => {
+        abi::SCHEDOP_PUTINFO => {
             control.weight = if wanted.weight != 0 { wanted.weight } else { control.weight };
             control.cap = wanted.cap;
         }
-        SCHEDOP_GETINFO => (wanted.weight, wanted.cap) = (control.weight, control.cap),
+        abi::SCHEDOP_GETINFO => (wanted.weight, wanted.cap) = (control.weight, control.cap),
         _ => return Err(Errno::EINVAL),
     }
     Ok(())

@@ -6,10 +6,7 @@
 //! were, because their progress is kept in the domain.
 
 use core::sync::atomic::Ordering;
-use hypercall_abi::domctl::{
-    cmd, AddressSize, HypercallInit, MaxMem, MaxVcpus, SendTrigger, SetDomainHandle, SetTimeOffset,
-    SetVirqHandler, Subscribe, TscInfo, XenDomctl, TRIGGER_NMI, TSC_MODE_ALWAYS_EMULATE,
-};
+use hypercall_abi::domctl::{self as abi, cmd};
 use hypercall_abi::xen::DOMCTL_INTERFACE_VERSION;
 use hypercall_abi::{DomId, Errno};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -33,7 +30,7 @@ const TO_OTHERS_ONLY: [u32; 5] = [
 /// `domctl(op)`.
 pub fn domctl(call: &mut Call<'_>) -> Answer {
     let at = call.args[0];
-    let mut op: XenDomctl = guestmem::read(at)?;
+    let mut op: abi::XenDomctl = guestmem::read(at)?;
     ensure(op.interface_version == DOMCTL_INTERFACE_VERSION, Errno::EACCES)?;
     let is_about_one = !matches!(op.cmd, cmd::CREATEDOMAIN | cmd::GETDOMAININFO);
     let named = table::get(op.domain).ok_or(Errno::ESRCH);
@@ -56,7 +53,7 @@ pub fn domctl(call: &mut Call<'_>) -> Answer {
 }
 
 /// Does what is asked of a domain.
-fn command(call: &Call<'_>, dom: &Domain, at: u64, op: &mut XenDomctl) -> Result<(), Errno> {
+fn command(call: &Call<'_>, dom: &Domain, at: u64, op: &mut abi::XenDomctl) -> Result<(), Errno> {
     match op.cmd {
         cmd::DESTROYDOMAIN | cmd::MEMORY_MAPPING | cmd::SETNODEAFFINITY => {}
         cmd::PAUSEDOMAIN => lifecycle::controller_pause(dom),
@@ -64,34 +61,35 @@ fn command(call: &Call<'_>, dom: &Domain, at: u64, op: &mut XenDomctl) -> Result
         cmd::RESUMEDOMAIN => lifecycle::resume(dom),
         cmd::MAX_VCPUS => max_vcpus(dom, op.payload())?,
         cmd::MAX_MEM => {
-            dom.pages.lock().max = op.payload::<MaxMem>().max_memkb >> KIB_PER_PAGE_SHIFT;
+            dom.pages.lock().max = op.payload::<abi::MaxMem>().max_memkb >> KIB_PER_PAGE_SHIFT;
         }
         cmd::SETDOMAINHANDLE => {
-            dom.control.lock().handle = op.payload::<SetDomainHandle>().handle;
+            dom.control.lock().handle = op.payload::<abi::SetDomainHandle>().handle;
         }
         cmd::HYPERCALL_INIT => {
-            trap::hypercall_page::install(dom, op.payload::<HypercallInit>().gmfn)?;
+            trap::hypercall_page::install(dom, op.payload::<abi::HypercallInit>().gmfn)?;
         }
         cmd::SETTIMEOFFSET => {
-            let seconds = op.payload::<SetTimeOffset>().time_offset_s;
+            let seconds = op.payload::<abi::SetTimeOffset>().time_offset_s;
             dom.control.lock().time_offset_seconds = seconds;
             pvtime::update_wallclock(dom.shared_info, seconds);
         }
         cmd::SENDTRIGGER => sendtrigger(dom, op.payload())?,
         cmd::SUBSCRIBE => {
-            dom.control.lock().suspend_port = Some(op.payload::<Subscribe>().port);
+            dom.control.lock().suspend_port = Some(op.payload::<abi::Subscribe>().port);
         }
-        cmd::SET_ADDRESS_SIZE if op.payload::<AddressSize>().size == 64 => {}
+        cmd::SET_ADDRESS_SIZE if op.payload::<abi::AddressSize>().size == 64 => {}
         cmd::SET_ADDRESS_SIZE => return Err(Errno::EINVAL),
         cmd::GET_ADDRESS_SIZE => answer(at, op, |answer| {
-            *answer = AddressSize { size: 64 };
+            *answer = abi::AddressSize { size: 64 };
             Ok(())
         })?,
         // The clock is the TSC, unscaled; every mode that allows that is the same here.
-        cmd::SETTSCINFO if op.payload::<TscInfo>().tsc_mode != TSC_MODE_ALWAYS_EMULATE => {}
+        cmd::SETTSCINFO
+            if op.payload::<abi::TscInfo>().tsc_mode != abi::TSC_MODE_ALWAYS_EMULATE => {}
         cmd::GETTSCINFO => answer(at, op, info::tscinfo)?,
         cmd::SET_VIRQ_HANDLER => {
-            events::set_virq_handler(op.payload::<SetVirqHandler>().virq, dom.id)?;
+            events::set_virq_handler(op.payload::<abi::SetVirqHandler>().virq, dom.id)?;
         }
         cmd::IRQ_PERMISSION => rights::irq(call, dom, op.payload())?,
         cmd::IOMEM_PERMISSION => rights::iomem(call, dom, op.payload())?,
@@ -117,7 +115,7 @@ fn command(call: &Call<'_>, dom: &Domain, at: u64, op: &mut XenDomctl) -> Result
 /// Does a command that has something to tell: its structure goes back to the caller.
 fn answer<T: FromBytes + IntoBytes + Immutable>(
     at: u64,
-    op: &mut XenDomctl,
+    op: &mut abi::XenDomctl,
     command: impl FnOnce(&mut T) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
     let mut payload = op.payload();
@@ -126,7 +124,7 @@ fn answer<T: FromBytes + IntoBytes + Immutable>(
     guestmem::write(at, op)
 }
 
-fn createdomain(at: u64, op: &mut XenDomctl) -> Result<(), Errno> {
+fn createdomain(at: u64, op: &mut abi::XenDomctl) -> Result<(), Errno> {
     let wanted = op.domain;
     let id = (wanted != DomId::DOM0 && wanted.is_real()).then_some(wanted);
     op.domain = create::create(id, &op.payload())?.id;
@@ -134,22 +132,22 @@ fn createdomain(at: u64, op: &mut XenDomctl) -> Result<(), Errno> {
 }
 
 /// Describes the first domain from the given number on.
-fn getdomaininfo(at: u64, op: &mut XenDomctl) -> Result<(), Errno> {
+fn getdomaininfo(at: u64, op: &mut abi::XenDomctl) -> Result<(), Errno> {
     let dom = table::first_from(op.domain).ok_or(Errno::ESRCH)?;
     op.domain = dom.id;
     op.set_payload(&info::describe(&dom));
     guestmem::write(at, op)
 }
 
-fn max_vcpus(dom: &Domain, wanted: MaxVcpus) -> Result<(), Errno> {
+fn max_vcpus(dom: &Domain, wanted: abi::MaxVcpus) -> Result<(), Errno> {
     ensure(wanted.max as usize == dom.vcpus.len(), Errno::EINVAL)?;
     dom.vcpus_created.store(true, Ordering::SeqCst);
     Ok(())
 }
 
-fn sendtrigger(dom: &Domain, wanted: SendTrigger) -> Result<(), Errno> {
+fn sendtrigger(dom: &Domain, wanted: abi::SendTrigger) -> Result<(), Errno> {
     let vcpu = dom.vcpu(wanted.vcpu).ok_or(Errno::ESRCH)?;
-    ensure(wanted.trigger == TRIGGER_NMI, Errno::ENOSYS)?;
+    ensure(wanted.trigger == abi::TRIGGER_NMI, Errno::ENOSYS)?;
     lifecycle::send_nmi(dom, vcpu);
     Ok(())
 }

@@ -3,10 +3,7 @@
 use core::sync::atomic::Ordering;
 use hv_core::page::{self, PageType};
 use hv_machine::time;
-use hypercall_abi::domctl::{
-    pfinfo, Dominf, GetDomainInfo, GetPageFrameInfo3, GetVcpuInfo, TscInfo, INVALID_MAX_VCPU_ID,
-    PFINFO_MAX,
-};
+use hypercall_abi::domctl::{self as abi, pfinfo};
 use hypercall_abi::{Errno, Mfn};
 
 use crate::domain::vcpu::{flag, NO_CPU};
@@ -19,13 +16,13 @@ use crate::{guestmem, pvtime};
 const GPADDR_BITS: u8 = 52;
 
 /// A domain as the interface describes it.
-pub fn describe(dom: &Domain) -> GetDomainInfo {
+pub fn describe(dom: &Domain) -> abi::GetDomainInfo {
     let (tot_pages, max_pages) = {
         let pages = dom.pages.lock();
         (pages.tot, pages.max)
     };
     let created = dom.vcpus_created.load(Ordering::SeqCst);
-    GetDomainInfo {
+    abi::GetDomainInfo {
         domain: dom.id,
         tot_pages,
         max_pages,
@@ -33,27 +30,27 @@ pub fn describe(dom: &Domain) -> GetDomainInfo {
         shared_info_frame: dom.shared_info,
         cpu_time_ns: pvtime::domain_cpu_ns(dom),
         nr_online_vcpus: dom.vcpus.iter().filter(|vcpu| vcpu.has(flag::UP)).count() as u32,
-        max_vcpu_id: if created { dom.vcpus.len() as u32 - 1 } else { INVALID_MAX_VCPU_ID },
+        max_vcpu_id: if created { dom.vcpus.len() as u32 - 1 } else { abi::INVALID_MAX_VCPU_ID },
         handle: dom.control.lock().handle,
         gpaddr_bits: GPADDR_BITS,
-        ..GetDomainInfo::default()
+        ..Default::default()
     }
 }
 
-fn flags(dom: &Domain) -> Dominf {
-    let mut flags = Dominf::empty();
+fn flags(dom: &Domain) -> abi::Dominf {
+    let mut flags = abi::Dominf::empty();
     let online = || dom.vcpus.iter().filter(|vcpu| vcpu.has(flag::UP));
     let any_online = online().next().is_some();
-    flags.set(Dominf::DYING, dom.dead.load(Ordering::SeqCst));
-    flags.set(Dominf::PAUSED, dom.controller_pauses.load(Ordering::SeqCst) != 0);
-    flags.set(Dominf::RUNNING, online().any(|vcpu| vcpu.cpu.load(Ordering::SeqCst) != NO_CPU));
+    flags.set(abi::Dominf::DYING, dom.dead.load(Ordering::SeqCst));
+    flags.set(abi::Dominf::PAUSED, dom.controller_pauses.load(Ordering::SeqCst) != 0);
+    flags.set(abi::Dominf::RUNNING, online().any(|vcpu| vcpu.cpu.load(Ordering::SeqCst) != NO_CPU));
     let blocked = online().all(|vcpu| vcpu.blocked.load(Ordering::SeqCst));
-    flags.set(Dominf::BLOCKED, any_online && blocked);
+    flags.set(abi::Dominf::BLOCKED, any_online && blocked);
     dom.shutdown_reason().map_or(flags, |reason| flags.with_shutdown_reason(reason))
 }
 
 /// `getvcpuinfo`.
-pub fn getvcpuinfo(dom: &Domain, info: &mut GetVcpuInfo) -> Result<(), Errno> {
+pub fn getvcpuinfo(dom: &Domain, info: &mut abi::GetVcpuInfo) -> Result<(), Errno> {
     let vcpu = dom.vcpu(info.vcpu).ok_or(Errno::EINVAL)?;
     ensure(dom.vcpus_created.load(Ordering::SeqCst), Errno::ESRCH)?;
     let cpu = vcpu.cpu.load(Ordering::SeqCst);
@@ -66,14 +63,14 @@ pub fn getvcpuinfo(dom: &Domain, info: &mut GetVcpuInfo) -> Result<(), Errno> {
 }
 
 /// `gettscinfo`: native TSC, never scaled.
-pub fn tscinfo(info: &mut TscInfo) -> Result<(), Errno> {
-    *info = TscInfo { gtsc_khz: time::tsc_scale().khz as u32, ..TscInfo::default() };
+pub fn tscinfo(info: &mut abi::TscInfo) -> Result<(), Errno> {
+    *info = abi::TscInfo { gtsc_khz: time::tsc_scale().khz as u32, ..Default::default() };
     Ok(())
 }
 
 /// `getpageframeinfo3`: what frames are used for; at most 1024 of them, so one pass.
-pub fn getpageframeinfo3(dom: &Domain, wanted: &mut GetPageFrameInfo3) -> Result<(), Errno> {
-    ensure(wanted.num <= PFINFO_MAX, Errno::E2BIG)?;
+pub fn getpageframeinfo3(dom: &Domain, wanted: &mut abi::GetPageFrameInfo3) -> Result<(), Errno> {
+    ensure(wanted.num <= abi::PFINFO_MAX, Errno::E2BIG)?;
     for index in 0..wanted.num {
         let mfn: Mfn = guestmem::read_at(wanted.array.get(), index)?;
         guestmem::write_at(wanted.array.get(), index, &u64::from(frame_use(dom, mfn)))?;

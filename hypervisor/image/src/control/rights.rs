@@ -71,8 +71,7 @@ fn change(
     ensure(has_right, Errno::EPERM)?;
     let mut rights = dom.rights.lock();
     let set = pick(&mut rights);
-    let changed = if allow { set.insert(range) } else { set.remove(range) };
-    changed.map_err(|_| Errno::ENOMEM)?;
+    if allow { set.insert(range) } else { set.remove(range) }?;
     let has_devices = !rights.iomem.is_empty() || !rights.ports.is_empty();
     dom.has_devices.store(has_devices, Ordering::Relaxed);
     Ok(())

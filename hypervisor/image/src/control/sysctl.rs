@@ -1,11 +1,7 @@
 //! `sysctl`: questions about the machine and the hypervisor as a whole.
 
 use hv_machine::{cpu, frames, log, percpu, time};
-use hypercall_abi::sysctl::{
-    cmd, AvailHeap, CpuInfo, CpuTopo, CpuTopoInfo, CpupoolOp, DebugKeys, GetCpuInfo,
-    GetDomainInfoList, MemInfo, NumaInfo, PhysCap, PhysInfo, ReadConsole, SchedId, XenSysctl,
-    CPUPOOL_OP_INFO,
-};
+use hypercall_abi::sysctl::{self as abi, cmd};
 use hypercall_abi::xen::SYSCTL_INTERFACE_VERSION;
 use hypercall_abi::Errno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -26,7 +22,7 @@ const LOCAL_DISTANCE: u32 = 10;
 /// `sysctl(op)`.
 pub fn sysctl(call: &mut Call<'_>) -> Answer {
     let at = call.args[0];
-    let mut op: XenSysctl = guestmem::read(at)?;
+    let mut op: abi::XenSysctl = guestmem::read(at)?;
     ensure(op.interface_version == SYSCTL_INTERFACE_VERSION, Errno::EACCES)?;
     call.privileged()?;
     match op.cmd {
@@ -51,7 +47,7 @@ pub fn sysctl(call: &mut Call<'_>) -> Answer {
 
 /// Hands a command its structure and takes back what became of it.
 fn answer<T: FromBytes + IntoBytes + Immutable>(
-    op: &mut XenSysctl,
+    op: &mut abi::XenSysctl,
     command: fn(&mut T) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
     let mut payload = op.payload();
@@ -61,7 +57,7 @@ fn answer<T: FromBytes + IntoBytes + Immutable>(
 }
 
 /// Copies what the console ring holds from `index` on; at most its whole length, so one pass.
-fn readconsole(wanted: &mut ReadConsole) -> Result<(), Errno> {
+fn readconsole(wanted: &mut abi::ReadConsole) -> Result<(), Errno> {
     let mut index = if wanted.incremental != 0 { u64::from(wanted.index) } else { 0 };
     let mut copied = 0;
     let mut bytes = [0u8; CHUNK];
@@ -84,33 +80,33 @@ fn readconsole(wanted: &mut ReadConsole) -> Result<(), Errno> {
     Ok(())
 }
 
-fn physinfo(info: &mut PhysInfo) -> Result<(), Errno> {
+fn physinfo(info: &mut abi::PhysInfo) -> Result<(), Errno> {
     let cpus = percpu::nr_cpus();
     let [_, _, ecx, edx] = cpu::cpuid(1, 0);
     let [_, _, ext_ecx, ext_edx] = cpu::cpuid(0x8000_0001, 0);
-    *info = PhysInfo {
+    *info = abi::PhysInfo {
         threads_per_core: 1,
         cores_per_socket: cpus,
         nr_cpus: cpus,
         max_cpu_id: cpus - 1,
         nr_nodes: 1,
         cpu_khz: time::tsc_scale().khz as u32,
-        capabilities: PhysCap::PV | PhysCap::GNTTAB_V1,
+        capabilities: abi::PhysCap::PV | abi::PhysCap::GNTTAB_V1,
         total_pages: frames::total_ram_pages(),
         free_pages: frames::free_count(),
         max_mfn: frames::max_mfn() - 1,
         hw_cap: [edx, ecx, ext_edx, ext_ecx, 0, 0, 0, 0],
-        ..PhysInfo::default()
+        ..Default::default()
     };
     Ok(())
 }
 
-fn sched_id(answer: &mut SchedId) -> Result<(), Errno> {
+fn sched_id(answer: &mut abi::SchedId) -> Result<(), Errno> {
     answer.sched_id = SCHED_ID;
     Ok(())
 }
 
-fn getdomaininfolist(wanted: &mut GetDomainInfoList) -> Result<(), Errno> {
+fn getdomaininfolist(wanted: &mut abi::GetDomainInfoList) -> Result<(), Errno> {
     let limit = (wanted.max_domains as usize).min(table::MAX_DOMAINS);
     let list = table::list_from(wanted.first_domain, limit);
     let infos = list.iter().map(|dom| info::describe(dom));
@@ -119,7 +115,7 @@ fn getdomaininfolist(wanted: &mut GetDomainInfoList) -> Result<(), Errno> {
 }
 
 /// Keys as on the serial line: each prints something about the hypervisor.
-fn debug_keys(wanted: &mut DebugKeys) -> Result<(), Errno> {
+fn debug_keys(wanted: &mut abi::DebugKeys) -> Result<(), Errno> {
     let mut keys = [0u8; 16];
     let len = (wanted.nr_keys as usize).min(keys.len());
     let keys = keys.get_mut(..len).unwrap_or_default();
@@ -128,34 +124,34 @@ fn debug_keys(wanted: &mut DebugKeys) -> Result<(), Errno> {
     Ok(())
 }
 
-fn availheap(answer: &mut AvailHeap) -> Result<(), Errno> {
+fn availheap(answer: &mut abi::AvailHeap) -> Result<(), Errno> {
     answer.avail_bytes = frames::free_count() << PAGE_SHIFT;
     Ok(())
 }
 
 /// How long each CPU was idle. The time not spent in vCPUs is shared out evenly, because vCPUs move
 /// between CPUs.
-fn getcpuinfo(wanted: &mut GetCpuInfo) -> Result<(), Errno> {
+fn getcpuinfo(wanted: &mut abi::GetCpuInfo) -> Result<(), Errno> {
     let cpus = percpu::nr_cpus();
     let busy: u64 = table::all().iter().map(|dom| pvtime::domain_cpu_ns(dom)).sum();
     let total = time::now_ns() * u64::from(cpus);
-    let info = CpuInfo { idletime_ns: total.saturating_sub(busy) / u64::from(cpus) };
+    let info = abi::CpuInfo { idletime_ns: total.saturating_sub(busy) / u64::from(cpus) };
     let infos = (0..wanted.max_cpus.min(cpus)).map(|_| info);
     wanted.nr_cpus = guestmem::write_array(wanted.info.get(), infos)?;
     Ok(())
 }
 
 /// One socket, a core per CPU.
-fn cputopoinfo(wanted: &mut CpuTopoInfo) -> Result<(), Errno> {
-    let cores = (0..percpu::nr_cpus()).map(|core| CpuTopo { core, socket: 0, node: 0 });
+fn cputopoinfo(wanted: &mut abi::CpuTopoInfo) -> Result<(), Errno> {
+    let cores = (0..percpu::nr_cpus()).map(|core| abi::CpuTopo { core, socket: 0, node: 0 });
     wanted.num_cpus = copy_out_or_count(wanted.cputopo, wanted.num_cpus, cores)?;
     Ok(())
 }
 
 /// One node.
-fn numainfo(wanted: &mut NumaInfo) -> Result<(), Errno> {
+fn numainfo(wanted: &mut abi::NumaInfo) -> Result<(), Errno> {
     if wanted.num_nodes >= 1 && !wanted.meminfo.is_null() {
-        let info = MemInfo {
+        let info = abi::MemInfo {
             memsize: frames::total_ram_pages() << PAGE_SHIFT,
             memfree: frames::free_count() << PAGE_SHIFT,
         };
@@ -169,8 +165,8 @@ fn numainfo(wanted: &mut NumaInfo) -> Result<(), Errno> {
 }
 
 /// There is pool 0 with everything in it.
-fn cpupool(wanted: &mut CpupoolOp) -> Result<(), Errno> {
-    ensure(wanted.op == CPUPOOL_OP_INFO, Errno::EOPNOTSUPP)?;
+fn cpupool(wanted: &mut abi::CpupoolOp) -> Result<(), Errno> {
+    ensure(wanted.op == abi::CPUPOOL_OP_INFO, Errno::EOPNOTSUPP)?;
     ensure([0, u32::MAX].contains(&wanted.cpupool_id), Errno::ENOENT)?;
     wanted.cpupool_id = 0;
     wanted.sched_id = SCHED_ID;

@@ -1,13 +1,11 @@
 //! `fpu_taskswitch`, `set_debugreg`, `get_debugreg`.
 
+use hv_core::emul::cr::CR4_DE;
 use hv_machine::cpu;
 use hypercall_abi::Errno;
 
 use super::{Answer, Call};
 use crate::{current::Here, fpu, switch};
-
-/// CR4.DE, which decides whether registers 4 and 5 are other names for 6 and 7.
-const CR4_DE: u64 = 1 << 3;
 
 /// `fpu_taskswitch(set)`.
 pub fn fpu_taskswitch(call: &mut Call<'_>) -> Answer {

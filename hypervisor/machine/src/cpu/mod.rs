@@ -25,28 +25,16 @@ use crate::mem::{hvslots, pt::bits};
 use crate::percpu;
 use crate::tlb;
 use core::sync::atomic::Ordering;
+use hv_core::emul::cr::CR0_TS;
 use hypercall_abi::Mfn;
 
-/// Bits of CR4.
+/// Bits of CR4: those that guests know, and those that are the hypervisor's affair.
 pub mod cr4 {
-    /// `rdtsc` only in ring 0.
-    pub const TSD: u64 = 1 << 2;
-    /// Debugging extensions.
-    pub const DE: u64 = 1 << 3;
-    /// Physical address extension.
-    pub const PAE: u64 = 1 << 5;
-    /// Machine checks.
-    pub const MCE: u64 = 1 << 6;
-    /// `fxsave` is used.
-    pub const OSFXSR: u64 = 1 << 9;
-    /// SSE exceptions.
-    pub const OSXMMEXCPT: u64 = 1 << 10;
+    pub use hv_core::emul::cr::{CR4_DE as DE, CR4_FSGSBASE as FSGSBASE, CR4_MCE as MCE};
+    pub use hv_core::emul::cr::{CR4_OSFXSR as OSFXSR, CR4_OSXMMEXCPT as OSXMMEXCPT};
+    pub use hv_core::emul::cr::{CR4_OSXSAVE as OSXSAVE, CR4_PAE as PAE, CR4_TSD as TSD};
     /// `sgdt` and the like only in ring 0.
     pub const UMIP: u64 = 1 << 11;
-    /// `rdfsbase` and the like.
-    pub const FSGSBASE: u64 = 1 << 16;
-    /// `xsave` is used.
-    pub const OSXSAVE: u64 = 1 << 18;
     /// No execution of user pages in ring 0.
     pub const SMEP: u64 = 1 << 20;
     /// No access to user pages in ring 0.
@@ -54,9 +42,6 @@ pub mod cr4 {
     /// The bits that follow the guest. (OSXSAVE stays on: the hypervisor itself uses `xsave`.)
     pub const GUEST: u64 = TSD | DE | FSGSBASE;
 }
-
-/// Task-switched bit of CR0: the next FPU instruction faults.
-const CR0_TS: u64 = 1 << 3;
 
 /// Makes a validated guest root the present one.
 ///
