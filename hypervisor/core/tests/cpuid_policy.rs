@@ -1,7 +1,7 @@
 //! What guests see of processors: made-up ones with every bit set, and one like QEMU's.
 
 use hv_core::cpuid::features;
-use hv_core::cpuid::{Leaf, Policy, PolicyOptions, QueryContext, Vendor, Via, XenInfo};
+use hv_core::cpuid::{Leaf, Policy, QueryContext, Vendor, Via, XenInfo};
 use hv_core::emul::cr::{CR4_FSGSBASE, CR4_OSXSAVE};
 use hv_core::trap::Mode;
 use proptest::prelude::*;
@@ -28,9 +28,8 @@ fn every_bit(vendor: [u32; 3]) -> impl Fn(u32, u32) -> Leaf {
     }
 }
 
-fn options(is_hardware_domain: bool) -> PolicyOptions {
-    PolicyOptions { is_hardware_domain, switched_xstates: 0xe7 }
-}
+/// x87, SSE, AVX and AVX-512.
+const XSTATES: u64 = 0xe7;
 
 const CONTEXT: QueryContext = QueryContext {
     mode: Mode::Kernel,
@@ -49,7 +48,7 @@ fn query(policy: &Policy, leaf: u32, subleaf: u32) -> Leaf {
 fn dangerous_features_are_hidden_from_a_processor_that_has_everything() {
     for vendor in [AMD, INTEL] {
         for is_dom0 in [false, true] {
-            let policy = Policy::new(every_bit(vendor), &options(is_dom0));
+            let policy = Policy::new(every_bit(vendor), is_dom0, XSTATES);
             let [_, ebx, ecx, edx] = query(&policy, 1, 0);
             assert_eq!(ebx >> 24, 0, "the APIC number");
             let vme_pse_pge_pse36_ds_tm_pbe =
@@ -89,7 +88,7 @@ fn dangerous_features_are_hidden_from_a_processor_that_has_everything() {
 
 #[test]
 fn what_linux_needs_is_shown() {
-    let policy = Policy::new(every_bit(AMD), &options(false));
+    let policy = Policy::new(every_bit(AMD), false, XSTATES);
     assert_eq!(policy.vendor(), Vendor::Amd);
     let [_, _, ecx, edx] = query(&policy, 1, 0);
     assert_eq!(edx & features::LEAF_1_EDX.shown(u64::MAX), features::LEAF_1_EDX.shown(u64::MAX));
@@ -104,10 +103,10 @@ fn what_linux_needs_is_shown() {
 
 #[test]
 fn the_largest_leaves_are_limited_and_beyond_them_is_nothing() {
-    let policy = Policy::new(every_bit(AMD), &options(false));
+    let policy = Policy::new(every_bit(AMD), false, XSTATES);
     assert_eq!(query(&policy, 0, 0)[0], 0xd);
     assert_eq!(query(&policy, 0x8000_0000, 0)[0], 0x8000_0021);
-    let intel = Policy::new(every_bit(INTEL), &options(false));
+    let intel = Policy::new(every_bit(INTEL), false, XSTATES);
     assert_eq!(query(&intel, 0x8000_0000, 0)[0], 0x8000_0008);
     for leaf in [0xe, 0x20, 0x3fff_ffff, 0x4000_0100, 0x8000_0022, 0xc000_0000, u32::MAX] {
         assert_eq!(query(&policy, leaf, 0), [0; 4], "{leaf:#x}");
@@ -118,7 +117,7 @@ fn the_largest_leaves_are_limited_and_beyond_them_is_nothing() {
 
 #[test]
 fn osxsave_is_the_guests_bit_and_leaks_to_a_kernel_through_the_prefix() {
-    let policy = Policy::new(every_bit(AMD), &options(false));
+    let policy = Policy::new(every_bit(AMD), false, XSTATES);
     let shows = |mode, via, guest_osxsave, hypervisor_osxsave| {
         let context = QueryContext { mode, via, guest_osxsave, hypervisor_osxsave, ..CONTEXT };
         policy.query(1, 0, &context)[2] & features::OSXSAVE != 0
@@ -128,8 +127,7 @@ fn osxsave_is_the_guests_bit_and_leaks_to_a_kernel_through_the_prefix() {
     assert!(!shows(Mode::User, Via::Prefix, false, true));
     assert!(!shows(Mode::Kernel, Via::Fault, false, true));
     assert!(!shows(Mode::Kernel, Via::Prefix, false, false));
-    let without =
-        Policy::new(every_bit(AMD), &PolicyOptions { switched_xstates: 0, ..options(false) });
+    let without = Policy::new(every_bit(AMD), false, 0);
     let context = QueryContext { guest_osxsave: true, hypervisor_osxsave: true, ..CONTEXT };
     assert_eq!(without.query(1, 0, &context)[2] & (features::OSXSAVE | features::XSAVE), 0);
 }
@@ -152,7 +150,7 @@ fn monitor_is_for_a_control_domain_that_faults() {
     for (is_dom0, via, expected) in
         [(true, Via::Fault, true), (true, Via::Prefix, false), (false, Via::Fault, false)]
     {
-        let policy = Policy::new(every_bit(INTEL), &options(is_dom0));
+        let policy = Policy::new(every_bit(INTEL), is_dom0, XSTATES);
         let context = QueryContext { via, ..CONTEXT };
         assert_eq!(policy.query(1, 0, &context)[2] & features::MONITOR != 0, expected);
         assert_eq!(policy.query(5, 0, &context) != [0; 4], expected);
@@ -161,7 +159,7 @@ fn monitor_is_for_a_control_domain_that_faults() {
 
 #[test]
 fn the_leaves_of_the_interface_are_there() {
-    let policy = Policy::new(every_bit(AMD), &options(false));
+    let policy = Policy::new(every_bit(AMD), false, XSTATES);
     let ask = |leaf, subleaf| policy.query(leaf, subleaf, &CONTEXT);
     assert_eq!(ask(0x4000_0000, 0), [0x4000_0005, 0x566e_6558, 0x6558_4d4d, 0x4d4d_566e]);
     assert_eq!(ask(0x4000_0001, 0), [4 << 16 | 17, 0, 0, 0]);
@@ -176,7 +174,7 @@ fn the_leaves_of_the_interface_are_there() {
 
 #[test]
 fn the_invariant_counter_is_hidden() {
-    let policy = Policy::new(every_bit(AMD), &options(true));
+    let policy = Policy::new(every_bit(AMD), true, XSTATES);
     assert_eq!(query(&policy, 0x8000_0007, 0), [0; 4]);
 }
 

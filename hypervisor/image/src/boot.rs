@@ -17,11 +17,6 @@ pub fn boot_info() -> &'static BootInfo {
     BOOT.get().expect("boot information is used after it was there")
 }
 
-/// The hypervisor's command line.
-pub fn command_line() -> &'static str {
-    boot_info().cmdline
-}
-
 /// The machine's memory map.
 pub fn memory_map() -> impl ExactSizeIterator<Item = E820Entry> {
     let regions = boot_info().memory_map.iter();

@@ -13,7 +13,7 @@ pub mod policy;
 pub mod xen_leaves;
 pub mod xstate;
 
-pub use policy::{Policy, PolicyOptions, QueryContext, Vendor, Via};
+pub use policy::{Policy, QueryContext, Vendor, Via};
 pub use xen_leaves::XenInfo;
 pub use xstate::Xstate;
 

@@ -48,15 +48,6 @@ impl Vendor {
     }
 }
 
-/// What distinguishes the policies of one machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PolicyOptions {
-    /// Whether the policy is the control domain's.
-    pub is_hardware_domain: bool,
-    /// State components (bits of XCR0) the hypervisor switches; 0 hides XSAVE and all that needs it.
-    pub switched_xstates: u64,
-}
-
 /// Which way a CPUID reached the hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
@@ -97,13 +88,15 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reduces the leaves of the processor, which `host` reads by leaf and subleaf.
+    /// Reduces the leaves of the processor, which `host` reads by leaf and subleaf, for the control
+    /// domain or for others. `xstates` are the state components (bits of XCR0) the hypervisor
+    /// switches; 0 hides XSAVE and all that needs it.
     #[must_use]
-    pub fn new(host: impl Fn(u32, u32) -> Leaf, options: &PolicyOptions) -> Self {
+    pub fn new(host: impl Fn(u32, u32) -> Leaf, is_hardware_domain: bool, xstates: u64) -> Self {
         let vendor = Vendor::from_leaf_0(host(0, 0));
         let [_, _, host_ecx, _] = host(1, 0);
-        let switched = if host_ecx & f::XSAVE != 0 { options.switched_xstates } else { 0 };
-        let has_monitor = options.is_hardware_domain && host_ecx & f::MONITOR != 0;
+        let switched = if host_ecx & f::XSAVE != 0 { xstates } else { 0 };
+        let has_monitor = is_hardware_domain && host_ecx & f::MONITOR != 0;
         let mut policy = Self {
             vendor,
             monitor: has_monitor.then(|| host(5, 0)),
@@ -114,7 +107,7 @@ impl Policy {
             xstate: Xstate::new(&host, switched, host(0xd, 1)[0] & f::XSTATE_1_EAX.shown(0)),
         };
         let reduce = |policy: &Self, leaf, subleaf| {
-            policy.reduce(leaf, subleaf, host(leaf, subleaf), options)
+            policy.reduce(leaf, subleaf, host(leaf, subleaf), is_hardware_domain)
         };
         let max = host(0, 0)[0].min(NR_BASIC as u32 - 1);
         policy.basic = table(max, |leaf| reduce(&policy, leaf, 0));
@@ -144,11 +137,11 @@ impl Policy {
         leaf: u32,
         subleaf: u32,
         [eax, ebx, ecx, edx]: Leaf,
-        options: &PolicyOptions,
+        is_hardware_domain: bool,
     ) -> Leaf {
         let xcr0 = self.offered_xcr0();
         let is_amd = self.vendor == Vendor::Amd;
-        let for_control_domain = |bits| if options.is_hardware_domain { bits } else { 0 };
+        let for_control_domain = |bits| if is_hardware_domain { bits } else { 0 };
         match (leaf, subleaf) {
             (0, _) => [eax, ebx, ecx, edx],
             (1, _) => {

@@ -75,14 +75,10 @@ impl Prefixes {
         true
     }
 
-    fn has_rex(&self, bit: u8) -> bool {
-        self.rex & bit != 0
-    }
-
     /// Whether REX.W makes operands 8 bytes wide.
     #[must_use]
     pub fn is_wide(&self) -> bool {
-        self.has_rex(REX_W)
+        self.rex & REX_W != 0
     }
 
     /// Bytes of an operand that is not a single byte: 2, 4 or 8.
@@ -103,7 +99,7 @@ impl Prefixes {
 
     /// A register number: a field of three bits, with the bit of REX that belongs to it.
     fn extend(&self, field: u8, rex_bit: u8) -> u8 {
-        field & 7 | u8::from(self.has_rex(rex_bit)) << 3
+        field & 7 | u8::from(self.rex & rex_bit != 0) << 3
     }
 
     /// The part of a register that a number means. Without REX the byte registers 4 to 7 are the

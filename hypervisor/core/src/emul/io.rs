@@ -42,28 +42,24 @@ pub fn bitmap_allows(
     u16::from_le_bytes([first, second]) >> (port % 8) & mask == 0
 }
 
-/// Ports the hypervisor plays itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VirtualPort {
-    /// Counter and control of the interval timer's channel 2, and the speaker port.
-    Pit,
-    /// Index register of the real-time clock.
-    RtcIndex,
-    /// Data register of the real-time clock.
-    RtcData,
-    /// Address register of PCI configuration space.
-    PciAddress,
-    /// Data register of PCI configuration space, from this byte on.
-    PciData(u8),
-}
+/// Index register of the real-time clock.
+pub const RTC_INDEX: u16 = 0x70;
+/// Data register of the real-time clock.
+pub const RTC_DATA: u16 = 0x71;
+/// Address register of PCI configuration space.
+pub const PCI_ADDRESS: u16 = 0xcf8;
+/// Data register of PCI configuration space: its first byte,
+pub const PCI_DATA: u16 = 0xcfc;
+/// and its last.
+pub const PCI_DATA_END: u16 = 0xcff;
 
 /// How an access is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortAccess {
     /// On the real ports.
     Direct,
-    /// By a virtual device; the whole access belongs to it.
-    Virtual(VirtualPort),
+    /// By the hypervisor, which plays one of the four registers above; all of the access is in it.
+    Virtual,
     /// Byte by byte: real where the bit *n* is set, because the domain has a right to the *n*th
     /// port, else all ones and no effect.
     Bytes(u8),
@@ -74,23 +70,21 @@ pub enum PortAccess {
 #[must_use]
 pub fn classify(port: u16, width: u8, mut has_right: impl FnMut(u16) -> bool) -> PortAccess {
     match (port, width) {
-        (0x70, 1) => return PortAccess::Virtual(VirtualPort::RtcIndex),
-        (0x71, 1) => return PortAccess::Virtual(VirtualPort::RtcData),
-        (0xcf8, 4) => return PortAccess::Virtual(VirtualPort::PciAddress),
-        (0xcfc..=0xcff, _) if (port & 3) + u16::from(width) <= 4 => {
-            return PortAccess::Virtual(VirtualPort::PciData((port & 3) as u8));
+        (RTC_INDEX | RTC_DATA, 1) | (PCI_ADDRESS, 4) => return PortAccess::Virtual,
+        (PCI_DATA..=PCI_DATA_END, _) if (port & 3) + u16::from(width) <= 4 => {
+            return PortAccess::Virtual;
         }
         _ => {}
     }
     // The clock and PCI configuration data are not even part of a wider direct access, and nobody
     // has a right to ports beyond the last one.
-    let mut may_access = |port| !matches!(port, 0x70 | 0x71 | 0xcfc..=0xcff) && has_right(port);
+    let is_ours = |port| matches!(port, RTC_INDEX | RTC_DATA | PCI_DATA..=PCI_DATA_END);
+    let mut may_access = |port| !is_ours(port) && has_right(port);
     let bit = |byte| u8::from(port.checked_add(byte).is_some_and(&mut may_access)) << byte;
     let allowed = (0..u16::from(width)).map(bit).sum::<u8>();
-    match (allowed.count_ones() == u32::from(width), port, width) {
-        (true, ..) => PortAccess::Direct,
-        (false, 0x42 | 0x43 | 0x61, 1) => PortAccess::Virtual(VirtualPort::Pit),
-        _ => PortAccess::Bytes(allowed),
+    match allowed.count_ones() == u32::from(width) {
+        true => PortAccess::Direct,
+        false => PortAccess::Bytes(allowed),
     }
 }
 
@@ -114,13 +108,12 @@ mod tests {
         assert_eq!(classify(0x3f8, 1, |_| true), PortAccess::Direct);
         assert_eq!(classify(0x3f8, 1, none), PortAccess::Bytes(0));
         assert_eq!(classify(0x60, 4, |port| port == 0x62), PortAccess::Bytes(4));
-        assert_eq!(classify(0x61, 1, none), PortAccess::Virtual(VirtualPort::Pit));
+        assert_eq!(classify(0x61, 1, none), PortAccess::Bytes(0));
         assert_eq!(classify(0x61, 1, |_| true), PortAccess::Direct);
-        assert_eq!(classify(0x71, 1, |_| true), PortAccess::Virtual(VirtualPort::RtcData));
-        assert_eq!(classify(0xcf8, 4, |_| true), PortAccess::Virtual(VirtualPort::PciAddress));
+        assert_eq!(classify(0x71, 1, |_| true), PortAccess::Virtual);
+        assert_eq!(classify(0xcf8, 4, |_| true), PortAccess::Virtual);
         assert_eq!(classify(0xcf8, 1, none), PortAccess::Bytes(0));
-        let data = PortAccess::Virtual(VirtualPort::PciData(2));
-        assert_eq!(classify(0xcfe, 2, |_| true), data);
+        assert_eq!(classify(0xcfe, 2, |_| true), PortAccess::Virtual);
         assert_eq!(classify(0xcff, 2, |_| true), PortAccess::Bytes(2));
         assert_eq!(classify(0x6f, 4, |_| true), PortAccess::Bytes(9));
         assert_eq!(classify(0xffff, 4, |_| true), PortAccess::Bytes(1));

@@ -85,7 +85,7 @@ pub(super) enum Preference {
 pub(super) struct Board {
     pub(super) entities: Entities,
     pub(super) cpus: [Cpu; MAX_CPUS as usize],
-    online: u64,
+    pub(super) online: u64,
     /// In the order of tickets; has room for all vCPUs.
     line: Vec<Waiter>,
 }
@@ -96,17 +96,13 @@ impl Board {
         Self { entities: Entities(Vec::new()), cpus, online: 0, line: Vec::new() }
     }
 
-    pub(super) fn set_online(&mut self, cpu: CpuId) {
-        self.online |= cpu.bit();
-    }
-
     /// Refuses a mask that names no CPU in use.
     pub(super) fn check_affinity(&self, affinity: u64) -> Result<(), Errno> {
         (affinity & self.online != 0).then_some(()).ok_or(Errno::EINVAL)
     }
 
     pub(super) fn add(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, Errno> {
-        let room = self.entities.len() + 1 - self.line.len();
+        let room = self.entities.0.len() + 1 - self.line.len();
         self.line.try_reserve(room).map_err(|_| Errno::ENOMEM)?;
         self.entities.insert(key, affinity)
     }

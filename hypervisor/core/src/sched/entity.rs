@@ -75,11 +75,6 @@ impl Entity {
 pub(super) struct Entities(pub(super) Vec<Option<Entity>>);
 
 impl Entities {
-    /// Number of records there is room for.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     #[inline]
     pub(super) fn get(&self, id: SchedId) -> Option<&Entity> {
         self.0.get(id.0)?.as_ref()

@@ -52,7 +52,7 @@ impl RoundRobin {
 
     /// Takes a CPU into use. It should [`Self::pick`] next.
     pub fn set_online(&mut self, cpu: CpuId) {
-        self.board.set_online(cpu);
+        self.board.online |= cpu.bit();
     }
 
     /// Adds a vCPU that may run on the CPUs of `affinity`; it is paused and not blocked.

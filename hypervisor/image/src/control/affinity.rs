@@ -60,11 +60,6 @@ pub fn get(dom: &Domain, wanted: abi::VcpuAffinity) -> Result<(), Errno> {
     Ok(())
 }
 
-/// `getnodeaffinity`: there is one node.
-pub fn node(wanted: abi::NodeAffinity) -> Result<(), Errno> {
-    write_map(&wanted.nodemap, 1)
-}
-
 /// `scheduler_op`: keeps weight and cap for those who set them; round robin gives equal shares.
 pub fn scheduler_op(dom: &Domain, wanted: &mut abi::SchedulerOp) -> Result<(), Errno> {
     ensure(wanted.sched_id == SCHED_ID, Errno::EINVAL)?;

@@ -98,7 +98,8 @@ fn command(call: &Call<'_>, dom: &Domain, at: u64, op: &mut abi::XenDomctl) -> R
         cmd::GETPAGEFRAMEINFO3 => answer(at, op, |info| info::getpageframeinfo3(dom, info))?,
         cmd::SETVCPUAFFINITY => affinity::set(dom, op.payload())?,
         cmd::GETVCPUAFFINITY => affinity::get(dom, op.payload())?,
-        cmd::GETNODEAFFINITY => affinity::node(op.payload())?,
+        // There is one node.
+        cmd::GETNODEAFFINITY => affinity::write_map(&op.payload::<abi::NodeAffinity>().nodemap, 1)?,
         cmd::SCHEDULER_OP => answer(at, op, |wanted| affinity::scheduler_op(dom, wanted))?,
         cmd::SETVCPUCONTEXT => context::setvcpucontext(dom, op.payload())?,
         cmd::GETVCPUCONTEXT => context::getvcpucontext(dom, op.payload())?,

@@ -63,7 +63,7 @@ fn chunk(dom: &Domain, op: &mut XenMemoryExchange) -> Result<(), Errno> {
     let mut taken = Vec::new();
     let given = take_frames(dom, op, inputs, &mut taken)
         .and_then(|()| new_blocks(op, outputs))
-        .inspect_err(|_| taken.iter().for_each(|mfn| give_back(dom, *mfn)))?;
+        .inspect_err(|_| give_back(dom, &taken))?;
     taken.iter().for_each(|mfn| memory::recycle(*mfn));
     op.nr_exchanged += inputs;
     hand_out(dom, op, first_out, &given)
@@ -91,10 +91,10 @@ fn take_frames(
     Ok(())
 }
 
-/// Undoes a theft: the frame and its content are the domain's again.
-fn give_back(dom: &Domain, mfn: Mfn) {
+/// Undoes a theft: the frames and their content are the domain's again.
+fn give_back(dom: &Domain, taken: &[Mfn]) {
     let _mmu = dom.mmu.lock();
-    memory::adopt(dom, mfn);
+    taken.iter().for_each(|mfn| memory::adopt(dom, *mfn));
 }
 
 /// All new blocks of a chunk, or none.

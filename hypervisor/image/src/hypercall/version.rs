@@ -50,7 +50,7 @@ fn details(call: &Call<'_>, command: u32) -> Answer {
             guestmem::write(arg, &handle)?;
         }
         abi::COMMANDLINE => {
-            let line = if dom.privileged { boot::command_line() } else { "<denied>" };
+            let line = if dom.privileged { boot::boot_info().cmdline } else { "<denied>" };
             guestmem::write(arg, &text::<1024>(line))?;
         }
         abi::BUILD_ID => {

@@ -2,7 +2,7 @@
 //!
 //! Two policies are made at boot: one for the control domain, one for all others.
 
-use hv_core::cpuid::{Leaf, Policy, PolicyOptions, QueryContext, Via, XenInfo};
+use hv_core::cpuid::{Leaf, Policy, QueryContext, Via, XenInfo};
 use hv_core::emul::code::FORCED_CPUID;
 use hv_core::emul::cr::CR4_OSXSAVE;
 use hv_core::trap::Mode;
@@ -25,11 +25,7 @@ static DOMU: Once<Policy> = Once::new();
 /// The policy of a kind of domain.
 pub fn policy(privileged: bool) -> &'static Policy {
     let slot = if privileged { &DOM0 } else { &DOMU };
-    slot.call_once(|| {
-        let options =
-            PolicyOptions { is_hardware_domain: privileged, switched_xstates: cpu::host_xcr0() };
-        Policy::new(cpu::cpuid, &options)
-    })
+    slot.call_once(|| Policy::new(cpu::cpuid, privileged, cpu::host_xcr0()))
 }
 
 /// Guests learn from the width of machine addresses whether grants of version 1 can hold every

@@ -4,7 +4,8 @@
 //! rights of its domain. What a domain has no right to reads as all ones and swallows writes.
 
 use core::sync::atomic::{AtomicU32, Ordering};
-use hv_core::emul::io::{bitmap_allows, classify, has_privilege, PortAccess, VirtualPort};
+use hv_core::emul::io::{bitmap_allows, classify, has_privilege, PortAccess};
+use hv_core::emul::io::{PCI_ADDRESS, PCI_DATA, PCI_DATA_END, RTC_DATA, RTC_INDEX};
 use hv_core::emul::privop::PortString;
 use hv_core::emul::Segment;
 use hv_core::trap::flags::DF;
@@ -19,14 +20,9 @@ use crate::current::Here;
 use crate::{guestmem, upcall};
 
 /// The index last written to the clock's address register, by the domain that wrote it.
-static RTC_INDEX: AtomicU32 = AtomicU32::new(0);
+static CLOCK_INDEX: AtomicU32 = AtomicU32::new(0);
 /// Held over an access to PCI configuration space, whose two registers belong together.
 static PCI: Mutex<u32> = Mutex::new(0);
-
-const PCI_ADDRESS: u16 = 0xcf8;
-const PCI_DATA: u16 = 0xcfc;
-const RTC_ADDRESS: u16 = 0x70;
-const RTC_DATA: u16 = 0x71;
 
 /// Whether the guest's I/O privilege level lets it touch ports and the interrupt flag.
 pub fn iopl_allows(here: &Here) -> bool {
@@ -69,7 +65,7 @@ fn read_port(here: &Here, port: u16, width: u8) -> u32 {
     here.vcpu().state.lock().debug.access_port(port, width);
     match access(here, port, width) {
         PortAccess::Direct => read_direct(port, width),
-        PortAccess::Virtual(device) => read_virtual(here, device, width),
+        PortAccess::Virtual => read_virtual(here, port, width),
         PortAccess::Bytes(allowed) => (0..width).fold(0, |value, byte| {
             let ok = allowed >> byte & 1 != 0;
             let part = if ok { inb(port + u16::from(byte)) } else { 0xff };
@@ -82,7 +78,7 @@ fn write_port(here: &Here, port: u16, width: u8, value: u32) {
     here.vcpu().state.lock().debug.access_port(port, width);
     match access(here, port, width) {
         PortAccess::Direct => write_direct(port, width, value),
-        PortAccess::Virtual(device) => write_virtual(here, device, width, value),
+        PortAccess::Virtual => write_virtual(here, port, width, value),
         PortAccess::Bytes(allowed) => {
             for byte in (0..width).filter(|byte| allowed >> byte & 1 != 0) {
                 outb(port + u16::from(byte), (value >> (8 * byte)) as u8);
@@ -96,37 +92,37 @@ fn nothing(width: u8) -> u32 {
     u32::MAX >> (32 - 8 * u32::from(width.clamp(1, 4)))
 }
 
-fn read_virtual(here: &Here, device: VirtualPort, width: u8) -> u32 {
+fn read_virtual(here: &Here, port: u16, width: u8) -> u32 {
     let trusted = here.dom().privileged;
-    match device {
-        VirtualPort::RtcIndex => RTC_INDEX.load(Ordering::Relaxed) & 0xff,
-        VirtualPort::RtcData if trusted => {
-            outb(RTC_ADDRESS, RTC_INDEX.load(Ordering::Relaxed) as u8 & 0x7f);
+    match port {
+        RTC_INDEX => CLOCK_INDEX.load(Ordering::Relaxed) & 0xff,
+        RTC_DATA if trusted => {
+            outb(RTC_INDEX, CLOCK_INDEX.load(Ordering::Relaxed) as u8 & 0x7f);
             u32::from(inb(RTC_DATA))
         }
-        VirtualPort::PciAddress if trusted => *PCI.lock(),
-        VirtualPort::PciData(offset) if trusted => {
+        PCI_ADDRESS if trusted => *PCI.lock(),
+        PCI_DATA..=PCI_DATA_END if trusted => {
             let address = PCI.lock();
             outl(PCI_ADDRESS, *address);
-            read_direct(PCI_DATA + u16::from(offset), width)
+            read_direct(port, width)
         }
         _ => nothing(width),
     }
 }
 
-fn write_virtual(here: &Here, device: VirtualPort, width: u8, value: u32) {
+fn write_virtual(here: &Here, port: u16, width: u8, value: u32) {
     if !here.dom().privileged {
         return;
     }
-    match device {
-        VirtualPort::RtcIndex => RTC_INDEX.store(value & 0x7f, Ordering::Relaxed),
-        VirtualPort::PciAddress => *PCI.lock() = value,
-        VirtualPort::PciData(offset) => {
+    match port {
+        RTC_INDEX => CLOCK_INDEX.store(value & 0x7f, Ordering::Relaxed),
+        PCI_ADDRESS => *PCI.lock() = value,
+        PCI_DATA..=PCI_DATA_END => {
             let address = PCI.lock();
             outl(PCI_ADDRESS, *address);
-            write_direct(PCI_DATA + u16::from(offset), width, value);
+            write_direct(port, width, value);
         }
-        VirtualPort::RtcData | VirtualPort::Pit => {}
+        _ => {}
     }
 }
 
