@@ -11,7 +11,7 @@
 
 mod rules;
 
-use crate::cpuid::{Policy, Vendor};
+use crate::cpuid::Vendor;
 use hypercall_abi::addr::{is_canonical, Mfn, PAGE_OFFSET_MASK};
 
 /// Time-stamp counter.
@@ -69,19 +69,6 @@ pub struct MsrPolicy {
 }
 
 impl MsrPolicy {
-    /// The policy that fits a policy for CPUID; not relaxed.
-    #[must_use]
-    pub fn new(cpuid: &Policy, host_efer: u64, is_hardware_domain: bool) -> Self {
-        Self {
-            vendor: cpuid.vendor(),
-            family: cpuid.family(),
-            host_efer,
-            has_tsc_aux: cpuid.has_tsc_aux(),
-            is_hardware_domain,
-            is_relaxed: false,
-        }
-    }
-
     /// EFER as the guest reads it: the architectural bits, without virtualization.
     fn guest_efer(&self) -> u64 {
         self.host_efer & EFER_VISIBLE

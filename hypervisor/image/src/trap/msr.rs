@@ -10,10 +10,16 @@ use crate::current::Here;
 use crate::domain::VcpuState;
 
 fn policy(here: &Here) -> MsrPolicy {
-    let privileged = here.dom().privileged;
-    let efer = cpu::rdmsr_safe(msr::EFER).unwrap_or(0);
-    let policy = MsrPolicy::new(cpuid::policy(privileged), efer, privileged);
-    MsrPolicy { is_relaxed: here.dom().relaxed_msrs, ..policy }
+    let dom = here.dom();
+    let cpuid = cpuid::policy(dom.privileged);
+    MsrPolicy {
+        vendor: cpuid.vendor(),
+        family: cpuid.family(),
+        host_efer: cpu::rdmsr_safe(msr::EFER).unwrap_or(0),
+        has_tsc_aux: cpuid.has_tsc_aux(),
+        is_hardware_domain: dom.privileged,
+        is_relaxed: dom.relaxed_msrs,
+    }
 }
 
 /// What `rdtscp` gives besides the counter.
