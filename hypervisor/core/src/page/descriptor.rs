@@ -91,6 +91,9 @@ impl<H: PageHost> PageTables<'_, H> {
 
     /// Takes a reference of type `want`; a new page of descriptors is checked.
     fn acquire_checked(&self, mfn: Mfn, want: PageType) -> Result<(), PageError> {
+        if want == PageType::SegDesc && self.acquire_usual(self.owner, mfn, PageType::SegDesc) {
+            return Ok(());
+        }
         if !refs::acquire(self.host, mfn, self.owner, want)?.validate {
             return Ok(());
         }
@@ -123,6 +126,17 @@ impl<H: PageHost> PageTables<'_, H> {
         if index >= ENTRIES {
             return Err(PageError::BadFrame.into());
         }
+        if self.acquire_usual(self.owner, mfn, PageType::SegDesc) {
+            self.host.store(self.host.page(mfn), index, fixed);
+            refs::release(self.host, mfn, PageType::SegDesc);
+            return Ok(());
+        }
+        Ok(self.store_in_any(mfn, index, fixed)?)
+    }
+
+    /// Stores a checked descriptor in a frame that is not in use as a page of descriptors.
+    #[cold]
+    fn store_in_any(&self, mfn: Mfn, index: usize, fixed: u64) -> Result<(), PageError> {
         let is_descriptors = self.host.frame(mfn)?.state().is_valid_table(PageType::SegDesc);
         let want = if is_descriptors { PageType::SegDesc } else { PageType::Writable };
         // It may have stopped being a page of descriptors a moment ago: then it is checked.

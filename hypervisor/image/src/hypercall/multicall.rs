@@ -22,26 +22,33 @@ const ARGS_OFFSET: u64 = 16;
 pub fn multicall(call: &mut Call<'_>) -> Answer {
     let [list, count, ..] = call.args;
     let count = u64::from(count as u32);
+    // No address of an entry wraps.
+    guestmem::element::<MulticallEntry>(list, count)?;
+    let mut at = list;
+    let mut inner = Call { args: [0; 5], here: call.here, regs: &mut *call.regs };
     for index in 0..count {
-        let end = if index == ENTRIES_PER_PASS { Err(End::AGAIN) } else { one(call, list, index) };
-        if let Err(End::AGAIN) = end {
-            call.args[0] = guestmem::element::<MulticallEntry>(list, index)?;
-            call.args[1] = count - index;
+        let end = if index == ENTRIES_PER_PASS { Err(End::AGAIN) } else { one(&mut inner, at) };
+        if let Err(end) = end {
+            if end == End::AGAIN {
+                (call.args[0], call.args[1]) = (at, count - index);
+            }
+            return Err(end);
         }
-        end?;
+        at = at.wrapping_add(size_of::<MulticallEntry>() as u64);
     }
     Ok(0)
 }
 
-fn one(call: &mut Call<'_>, list: u64, index: u64) -> Result<(), End> {
-    let at = guestmem::element::<MulticallEntry>(list, index)?;
+/// Carries out the entry at an address.
+#[inline(always)]
+fn one(inner: &mut Call<'_>, at: u64) -> Result<(), End> {
     let entry: MulticallEntry = guestmem::read(at)?;
     let [a, b, c, d, e, _] = entry.args;
-    let mut inner = Call { args: [a, b, c, d, e], here: call.here, regs: &mut *call.regs };
+    inner.args = [a, b, c, d, e];
     let answer = if entry.op == nr::MULTICALL {
         Err(Errno::EINVAL.into())
     } else {
-        dispatch(entry.op, &mut inner)
+        dispatch(entry.op, inner)
     };
     let value = match answer {
         Err(End::AGAIN) => {
