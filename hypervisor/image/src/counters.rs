@@ -21,7 +21,7 @@ pub struct Counters {
 
 impl Counters {
     /// All zero.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             hypercalls: [const { AtomicU64::new(0) }; 64],
             exceptions: [const { AtomicU64::new(0) }; 32],

@@ -1,12 +1,11 @@
 //! The vCPU that runs on this CPU.
 //!
-//! Set by `switch` only. A [`Current`] borrows it for the time of one hypercall or trap; switching
-//! while one is alive would panic, and cannot happen because switches are made in `exit_work` only,
-//! when the handler has returned.
+//! The machine keeps the address and hands it to whoever a guest has entered; only `exit_work` gets it
+//! for changes, and `switch` makes them.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::cell::{Ref, RefCell};
-use core::ops::Deref;
+use core::cell::Cell;
 use hv_machine::percpu::PerCpu;
 
 use crate::counters::Counters;
@@ -44,48 +43,39 @@ impl Here {
     }
 }
 
-static CURRENT: PerCpu<RefCell<Option<Here>>> = PerCpu::new(|| RefCell::new(None));
+/// What runs on a CPU; `None` while it is idle. The machine shows it to every hook.
+pub type Current = Option<Here>;
+
 static COUNTERS: PerCpu<Counters> = PerCpu::new(Counters::new);
+static BUSY: PerCpu<Cell<bool>> = PerCpu::new(|| Cell::new(false));
 
-/// The vCPU running here, borrowed.
-pub struct Current(Ref<'static, Here>);
-
-impl Deref for Current {
-    type Target = Here;
-
-    #[inline]
-    fn deref(&self) -> &Here {
-        &self.0
-    }
-}
-
-/// The vCPU that runs here; `None` while the CPU is idle.
-#[inline]
-pub fn try_here() -> Option<Current> {
-    Ref::filter_map(CURRENT.get().borrow(), Option::as_ref).ok().map(Current)
-}
-
-/// Whether a vCPU runs here.
-#[inline]
-pub fn is_busy() -> bool {
-    CURRENT.get().borrow().is_some()
+/// Makes the value of a CPU, which it keeps for ever.
+pub extern "C" fn make() -> &'static mut Current {
+    Box::leak(Box::new(None))
 }
 
 /// The vCPU that runs here, for code that a guest has entered.
 ///
 /// # Panics
 /// When the CPU is idle: only a mistake of the hypervisor can call it then.
-#[inline]
-pub fn here() -> Current {
-    Current(Ref::map(CURRENT.get().borrow(), |current| match current {
+#[inline(always)]
+pub fn here(current: &Current) -> &Here {
+    match current {
         Some(here) => here,
         None => panic!("no vCPU runs on this CPU"),
-    }))
+    }
 }
 
 /// Makes `next` the vCPU of this CPU; returns the one before.
-pub fn replace(next: Option<Here>) -> Option<Here> {
-    CURRENT.get().replace(next)
+pub fn replace(current: &mut Current, next: Option<Here>) -> Option<Here> {
+    BUSY.get().set(next.is_some());
+    core::mem::replace(current, next)
+}
+
+/// Whether a vCPU runs here.
+#[inline]
+pub fn is_busy() -> bool {
+    BUSY.get().get()
 }
 
 /// This CPU's counters, also while it is idle.

@@ -8,9 +8,10 @@ use hv_machine::irq::{VEC_SERIAL, VEC_TIMER};
 use hv_machine::{cpuinfo, GuestRegs};
 use hypercall_abi::Virq;
 
+use crate::current::{Current, Here};
 use crate::domain::destroy;
 use crate::hypercall::physdev;
-use crate::{current, events, sched, upcall, wake};
+use crate::{events, sched, upcall, wake};
 
 /// Kinds of work a CPU can be asked for.
 pub mod work {
@@ -27,16 +28,15 @@ pub mod work {
 }
 
 /// Does all work that is asked for and prepares the guest that is to run.
-pub extern "C" fn exit_work(regs: &mut GuestRegs) {
+pub extern "C" fn exit_work(regs: &mut GuestRegs, current: &mut Current) {
     let asked = cpuinfo::take_work();
-    background(asked);
+    background(asked, current.as_ref());
     if asked & work::SCHEDULE != 0 || cpuinfo::work_pending(work::SCHEDULE) {
-        sched::schedule(regs);
+        sched::schedule(regs, current);
     }
-    if current::is_busy() {
-        upcall::deliver_pending(regs);
-    } else {
-        cpuinfo::raise_work(work::SCHEDULE);
+    match current {
+        Some(here) => upcall::deliver_pending(here, regs),
+        None => cpuinfo::raise_work(work::SCHEDULE),
     }
 }
 
@@ -44,12 +44,12 @@ pub extern "C" fn exit_work(regs: &mut GuestRegs) {
 pub fn background_work() {
     let asked = cpuinfo::take_work();
     cpuinfo::raise_work(asked & work::SCHEDULE);
-    background(asked);
+    background(asked, None);
 }
 
-fn background(asked: u32) {
+fn background(asked: u32, here: Option<&Here>) {
     if asked & work::TIMER != 0 {
-        if wake::expire() {
+        if wake::expire(here) {
             cpuinfo::raise_work(work::SCHEDULE);
         }
         wake::rearm();

@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "none")]
 hv_machine::entry_points! {
+    hypervisor::current::Current;
     boot: hypervisor::boot::boot,
     ap_boot: hypervisor::boot::ap_boot,
     hypercall: hypervisor::hypercall::entry,
@@ -16,6 +17,7 @@ hv_machine::entry_points! {
     event: hypervisor::upcall::event,
     interrupt: hypervisor::exit::interrupt,
     exit_work: hypervisor::exit::exit_work,
+    current: hypervisor::current::make,
     epitaph: hypervisor::boot::epitaph,
 }
 

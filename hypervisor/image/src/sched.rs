@@ -13,7 +13,7 @@ use hv_machine::sync::Mutex;
 use hv_machine::{cpu, time, tlb, GuestRegs};
 use hypercall_abi::Errno;
 
-use crate::current::{self, Here};
+use crate::current::{Current, Here};
 use crate::domain::vcpu::{flag, NO_CPU};
 use crate::domain::{table, Domain, Vcpu};
 use crate::{exit, hypercall, options, pvtime, switch, wake};
@@ -141,22 +141,22 @@ pub fn switched_out() {
 }
 
 /// Decides who runs on this CPU next and makes it so; idles here until someone does.
-pub fn schedule(regs: &mut GuestRegs) {
+pub fn schedule(regs: &mut GuestRegs, current: &mut Current) {
     loop {
         cpuinfo::clear_work(exit::work::SCHEDULE);
         let now = time::now_ns();
         let mut policy = POLICY.lock();
-        if let Some(why) = current::try_here().and_then(|here| why_stop(here.vcpu())) {
+        if let Some(why) = current.as_ref().and_then(|here| why_stop(here.vcpu())) {
             kick(policy.deschedule(now, this_cpu(), why));
         }
         let decision = policy.pick(now, this_cpu());
         drop(policy);
         kick(decision.kick);
         wake::set_slice_end(decision.slice_ns.map(|slice| now + slice));
-        switch::switch_to(regs, decision.next.and_then(find));
+        switch::switch_to(regs, current, decision.next.and_then(find));
         wake::rearm();
-        match current::try_here() {
-            Some(here) => return hypercall::sched::finish_poll(&here),
+        match current {
+            Some(here) => return hypercall::sched::finish_poll(here),
             None => idle(),
         }
     }

@@ -9,7 +9,7 @@ use hv_machine::percpu;
 use hv_machine::{cpu, cpuinfo, desc, segments, time, GuestRegs};
 
 use crate::counters::bump;
-use crate::current::{self, Here};
+use crate::current::{self, Current, Here};
 use crate::domain::vcpu::NO_CPU;
 use crate::domain::{lifecycle, Domain, Vcpu, VcpuState};
 use crate::pvtime::{self, State};
@@ -24,18 +24,18 @@ pub fn guest_cpus() -> u64 {
 }
 
 /// Makes `next` run here instead of the present vCPU.
-pub fn switch_to(regs: &mut GuestRegs, next: Option<Here>) {
+pub fn switch_to(regs: &mut GuestRegs, current: &mut Current, next: Option<Here>) {
     let place = |running: &Here| (running.dom().id, running.vcpu().id);
-    if next.as_ref().map(place) == current::try_here().map(|here| place(&here)) {
+    if next.as_ref().map(place) == current.as_ref().map(place) {
         return;
     }
     bump(&current::counters().switches);
-    let previous = current::replace(None);
+    let previous = current::replace(current, None);
     if let Some(previous) = &previous {
         save(previous.vcpu(), regs);
     }
     match next {
-        Some(next) => switch_in(regs, next),
+        Some(next) => switch_in(regs, current, next),
         None => {
             cpuinfo::set_vcpu_words(None);
             cpu::load_idle_root();
@@ -69,7 +69,7 @@ fn leave(previous: &Here) {
 }
 
 /// Loads the incoming vCPU.
-fn switch_in(regs: &mut GuestRegs, next: Here) {
+fn switch_in(regs: &mut GuestRegs, current: &mut Current, next: Here) {
     let this = percpu::cpu_id();
     let vcpu = next.vcpu();
     vcpu.cpu.store(this.0, Ordering::SeqCst);
@@ -83,9 +83,9 @@ fn switch_in(regs: &mut GuestRegs, next: Here) {
     if kernel_mode {
         pvtime::publish_runstate(next.dom(), vcpu);
     }
-    current::replace(Some(next));
+    current::replace(current, Some(next));
     if !segments_ok {
-        upcall::failsafe(regs);
+        upcall::failsafe(current::here(current), regs);
     }
 }
 

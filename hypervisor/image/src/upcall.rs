@@ -15,7 +15,7 @@ use hypercall_abi::vm_assist;
 use hypercall_abi::GuestVa;
 
 use crate::counters::bump;
-use crate::current::{self, Here};
+use crate::current::{self, Current, Here};
 use crate::domain::vcpu::flag;
 use crate::domain::{lifecycle, Vcpu, VcpuState};
 use crate::{events, exit, guestmem, trap};
@@ -140,23 +140,21 @@ pub fn raise(here: &Here, regs: &mut GuestRegs, vector: u8, error_code: u32) {
 }
 
 /// Tells the guest of its events, when that is all there is to do.
-pub extern "C" fn event(regs: &mut GuestRegs) {
-    let here = current::here();
-    deliver(&here, regs, Kind::Plain, |state| state.callbacks.event);
+pub extern "C" fn event(regs: &mut GuestRegs, current: &Current) {
+    deliver(current::here(current), regs, Kind::Plain, |state| state.callbacks.event);
 }
 
 /// Delivers what waits for the running vCPU: a non-maskable interrupt, then events.
-pub fn deliver_pending(regs: &mut GuestRegs) {
-    let here = current::here();
+pub fn deliver_pending(here: &Here, regs: &mut GuestRegs) {
     if here.dom().is_held() {
         return cpuinfo::raise_work(exit::work::SCHEDULE);
     }
     let vcpu = here.vcpu();
     if vcpu.has(flag::NMI_PENDING) {
-        nmi(&here, regs);
+        nmi(here, regs);
     }
     if events::upcall_wanted() {
-        deliver(&here, regs, Kind::Plain, |state| state.callbacks.event);
+        deliver(here, regs, Kind::Plain, |state| state.callbacks.event);
     }
 }
 
@@ -170,23 +168,22 @@ fn nmi(here: &Here, regs: &mut GuestRegs) {
 }
 
 /// The frame for segment registers that could not be loaded.
-pub fn failsafe(regs: &mut GuestRegs) {
-    let here = current::here();
+pub fn failsafe(here: &Here, regs: &mut GuestRegs) {
     let selectors = {
         let state = here.vcpu().state.lock();
         let s = &state.segments;
         [s.ds, s.es, s.fs, s.gs]
     };
-    deliver(&here, regs, Kind::Failsafe(selectors), |state| state.callbacks.failsafe);
+    deliver(here, regs, Kind::Failsafe(selectors), |state| state.callbacks.failsafe);
 }
 
 /// A fast system call that is no hypercall.
-pub extern "C" fn user_syscall(regs: &mut GuestRegs, kind: SyscallKind) {
-    let here = current::here();
+pub extern "C" fn user_syscall(regs: &mut GuestRegs, current: &Current, kind: SyscallKind) {
+    let here = current::here(current);
     if kind == SyscallKind::Syscall64 {
-        return deliver(&here, regs, Kind::Syscall, |state| state.callbacks.syscall);
+        return deliver(here, regs, Kind::Syscall, |state| state.callbacks.syscall);
     }
-    rare_syscall(&here, regs, kind);
+    rare_syscall(here, regs, kind);
 }
 
 #[cold]

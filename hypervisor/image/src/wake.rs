@@ -12,9 +12,10 @@ use hv_machine::time;
 use hypercall_abi::sched::shutdown::WATCHDOG;
 use hypercall_abi::{DomId, Errno, VcpuId, Virq};
 
+use crate::current::{self, Here};
 use crate::domain::create::MAX_VCPUS;
 use crate::domain::{lifecycle, table, Domain, Vcpu};
-use crate::{current, events, pvtime, sched};
+use crate::{events, pvtime, sched};
 
 /// What expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,22 +194,22 @@ fn set_hardware(clock: &Clock, first: u64) {
 }
 
 /// Fires what is due, after the hardware timer has fired; true when the running slice is over.
-pub fn expire() -> bool {
+pub fn expire(here: Option<&Here>) -> bool {
     let (clock, now) = (CLOCKS.get(), time::now_ns());
     clock.set_ns.store(NEVER, Ordering::Relaxed);
     // The lock is free again when a timer fires.
     let pop = || clock.queue.lock().pop_expired(now);
     core::iter::from_fn(pop).for_each(|(key, _)| fire(key, now));
-    refresh_clock(clock, now);
+    refresh_clock(clock, now, here);
     now >= clock.slice_end_ns.load(Ordering::Relaxed)
 }
 
-fn refresh_clock(clock: &Clock, now: u64) {
+fn refresh_clock(clock: &Clock, now: u64, here: Option<&Here>) {
     if now < clock.refresh_ns.load(Ordering::Relaxed) {
         return;
     }
     clock.refresh_ns.store(now + REFRESH_PERIOD_NS, Ordering::Relaxed);
-    if let Some(here) = current::try_here() {
+    if let Some(here) = here {
         let kernel_mode = here.vcpu().state.lock().kernel_mode;
         pvtime::update(here.vcpu(), kernel_mode);
     }

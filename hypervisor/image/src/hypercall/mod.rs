@@ -29,7 +29,7 @@ use hv_machine::GuestRegs;
 use hypercall_abi::{nr, Errno};
 
 use crate::counters::bump;
-use crate::current::{self, Here};
+use crate::current::{self, Current, Here};
 use crate::{control, upcall};
 
 /// How a call ends that does not answer with a value: by an error, or as the constants say. It is
@@ -161,21 +161,21 @@ pub fn dispatch(number: u64, call: &mut Call<'_>) -> Answer {
 }
 
 /// A guest kernel executed `SYSCALL` with the number of `iret`.
-pub extern "C" fn iret_entry(regs: &mut GuestRegs) {
-    let here = current::here();
+pub extern "C" fn iret_entry(regs: &mut GuestRegs, current: &Current) {
+    let here = current::here(current);
     bump(&here.counters().hypercalls[nr::IRET as usize]);
-    upcall::iret(&here, regs);
+    upcall::iret(here, regs);
 }
 
 /// Length of the `SYSCALL` instruction.
 const SYSCALL_BYTES: u64 = 2;
 
 /// A guest kernel executed `SYSCALL`.
-pub extern "C" fn entry(regs: &mut GuestRegs) {
-    let here = current::here();
+pub extern "C" fn entry(regs: &mut GuestRegs, current: &Current) {
+    let here = current::here(current);
     let number = regs.rax;
     let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8];
-    let mut call = Call { args, here: &here, regs };
+    let mut call = Call { args, here, regs };
     match dispatch(number, &mut call) {
         Err(End::AGAIN) => {
             let [rdi, rsi, rdx, r10, r8] = call.args;

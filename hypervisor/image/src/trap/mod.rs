@@ -19,56 +19,56 @@ use hypercall_abi::regs::FLAT_KERNEL_CS;
 use hypercall_abi::GuestVa;
 
 use crate::counters::bump;
-use crate::current::{self, Here};
+use crate::current::{self, Current, Here};
 use crate::upcall;
 use crate::{fpu, guestmem};
 
 /// A guest took an exception. Returns whether that is done with; else it is to be examined.
-pub extern "C" fn exception(regs: &mut GuestRegs, number: u8) -> bool {
-    let here = current::here();
+pub extern "C" fn exception(regs: &mut GuestRegs, current: &Current, number: u8) -> bool {
+    let here = current::here(current);
     if let Some(counter) = here.counters().exceptions.get(usize::from(number)) {
         bump(counter);
     }
     match number {
         vector::INVALID_OPCODE if cpuid::may_be_forced(regs) => return false,
-        vector::NO_DEVICE if !fpu::not_available(&here) => return true,
-        vector::DEBUG => debug(&here),
+        vector::NO_DEVICE if !fpu::not_available(here) => return true,
+        vector::DEBUG => debug(here),
         vector::INT80 if here.vcpu().state.lock().traps.handler(number).is_none() => return false,
         vector::INT80 => {}
         _ if vector::is_bounced(number) => {}
         _ => return true,
     }
     let code = regs.error_code;
-    upcall::raise(&here, regs, number, code);
+    upcall::raise(here, regs, number, code);
     true
 }
 
 /// A guest took a page fault; likewise.
-pub extern "C" fn page_fault(regs: &mut GuestRegs) -> bool {
-    let here = current::here();
+pub extern "C" fn page_fault(regs: &mut GuestRegs, current: &Current) -> bool {
+    let here = current::here(current);
     bump(&here.counters().exceptions[usize::from(vector::PAGE_FAULT)]);
-    fault::deliver_plain(&here, regs)
+    fault::deliver_plain(here, regs)
 }
 
 /// An exception that may be more than something to pass on.
-pub extern "C" fn examine(regs: &mut GuestRegs, number: u8) {
-    let here = current::here();
+pub extern "C" fn examine(regs: &mut GuestRegs, current: &Current, number: u8) {
+    let here = current::here(current);
     let code = regs.error_code;
     match number {
-        vector::PAGE_FAULT => fault::page_fault(&here, regs),
-        vector::GENERAL_PROTECTION => general_protection(&here, regs),
-        vector::INT80 => refuse_int80(&here, regs),
-        _ if cpuid::forced(&here, regs) => {}
-        _ => upcall::exception(&here, regs, number, code),
+        vector::PAGE_FAULT => fault::page_fault(here, regs),
+        vector::GENERAL_PROTECTION => general_protection(here, regs),
+        vector::INT80 => refuse_int80(here, regs),
+        _ if cpuid::forced(here, regs) => {}
+        _ => upcall::exception(here, regs, number, code),
     }
 }
 
 /// The return to a guest faulted: its selectors or its instruction pointer are bad. The guest
 /// gets the fault as if it had happened where it was to continue.
-pub extern "C" fn iret_fault(regs: &mut GuestRegs, number: u8) {
-    let here = current::here();
+pub extern "C" fn iret_fault(regs: &mut GuestRegs, current: &Current, number: u8) {
+    let here = current::here(current);
     let code = regs.error_code;
-    upcall::exception(&here, regs, number, code);
+    upcall::exception(here, regs, number, code);
 }
 
 fn general_protection(here: &Here, regs: &mut GuestRegs) {

@@ -87,9 +87,10 @@
     or r11d, {FLAGS_FORCED}
 .endm
 
-# Calls a function of the image with the frame.
+# Calls a function of the image with the frame and what the image keeps about the guest.
 .macro hv_call_hook hook
     lea rdi, [rsp + {regs}]
+    mov rsi, [rsp + {current}]
     call [rip + HV_HOOKS + \hook]
 .endm
 

@@ -19,30 +19,34 @@ pub enum SyscallKind {
     Sysenter = 2,
 }
 
-/// The functions of the image.
+/// The functions of the image. `C` is what it keeps for each CPU about the vCPU that runs there; the
+/// machine only keeps its address, and hands it out: for changes to `exit_work`, which runs while no
+/// other hook does, and for reading to those that a guest has entered.
 #[repr(C)]
-pub struct Hooks {
+pub struct Hooks<C: 'static> {
     /// `syscall` in guest-kernel mode. Changes of rbx, rbp and r12 to r15 in the frame have no effect
     /// unless something is left to do in `exit_work`.
-    pub hypercall: extern "C" fn(&mut GuestRegs),
+    pub hypercall: extern "C" fn(&mut GuestRegs, &C),
     /// The same with the number of `iret`, which has no arguments and no answer.
-    pub iret: extern "C" fn(&mut GuestRegs),
+    pub iret: extern "C" fn(&mut GuestRegs, &C),
     /// Any other fast system call. Changes of the same registers have no effect for `Syscall64`.
-    pub syscall: extern "C" fn(&mut GuestRegs, SyscallKind),
+    pub syscall: extern "C" fn(&mut GuestRegs, &C, SyscallKind),
     /// Page fault of ring 3. rbx, rbp and r12 to r15 are not in the frame. Returns whether that was
     /// enough to deal with it.
-    pub page_fault: extern "C" fn(&mut GuestRegs) -> bool,
+    pub page_fault: extern "C" fn(&mut GuestRegs, &C) -> bool,
     /// Any other exception of ring 3 but a protection fault, or `int 0x80`; likewise.
-    pub exception: extern "C" fn(&mut GuestRegs, u8) -> bool,
+    pub exception: extern "C" fn(&mut GuestRegs, &C, u8) -> bool,
     /// A protection fault, or what the two above have left, with all registers.
-    pub examine: extern "C" fn(&mut GuestRegs, u8),
+    pub examine: extern "C" fn(&mut GuestRegs, &C, u8),
     /// The return to the guest faulted.
-    pub iret_fault: extern "C" fn(&mut GuestRegs, u8),
+    pub iret_fault: extern "C" fn(&mut GuestRegs, &C, u8),
     /// On the way out of the first three, and nothing else to do: an event waits that the guest wants
     /// to be told of. Changes of the same registers have no effect.
-    pub event: extern "C" fn(&mut GuestRegs),
+    pub event: extern "C" fn(&mut GuestRegs, &C),
     /// Something is to be done before the guest continues.
-    pub exit_work: extern "C" fn(&mut GuestRegs),
+    pub exit_work: extern "C" fn(&mut GuestRegs, &mut C),
+    /// Makes the `C` of a CPU that is about to call `exit_work` for the first time.
+    pub current: extern "C" fn() -> &'static mut C,
     /// External interrupt.
     pub interrupt: extern "C" fn(u8),
     /// Boot processor, machine ready.
@@ -53,26 +57,31 @@ pub struct Hooks {
     pub epitaph: extern "C" fn(),
 }
 
-/// Defines the entry points of the hypervisor, one for each field of [`Hooks`]; to be used once, in
-/// the binary.
+/// Defines the entry points of the hypervisor, one for each field of [`Hooks`], after the type they
+/// share; to be used once, in the binary.
 #[macro_export]
 macro_rules! entry_points {
-    ($($hook:ident: $function:path),+ $(,)?) => {
+    ($current:ty; $($hook:ident: $function:path),+ $(,)?) => {
         /// Called by the machine.
         #[allow(unsafe_code)] // The symbol's name is the contract with the assembly.
         #[used]
         #[no_mangle]
-        static HV_HOOKS: $crate::Hooks = $crate::Hooks { $($hook: $function),+ };
+        static HV_HOOKS: $crate::Hooks<$current> = $crate::Hooks { $($hook: $function),+ };
     };
 }
 
+/// Stands for the image's type, which the machine does not know.
+#[repr(C)]
+pub(crate) struct Opaque([u8; 0]);
+
 extern "C" {
     #[link_name = "HV_HOOKS"]
-    static HOOKS: Hooks;
+    static HOOKS: Hooks<Opaque>;
 }
 
 /// The table of the binary.
-pub(crate) fn hooks() -> &'static Hooks {
-    // SAFETY: the link fails unless `entry_points!` has defined the symbol, with this very type.
+pub(crate) fn hooks() -> &'static Hooks<Opaque> {
+    // SAFETY: the link fails unless `entry_points!` has defined the symbol, with this type but for
+    // `C`. That is only ever behind a reference, and no reference gets to another table's function.
     unsafe { &HOOKS }
 }

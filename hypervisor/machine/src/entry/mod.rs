@@ -14,7 +14,8 @@ pub(crate) mod ring0;
 use crate::layout::{percpu_page, window, STACK_SIZE};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
-use hooks::Hooks;
+use core::sync::atomic::Ordering;
+use hooks::{hooks, Hooks};
 use hypercall_abi::regs as abi;
 use regs::{CpuInfo, GuestRegs, CPUINFO_SIZE, VECTOR_SYSCALL_EXIT};
 
@@ -35,7 +36,7 @@ macro_rules! entry_asm {
             $(include_str!($file),)+
             $($reg = const reg(offset_of!(GuestRegs, $reg)),)+
             $($field = const offset_of!(CpuInfo, $field),)+
-            $($hook = const offset_of!(Hooks, $hook),)+
+            $($hook = const offset_of!(Hooks<hooks::Opaque>, $hook),)+
             CPUINFO_SIZE = const CPUINFO_SIZE,
             STACK_MASK = const STACK_SIZE - 1,
             STUB_SIZE = const idt::STUB_SIZE,
@@ -62,12 +63,14 @@ const fn reg(offset: usize) -> usize {
 entry_asm!(
     "frame.S" "syscall.S" "exit.S" "trap.S";
     r15 r11 r10 rax rcx rdx error_code vector rip cs rflags rsp ss;
-    regs work kernel_mode vcpu_words;
+    regs work kernel_mode vcpu_words current;
     hypercall iret syscall page_fault exception examine iret_fault event exit_work
 );
 
 /// Leaves the boot code of this CPU for ever: from here on it runs what `exit_work` picks.
 pub(crate) fn enter_exit_loop() -> ! {
+    let current = core::ptr::from_mut((hooks().current)()).expose_provenance();
+    crate::percpu::info().current.store(current as u64, Ordering::Relaxed);
     // SAFETY: the head of this CPU's own stack, as the path expects; what lies on the stack is given
     // up, which the return type says to the compiler. Interrupts are off outside `idle_wait`.
     unsafe {

@@ -55,6 +55,8 @@ pub(crate) struct CpuInfo {
     pub(crate) kernel_mode: AtomicU8,
     /// Address of the guest's pending and mask bytes and what follows them, or of zeros.
     pub(crate) vcpu_words: AtomicU64,
+    /// Address of what the image keeps about the guest this CPU runs; see [`super::hooks::Hooks`].
+    pub(crate) current: AtomicU64,
     /// Number of this CPU.
     pub(crate) cpu_id: AtomicU32,
     /// Bits of CR4 the guest has set.

@@ -53,7 +53,7 @@ hv_syscall64:
     hv_call_hook {iret}
     jmp 7b
 2:
-    xor esi, esi
+    xor edx, edx
     hv_call_hook {syscall}
     jmp 7b
 4:
@@ -72,7 +72,7 @@ hv_syscall32:
     mov [rsp + {rip}], rcx
     mov [rsp + {rflags}], r11
     mov qword ptr [rsp + {cs}], {USER_CS32}
-    mov esi, 1
+    mov edx, 1
     jmp hv_fast_call_frame
     .size hv_syscall32, . - hv_syscall32
 
@@ -89,11 +89,11 @@ hv_sysenter:
     mov qword ptr [rsp + {rip}], 0
     mov qword ptr [rsp + {cs}], 3
     mov qword ptr [rsp + {rsp}], 0
-    mov esi, 2
+    mov edx, 2
 hv_fast_call_frame:
     mov qword ptr [rsp + {ss}], {USER_SS}
     mov dword ptr [rsp + {vector}], {VECTOR_SYSCALL_EXIT}
-    # esi = a SyscallKind; the frame lacks the registers that have been preserved so far.
+    # edx = a SyscallKind; the frame lacks the registers that have been preserved so far.
     hv_save_kept_regs
     hv_call_hook {syscall}
     jmp hv_exit_to_guest

@@ -77,7 +77,7 @@ hv_trap:
     sub rsp, {rip} - 8
 hv_trap_framed:
     hv_save_argument_regs
-    mov esi, [rsp + {vector}]
+    mov edx, [rsp + {vector}]
     hv_guest_trap {exception}
     .size hv_trap, . - hv_trap
 
@@ -92,7 +92,7 @@ hv_protection_fault:
     jz hv_ring0_trap
 hv_examine:
     hv_save_kept_regs
-    mov esi, [rsp + {vector}]
+    mov edx, [rsp + {vector}]
     hv_call_hook {examine}
     jmp hv_exit_to_guest
 hv_unusual_trap:
@@ -110,7 +110,7 @@ hv_ring0_trap:
     # The iretq of hv_exit_iret faulted. hv_trap_ring0 has rebuilt the guest's registers in CpuInfo.
     or rsp, {STACK_MASK}
     sub rsp, {CPUINFO_SIZE} - 1
-    mov esi, [rsp + {vector}]
+    mov edx, [rsp + {vector}]
     hv_call_hook {iret_fault}
     jmp hv_exit_to_guest
     .size hv_ring0_trap, . - hv_ring0_trap

@@ -136,7 +136,7 @@ pub extern "C" fn interrupt(vector: u8) {
 }
 
 /// Every CPU comes here first; the first one goes on into ring 3.
-pub extern "C" fn exit_work(regs: &mut GuestRegs) {
+pub extern "C" fn exit_work(regs: &mut GuestRegs, _: &mut ()) {
     let bits = cpuinfo::take_work();
     if bits & cpuinfo::WORK_SCHEDULE == 0 {
         ring3::exit_work(regs, bits);
@@ -192,6 +192,11 @@ fn kicks_arrive() {
             core::hint::spin_loop();
         }
     }
+}
+
+/// Nothing is kept for a CPU.
+pub extern "C" fn current() -> &'static mut () {
+    alloc::boxed::Box::leak(alloc::boxed::Box::new(()))
 }
 
 pub extern "C" fn epitaph() {

@@ -20,6 +20,7 @@ mod ring3;
 
 #[cfg(target_os = "none")]
 hv_machine::entry_points! {
+    ();
     boot: crate::checks::boot,
     ap_boot: crate::checks::ap_boot,
     hypercall: crate::ring3::hypercall,
@@ -32,5 +33,6 @@ hv_machine::entry_points! {
     interrupt: crate::checks::interrupt,
     event: crate::ring3::event,
     exit_work: crate::checks::exit_work,
+    current: crate::checks::current,
     epitaph: crate::checks::epitaph,
 }

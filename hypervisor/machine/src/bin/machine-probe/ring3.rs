@@ -164,7 +164,7 @@ fn check_guest_access() {
     assert_eq!(saved.bytes()[..2], fpu.bytes()[..2]);
 }
 
-pub extern "C" fn hypercall(regs: &mut GuestRegs) {
+pub extern "C" fn hypercall(regs: &mut GuestRegs, (): &()) {
     let request = regs.rax;
     if request == NULL_REQUEST {
         return;
@@ -213,7 +213,7 @@ fn leave_32bit(regs: &mut GuestRegs) {
     regs.ss = u64::from(FLAT_KERNEL_SS);
 }
 
-pub extern "C" fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
+pub extern "C" fn syscall(regs: &mut GuestRegs, (): &(), kind: SyscallKind) {
     match (kind, regs.rax) {
         (SyscallKind::Syscall64, _) => {}
         (SyscallKind::Syscall32, call) => {
@@ -241,22 +241,22 @@ pub extern "C" fn syscall(regs: &mut GuestRegs, kind: SyscallKind) {
 }
 
 /// The guest took a page fault; all are looked at with all registers.
-pub extern "C" fn page_fault(_: &mut GuestRegs) -> bool {
+pub extern "C" fn page_fault(_: &mut GuestRegs, (): &()) -> bool {
     false
 }
 
 /// An event waits; the guest of the probe has none.
-pub extern "C" fn event(_: &mut GuestRegs) {
+pub extern "C" fn event(_: &mut GuestRegs, (): &()) {
     unreachable!("no event was raised");
 }
 
 /// The guest took another exception.
-pub extern "C" fn exception(_: &mut GuestRegs, _: u8) -> bool {
+pub extern "C" fn exception(_: &mut GuestRegs, (): &(), _: u8) -> bool {
     false
 }
 
 /// An exception with all registers.
-pub extern "C" fn examine(regs: &mut GuestRegs, vector: u8) {
+pub extern "C" fn examine(regs: &mut GuestRegs, (): &(), vector: u8) {
     if regs.rax == NULL_REQUEST {
         regs.rip += 2;
         return;
@@ -283,7 +283,7 @@ pub extern "C" fn examine(regs: &mut GuestRegs, vector: u8) {
     regs.rip += skip;
 }
 
-pub extern "C" fn iret_fault(regs: &mut GuestRegs, vector: u8) {
+pub extern "C" fn iret_fault(regs: &mut GuestRegs, (): &(), vector: u8) {
     expect(Event::IretFault(vector, regs.error_code));
     assert_eq!((regs.r12, regs.r15, regs.rax), (0x1212, 0x1515, 2), "registers were lost");
     regs.cs = u64::from(FLAT_KERNEL_CS);
