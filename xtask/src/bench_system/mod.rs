@@ -1,12 +1,13 @@
 //! `bench system`: what the whole costs: booting, creating, switching, memory, sizes.
 //!
-//! The rows and their requirements are in `table`, how they are measured in `measure` and `crowd`.
+//! The rows and their requirements are in `rows`, how they are measured in `measure` and `crowd`.
 //! Xen is measured below the same control domain; the figures of the usual system of Xen, Linux and
 //! `xl` stand in brackets. `ci` measures on Zendo what is the same in each run, and fails where a
 //! requirement is missed.
 
 mod crowd;
 mod measure;
+mod rows;
 mod table;
 
 use std::fs;
@@ -85,6 +86,9 @@ fn measure_on<'g>(
     sizes(which, images, values)
 }
 
+/// Most of a reason that is shown: what was waited for, and the start of what came instead.
+const REASON_CHARS: usize = 200;
+
 fn measure_group(which: Hypervisor, images: &Images, group: &Group, values: &mut Values) {
     let started = Instant::now();
     let label = format!("bench-{}-{}", group.rows[0], which.name());
@@ -93,7 +97,9 @@ fn measure_group(which: Hypervisor, images: &Images, group: &Group, values: &mut
     let seconds = started.elapsed().as_secs_f64();
     println!("{} on {}: {seconds:.1} s", group.rows.join(" "), which.name());
     let why = done.err().map_or("it was not reported".to_string(), |failure| {
-        failure.to_string().lines().next().unwrap_or_default().to_string()
+        let words: Vec<String> =
+            failure.to_string().split_whitespace().map(str::to_string).collect();
+        words.join(" ").chars().take(REASON_CHARS).collect()
     });
     values.miss(group.rows, &why);
 }
