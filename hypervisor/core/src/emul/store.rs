@@ -112,22 +112,22 @@ fn decode_opcode<R: GuestRegs>(instruction: &mut Instruction<'_, R>) -> Result<S
         _ => prefixes.operand_width(),
     };
     // What MOV to an absolute address, STOS and (until its source is read) MOVS store.
-    let mut action = (Op::Write, RegPart::low(RAX, width).read(regs), OldContents::Dropped);
+    let accumulator = || (Op::Write, RegPart::low(RAX, width).read(regs), OldContents::Dropped);
     let mut segment = prefixes.segment;
     let mut string = None;
-    let offset = match instruction.opcode {
-        0xa2 | 0xa3 => instruction.absolute_address(),
+    let (offset, action) = match instruction.opcode {
+        0xa2 | 0xa3 => (instruction.absolute_address(), accumulator()),
         0xa4 | 0xa5 | 0xaa | 0xab => {
             segment = None;
             string = Some(string_step(instruction, width)?);
-            regs.gpr(RDI)
+            (regs.gpr(RDI), accumulator())
         }
         _ => {
             let modrm = instruction.modrm()?;
-            action = decode_action(instruction, &modrm, width)?;
+            let action = decode_action(instruction, &modrm, width)?;
             let next_rip = regs.rip().wrapping_add(u64::from(instruction.position()));
             let base = if modrm.is_rip_relative { next_rip } else { 0 };
-            modrm.offset.wrapping_add(base)
+            (modrm.offset.wrapping_add(base), action)
         }
     };
     let (op, number, old) = action;
@@ -158,7 +158,7 @@ fn decode_action<R: GuestRegs>(
     let part = prefixes.part(modrm.reg, width);
     let value = part.read(regs);
     let unused = 64 - 8 * u32::from(width);
-    let signed = ((value << unused) as i64 >> unused) as u64;
+    let signed = || ((value << unused) as i64 >> unused) as u64;
     let pair = |high, low| regs.gpr(high) << 32 | regs.gpr(low) & 0xffff_ffff;
     let numbered = |number: u16| {
         let op = Op::NUMBERED.get(usize::from(number)).copied();
@@ -175,9 +175,9 @@ fn decode_action<R: GuestRegs>(
         (0xfe | 0xff, 0) => (Op::Inc, 0, Dropped),
         (0xfe | 0xff, 1) => (Op::Dec, 0, Dropped),
         (opcode @ ..=0x3f, _) if opcode & 6 == 0 => (numbered(opcode >> 3)?, value, Dropped),
-        (0x0fab, _) => (Op::Bts, signed, Dropped),
-        (0x0fb3, _) => (Op::Btr, signed, Dropped),
-        (0x0fbb, _) => (Op::Btc, signed, Dropped),
+        (0x0fab, _) => (Op::Bts, signed(), Dropped),
+        (0x0fb3, _) => (Op::Btr, signed(), Dropped),
+        (0x0fbb, _) => (Op::Btc, signed(), Dropped),
         (0x0fba, n @ 5..=7) => {
             let op = [Op::Bts, Op::Btr, Op::Btc][usize::from(n - 5)];
             (op, u64::from(instruction.byte() & (width * 8 - 1)), Dropped)
