@@ -1,7 +1,8 @@
 //! Writable page tables: plain stores to a read-only leaf table, trapped and carried out by the
 //! hypervisor; and the call that switches this on and off.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::arch::asm;
+use core::sync::atomic::AtomicU64;
 
 use hypercall_abi::{nr, vm_assist};
 use pvkernel_xen::hypercall::misc;
@@ -20,17 +21,32 @@ pub fn run(m: &mut Meter) {
     assert_eq!(on, Ok(()), "writable page tables can be had");
     let (table, a, b) = (Table::new(1), Page::new(), Page::new());
     let (a, b) = (a.entry(KERNEL_RW | STORED_KERNEL), b.entry(KERNEL_RW | STORED_KERNEL));
-    let store = |at: &AtomicU64, value| {
-        at.store(value, Ordering::Relaxed);
-        None
-    };
-    let swap = |at: &AtomicU64, value| Some(at.swap(value, Ordering::Relaxed));
     write(m, "ptwr_mov_change_frame", &table, [a, b], store);
     write(m, "ptwr_mov_map_unmap", &table, [a, 0], store);
-    write(m, "ptwr_xchg_change_frame", &table, [a, b], swap);
+    write(m, "ptwr_xchg_change_frame", &table, [a, b], exchange);
     assert_eq!(table.set(0, 0), 0, "an entry can be cleared");
     let off = misc::vm_assist(vm_assist::CMD_DISABLE, ASSIST);
     assert_eq!(off, Ok(()), "writable page tables can be done without");
+}
+
+// The two writes are spelt out: what their emulation costs depends on how they are encoded.
+
+/// Stores a word.
+fn store(at: &AtomicU64, value: u64) -> Option<u64> {
+    // SAFETY: the word lives.
+    unsafe { asm!("mov [rdx], rax", in("rdx") at.as_ptr(), in("rax") value, options(nostack)) };
+    None
+}
+
+/// Exchanges a word; returns what it was.
+fn exchange(at: &AtomicU64, value: u64) -> Option<u64> {
+    let before;
+    // SAFETY: the word lives.
+    unsafe {
+        asm!("xchg [rdx], rax", in("rdx") at.as_ptr(), inlateout("rax") value => before,
+            options(nostack));
+    }
+    Some(before)
 }
 
 fn assist(m: &mut Meter) {
