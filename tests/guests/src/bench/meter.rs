@@ -163,6 +163,9 @@ impl Meter {
         if self.trace {
             println!("trace ready");
             while console::read_byte().is_none() {}
+            // The byte came with an event: while it is pending, each way back here looks at it.
+            event::enable_upcalls();
+            event::mask_upcalls();
             return;
         }
         println!("calibration {CALIBRATION} {}", calibrate());
