@@ -61,7 +61,7 @@ pub fn get(dom: &Domain, wanted: abi::VcpuAffinity) -> Result<(), Errno> {
 }
 
 /// `scheduler_op`: keeps weight and cap for those who set them; round robin gives equal shares.
-pub fn scheduler_op(dom: &Domain, wanted: &mut abi::SchedulerOp) -> Result<(), Errno> {
+pub fn scheduler_op(dom: &Domain, mut wanted: abi::SchedulerOp) -> Result<abi::SchedulerOp, Errno> {
     ensure(wanted.sched_id == SCHED_ID, Errno::EINVAL)?;
     let mut control = dom.control.lock();
     match wanted.cmd {
@@ -72,5 +72,5 @@ pub fn scheduler_op(dom: &Domain, wanted: &mut abi::SchedulerOp) -> Result<(), E
         abi::SCHEDOP_GETINFO => (wanted.weight, wanted.cap) = (control.weight, control.cap),
         _ => return Err(Errno::EINVAL),
     }
-    Ok(())
+    Ok(wanted)
 }

@@ -344,14 +344,14 @@ fn fill_registers(context: &mut VcpuGuestContext, state: &VcpuState) {
 }
 
 /// `get_ext_vcpucontext`: the entry points the main context has no room for.
-pub fn get_ext(dom: &Domain, ext: &mut ExtVcpuContext) -> Result<(), Errno> {
+pub fn get_ext(dom: &Domain, mut ext: ExtVcpuContext) -> Result<ExtVcpuContext, Errno> {
     let callbacks = dom.vcpu(ext.vcpu).ok_or(Errno::ESRCH)?.state.lock().callbacks;
     ext.size = size_of::<ExtVcpuContext>() as u32;
     ext.syscall32_callback_eip = address(callbacks.syscall32);
     ext.sysenter_callback_eip = address(callbacks.sysenter);
     ext.syscall32_disables_events = u8::from(masks_events(callbacks.syscall32));
     ext.sysenter_disables_events = u8::from(masks_events(callbacks.sysenter));
-    Ok(())
+    Ok(ext)
 }
 
 /// Bytes of the part of the extended context that every caller has.

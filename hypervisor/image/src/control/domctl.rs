@@ -80,10 +80,7 @@ fn command(call: &Call<'_>, dom: &Domain, at: u64, op: &mut abi::XenDomctl) -> R
         }
         cmd::SET_ADDRESS_SIZE if op.payload::<abi::AddressSize>().size == 64 => {}
         cmd::SET_ADDRESS_SIZE => return Err(Errno::EINVAL),
-        cmd::GET_ADDRESS_SIZE => answer(at, op, |answer| {
-            *answer = abi::AddressSize { size: 64 };
-            Ok(())
-        })?,
+        cmd::GET_ADDRESS_SIZE => answer(at, op, |_| Ok(abi::AddressSize { size: 64 }))?,
         // The clock is the TSC, unscaled; every mode that allows that is the same here.
         cmd::SETTSCINFO
             if op.payload::<abi::TscInfo>().tsc_mode != abi::TSC_MODE_ALWAYS_EMULATE => {}
@@ -95,7 +92,10 @@ fn command(call: &Call<'_>, dom: &Domain, at: u64, op: &mut abi::XenDomctl) -> R
         cmd::IOMEM_PERMISSION => rights::iomem(call, dom, op.payload())?,
         cmd::IOPORT_PERMISSION => rights::ioport(call, dom, op.payload())?,
         cmd::GETVCPUINFO => answer(at, op, |info| info::getvcpuinfo(dom, info))?,
-        cmd::GETPAGEFRAMEINFO3 => answer(at, op, |info| info::getpageframeinfo3(dom, info))?,
+        cmd::GETPAGEFRAMEINFO3 => {
+            info::getpageframeinfo3(dom, &op.payload())?;
+            guestmem::write(at, op)?;
+        }
         cmd::SETVCPUAFFINITY => affinity::set(dom, op.payload())?,
         cmd::GETVCPUAFFINITY => affinity::get(dom, op.payload())?,
         // There is one node.
@@ -117,11 +117,9 @@ fn command(call: &Call<'_>, dom: &Domain, at: u64, op: &mut abi::XenDomctl) -> R
 fn answer<T: FromBytes + IntoBytes + Immutable>(
     at: u64,
     op: &mut abi::XenDomctl,
-    command: impl FnOnce(&mut T) -> Result<(), Errno>,
+    command: impl FnOnce(T) -> Result<T, Errno>,
 ) -> Result<(), Errno> {
-    let mut payload = op.payload();
-    command(&mut payload)?;
-    op.set_payload(&payload);
+    op.set_payload(&command(op.payload())?);
     guestmem::write(at, op)
 }
 

@@ -50,7 +50,7 @@ fn flags(dom: &Domain) -> abi::Dominf {
 }
 
 /// `getvcpuinfo`.
-pub fn getvcpuinfo(dom: &Domain, info: &mut abi::GetVcpuInfo) -> Result<(), Errno> {
+pub fn getvcpuinfo(dom: &Domain, mut info: abi::GetVcpuInfo) -> Result<abi::GetVcpuInfo, Errno> {
     let vcpu = dom.vcpu(info.vcpu).ok_or(Errno::EINVAL)?;
     ensure(dom.vcpus_created.load(Ordering::SeqCst), Errno::ESRCH)?;
     let cpu = vcpu.cpu.load(Ordering::SeqCst);
@@ -59,17 +59,16 @@ pub fn getvcpuinfo(dom: &Domain, info: &mut abi::GetVcpuInfo) -> Result<(), Errn
     info.running = u8::from(cpu != NO_CPU);
     info.cpu_time_ns = vcpu.runstate.lock().running_ns(time::now_ns());
     info.cpu = if cpu == NO_CPU { 0 } else { cpu };
-    Ok(())
+    Ok(info)
 }
 
 /// `gettscinfo`: native TSC, never scaled.
-pub fn tscinfo(info: &mut abi::TscInfo) -> Result<(), Errno> {
-    *info = abi::TscInfo { gtsc_khz: time::tsc_scale().khz as u32, ..Default::default() };
-    Ok(())
+pub fn tscinfo(_: abi::TscInfo) -> Result<abi::TscInfo, Errno> {
+    Ok(abi::TscInfo { gtsc_khz: time::tsc_scale().khz, ..Default::default() })
 }
 
 /// `getpageframeinfo3`: what frames are used for; at most 1024 of them, so one pass.
-pub fn getpageframeinfo3(dom: &Domain, wanted: &mut abi::GetPageFrameInfo3) -> Result<(), Errno> {
+pub fn getpageframeinfo3(dom: &Domain, wanted: &abi::GetPageFrameInfo3) -> Result<(), Errno> {
     ensure(wanted.num <= abi::PFINFO_MAX, Errno::E2BIG)?;
     for index in 0..wanted.num {
         let mfn: Mfn = guestmem::read_at(wanted.array.get(), index)?;

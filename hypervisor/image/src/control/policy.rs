@@ -28,10 +28,10 @@ fn copy_leaves(buffer: GuestVa, room: u32) -> Result<u32, Errno> {
 }
 
 /// `get_cpu_policy` of a domain.
-pub fn get(wanted: &mut CpuPolicy) -> Result<(), Errno> {
+pub fn get(mut wanted: CpuPolicy) -> Result<CpuPolicy, Errno> {
     wanted.nr_leaves = copy_leaves(wanted.leaves, wanted.nr_leaves)?;
     wanted.nr_msrs = 0;
-    Ok(())
+    Ok(wanted)
 }
 
 /// `set_cpu_policy`: only what is so anyway.
@@ -47,23 +47,22 @@ pub fn set(dom: &Domain, wanted: CpuPolicy) -> Result<(), Errno> {
 }
 
 /// `get_cpu_policy` of the system.
-pub fn system(wanted: &mut SystemCpuPolicy) -> Result<(), Errno> {
+pub fn system(mut wanted: SystemCpuPolicy) -> Result<SystemCpuPolicy, Errno> {
     ensure([POLICY_PV_DEFAULT, POLICY_PV_MAX].contains(&wanted.index), Errno::EINVAL)?;
     wanted.nr_leaves = copy_leaves(wanted.leaves, wanted.nr_leaves)?;
     wanted.nr_msrs = 0;
-    Ok(())
+    Ok(wanted)
 }
 
 /// `get_cpu_levelling_caps`: nothing can be masked for native `cpuid`.
-pub fn levelling_caps(answer: &mut CpuLevellingCaps) -> Result<(), Errno> {
-    answer.caps = 0;
-    Ok(())
+pub fn levelling_caps(_: CpuLevellingCaps) -> Result<CpuLevellingCaps, Errno> {
+    Ok(CpuLevellingCaps { caps: 0 })
 }
 
 /// `get_cpu_featureset` of PV guests.
-pub fn featureset(wanted: &mut CpuFeatureset) -> Result<(), Errno> {
+pub fn featureset(mut wanted: CpuFeatureset) -> Result<CpuFeatureset, Errno> {
     ensure([FEATURESET_PV, FEATURESET_PV_MAX].contains(&wanted.index), Errno::EINVAL)?;
     let words = feature_words().into_iter();
     wanted.nr_features = copy_out_or_count(wanted.features, wanted.nr_features, words)?;
-    Ok(())
+    Ok(wanted)
 }

@@ -48,16 +48,14 @@ pub fn sysctl(call: &mut Call<'_>) -> Answer {
 /// Hands a command its structure and takes back what became of it.
 fn answer<T: FromBytes + IntoBytes + Immutable>(
     op: &mut abi::XenSysctl,
-    command: fn(&mut T) -> Result<(), Errno>,
+    command: fn(T) -> Result<T, Errno>,
 ) -> Result<(), Errno> {
-    let mut payload = op.payload();
-    command(&mut payload)?;
-    op.set_payload(&payload);
+    op.set_payload(&command(op.payload())?);
     Ok(())
 }
 
 /// Copies what the console ring holds from `index` on; at most its whole length, so one pass.
-fn readconsole(wanted: &mut abi::ReadConsole) -> Result<(), Errno> {
+fn readconsole(mut wanted: abi::ReadConsole) -> Result<abi::ReadConsole, Errno> {
     let mut index = if wanted.incremental != 0 { u64::from(wanted.index) } else { 0 };
     let mut copied = 0;
     let mut bytes = [0u8; CHUNK];
@@ -77,79 +75,76 @@ fn readconsole(wanted: &mut abi::ReadConsole) -> Result<(), Errno> {
     }
     wanted.index = index as u32;
     wanted.count = copied;
-    Ok(())
+    Ok(wanted)
 }
 
-fn physinfo(info: &mut abi::PhysInfo) -> Result<(), Errno> {
+fn physinfo(_: abi::PhysInfo) -> Result<abi::PhysInfo, Errno> {
     let cpus = percpu::nr_cpus();
     let [_, _, ecx, edx] = cpu::cpuid(1, 0);
     let [_, _, ext_ecx, ext_edx] = cpu::cpuid(0x8000_0001, 0);
-    *info = abi::PhysInfo {
+    Ok(abi::PhysInfo {
         threads_per_core: 1,
         cores_per_socket: cpus,
         nr_cpus: cpus,
         max_cpu_id: cpus - 1,
         nr_nodes: 1,
-        cpu_khz: time::tsc_scale().khz as u32,
+        cpu_khz: time::tsc_scale().khz,
         capabilities: abi::PhysCap::PV | abi::PhysCap::GNTTAB_V1,
         total_pages: frames::total_ram_pages(),
         free_pages: frames::free_count(),
         max_mfn: frames::max_mfn() - 1,
         hw_cap: [edx, ecx, ext_edx, ext_ecx, 0, 0, 0, 0],
         ..Default::default()
-    };
-    Ok(())
+    })
 }
 
-fn sched_id(answer: &mut abi::SchedId) -> Result<(), Errno> {
-    answer.sched_id = SCHED_ID;
-    Ok(())
+fn sched_id(_: abi::SchedId) -> Result<abi::SchedId, Errno> {
+    Ok(abi::SchedId { sched_id: SCHED_ID })
 }
 
-fn getdomaininfolist(wanted: &mut abi::GetDomainInfoList) -> Result<(), Errno> {
+fn getdomaininfolist(mut wanted: abi::GetDomainInfoList) -> Result<abi::GetDomainInfoList, Errno> {
     let limit = (wanted.max_domains as usize).min(table::MAX_DOMAINS);
     let list = table::list_from(wanted.first_domain, limit);
     let infos = list.iter().map(|dom| info::describe(dom));
     wanted.num_domains = guestmem::write_array(wanted.buffer.get(), infos)?;
-    Ok(())
+    Ok(wanted)
 }
 
 /// Keys as on the serial line: each prints something about the hypervisor.
-fn debug_keys(wanted: &mut abi::DebugKeys) -> Result<(), Errno> {
+fn debug_keys(wanted: abi::DebugKeys) -> Result<abi::DebugKeys, Errno> {
     let mut keys = [0u8; 16];
     let len = (wanted.nr_keys as usize).min(keys.len());
     let keys = keys.get_mut(..len).unwrap_or_default();
     guestmem::read_bytes(wanted.keys.get(), keys)?;
     keys.iter().for_each(|key| boot::debug_key(*key));
-    Ok(())
+    Ok(wanted)
 }
 
-fn availheap(answer: &mut abi::AvailHeap) -> Result<(), Errno> {
-    answer.avail_bytes = frames::free_count() << PAGE_SHIFT;
-    Ok(())
+fn availheap(asked: abi::AvailHeap) -> Result<abi::AvailHeap, Errno> {
+    Ok(abi::AvailHeap { avail_bytes: frames::free_count() << PAGE_SHIFT, ..asked })
 }
 
 /// How long each CPU was idle. The time not spent in vCPUs is shared out evenly, because vCPUs move
 /// between CPUs.
-fn getcpuinfo(wanted: &mut abi::GetCpuInfo) -> Result<(), Errno> {
+fn getcpuinfo(mut wanted: abi::GetCpuInfo) -> Result<abi::GetCpuInfo, Errno> {
     let cpus = percpu::nr_cpus();
     let busy: u64 = table::all().iter().map(|dom| pvtime::domain_cpu_ns(dom)).sum();
     let total = time::now_ns() * u64::from(cpus);
     let info = abi::CpuInfo { idletime_ns: total.saturating_sub(busy) / u64::from(cpus) };
     let infos = (0..wanted.max_cpus.min(cpus)).map(|_| info);
     wanted.nr_cpus = guestmem::write_array(wanted.info.get(), infos)?;
-    Ok(())
+    Ok(wanted)
 }
 
 /// One socket, a core per CPU.
-fn cputopoinfo(wanted: &mut abi::CpuTopoInfo) -> Result<(), Errno> {
+fn cputopoinfo(mut wanted: abi::CpuTopoInfo) -> Result<abi::CpuTopoInfo, Errno> {
     let cores = (0..percpu::nr_cpus()).map(|core| abi::CpuTopo { core, socket: 0, node: 0 });
     wanted.num_cpus = copy_out_or_count(wanted.cputopo, wanted.num_cpus, cores)?;
-    Ok(())
+    Ok(wanted)
 }
 
 /// One node.
-fn numainfo(wanted: &mut abi::NumaInfo) -> Result<(), Errno> {
+fn numainfo(mut wanted: abi::NumaInfo) -> Result<abi::NumaInfo, Errno> {
     if wanted.num_nodes >= 1 && !wanted.meminfo.is_null() {
         let info = abi::MemInfo {
             memsize: frames::total_ram_pages() << PAGE_SHIFT,
@@ -161,15 +156,16 @@ fn numainfo(wanted: &mut abi::NumaInfo) -> Result<(), Errno> {
         guestmem::write(wanted.distance.get(), &LOCAL_DISTANCE)?;
     }
     wanted.num_nodes = 1;
-    Ok(())
+    Ok(wanted)
 }
 
 /// There is pool 0 with everything in it.
-fn cpupool(wanted: &mut abi::CpupoolOp) -> Result<(), Errno> {
+fn cpupool(mut wanted: abi::CpupoolOp) -> Result<abi::CpupoolOp, Errno> {
     ensure(wanted.op == abi::CPUPOOL_OP_INFO, Errno::EOPNOTSUPP)?;
     ensure([0, u32::MAX].contains(&wanted.cpupool_id), Errno::ENOENT)?;
     wanted.cpupool_id = 0;
     wanted.sched_id = SCHED_ID;
     wanted.n_dom = table::all().len() as u32;
-    write_map(&wanted.cpumap, percpu::online_mask())
+    write_map(&wanted.cpumap, percpu::online_mask())?;
+    Ok(wanted)
 }
