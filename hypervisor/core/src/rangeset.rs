@@ -19,7 +19,6 @@ pub struct RangeSet {
 
 impl RangeSet {
     /// Whether nothing is in the set.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }

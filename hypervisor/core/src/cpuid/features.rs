@@ -35,7 +35,6 @@ impl Word {
     }
 
     /// The bits that are shown when a guest may enable these state components.
-    #[must_use]
     pub const fn shown(&self, offered_xcr0: u64) -> u32 {
         let [mut shown, avx, avx512] = self.masks;
         if offered_xcr0 & XCR0_AVX != 0 {

@@ -91,7 +91,6 @@ impl Policy {
     /// Reduces the leaves of the processor, which `host` reads by leaf and subleaf, for the control
     /// domain or for others. `xstates` are the state components (bits of XCR0) the hypervisor
     /// switches; 0 hides XSAVE and all that needs it.
-    #[must_use]
     pub fn new(host: impl Fn(u32, u32) -> Leaf, is_hardware_domain: bool, xstates: u64) -> Self {
         let vendor = Vendor::from_leaf_0(host(0, 0));
         let [_, _, host_ecx, _] = host(1, 0);
@@ -184,7 +183,6 @@ impl Policy {
     }
 
     /// What CPUID with this leaf (eax) and subleaf (ecx) gives a guest.
-    #[must_use]
     pub fn query(&self, leaf: u32, subleaf: u32, context: &QueryContext) -> Leaf {
         if leaf & 0xffff_ff00 == XEN {
             return xen_leaves::query(leaf, subleaf, &context.xen);
@@ -224,13 +222,11 @@ impl Policy {
     }
 
     /// Who made the processor.
-    #[must_use]
     pub fn vendor(&self) -> Vendor {
         self.vendor
     }
 
     /// Family of the processor, with its extension.
-    #[must_use]
     pub fn family(&self) -> u32 {
         let signature = self.basic[1][0];
         match signature >> 8 & 0xf {
@@ -244,19 +240,16 @@ impl Policy {
     }
 
     /// Whether the processor number can be read with the counter.
-    #[must_use]
     pub fn has_tsc_aux(&self) -> bool {
         self.extended[1][3] & f::RDTSCP != 0 || self.feature[0][2] & f::RDPID != 0
     }
 
     /// The state components a guest may enable.
-    #[must_use]
     pub fn offered_xcr0(&self) -> u64 {
         self.xstate.offered()
     }
 
     /// The bits of CR4 the features allow a guest to own.
-    #[must_use]
     pub fn offered_cr4(&self) -> u64 {
         let edx = self.basic[1][3];
         let offered = [

@@ -26,7 +26,6 @@ pub struct XenInfo {
 }
 
 /// One of the leaves; all zeroes for those that do not exist.
-#[must_use]
 pub fn query(leaf: u32, subleaf: u32, xen: &XenInfo) -> Leaf {
     match (leaf, subleaf) {
         (cpuid::FIRST_LEAF, _) => [

@@ -30,7 +30,6 @@ pub struct Xstate {
 impl Xstate {
     /// The states that both the processor has and `switched` (a mask of components) contains.
     /// Without x87 and SSE there is nothing to offer.
-    #[must_use]
     pub fn new(host: &impl Fn(u32, u32) -> Leaf, switched: u64, features: u32) -> Self {
         let [low, _, _, high] = host(0xd, 0);
         let mut offered = (u64::from(high) << 32 | u64::from(low)) & switched & KNOWN;
@@ -50,7 +49,6 @@ impl Xstate {
     }
 
     /// The offered components, which are also the bits a guest may set in XCR0.
-    #[must_use]
     pub fn offered(&self) -> u64 {
         self.offered
     }
@@ -75,7 +73,6 @@ impl Xstate {
     }
 
     /// Leaf 0xd for a guest whose XCR0 is `xcr0`.
-    #[must_use]
     pub fn leaf(&self, subleaf: u32, xcr0: u64) -> Leaf {
         match subleaf {
             0 if self.offered != 0 => {

@@ -48,14 +48,12 @@ impl Op {
 
 /// The bits of an operand of `width` bytes (1, 2, 4 or 8).
 #[inline]
-#[must_use]
 pub const fn width_mask(width: u8) -> u64 {
     u64::MAX >> (64 - 8 * width as u32)
 }
 
 /// Result and new flags register of an operation.
 #[inline]
-#[must_use]
 pub fn execute(op: Op, a: u64, b: u64, rflags: u64, width: u8) -> (u64, u64) {
     match op {
         Op::Write => (b & width_mask(width), rflags),

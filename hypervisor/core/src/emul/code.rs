@@ -30,28 +30,24 @@ pub struct Code {
 impl Code {
     /// The first `len` bytes of a buffer.
     #[inline]
-    #[must_use]
     pub fn from_buffer(bytes: [u8; BUFFER_LEN], len: usize) -> Self {
         Self { bytes, len: len.min(MAX_LEN) }
     }
 
     /// How many bytes were fetched, at most [`MAX_LEN`].
     #[inline]
-    #[must_use]
     pub fn fetched(&self) -> usize {
         self.len
     }
 
     /// The byte at a position, which wraps at the end of the buffer.
     #[inline]
-    #[must_use]
     pub fn at(&self, position: usize) -> u8 {
         self.bytes[position % BUFFER_LEN]
     }
 
     /// Whether [`FORCED_CPUID`] stands here, all of it fetched.
     #[inline]
-    #[must_use]
     pub fn is_forced_cpuid(&self) -> bool {
         self.len >= FORCED_CPUID.len() && self.bytes.starts_with(&FORCED_CPUID)
     }

@@ -33,7 +33,6 @@ pub const CR4_GUEST_OWNED: u64 = CR4_TSD | CR4_DE | CR4_FSGSBASE | CR4_OSXSAVE;
 pub const CR4_SHOWN: u64 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
 /// CR0 as the guest reads it.
-#[must_use]
 pub fn read_cr0(hardware: u64, has_ts: bool) -> u64 {
     hardware & !CR0_TS | (u64::from(has_ts) * CR0_TS)
 }
@@ -47,7 +46,6 @@ pub fn write_cr0(shown: u64, value: u64) -> Option<bool> {
 
 /// CR4 as a guest that owns these bits reads it. A guest owns what it wrote, as far as its policy
 /// offers it ([`crate::cpuid::Policy::offered_cr4`]); everything else it writes is ignored.
-#[must_use]
 pub fn read_cr4(hardware: u64, owned: u64) -> u64 {
     hardware & CR4_SHOWN | owned & CR4_GUEST_OWNED
 }

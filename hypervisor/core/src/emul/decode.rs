@@ -76,13 +76,11 @@ impl Prefixes {
     }
 
     /// Whether REX.W makes operands 8 bytes wide.
-    #[must_use]
     pub fn is_wide(&self) -> bool {
         self.rex & REX_W != 0
     }
 
     /// Bytes of an operand that is not a single byte: 2, 4 or 8.
-    #[must_use]
     pub fn operand_width(&self) -> u8 {
         match (self.is_wide(), self.has_operand_size) {
             (true, _) => 8,
@@ -92,7 +90,6 @@ impl Prefixes {
     }
 
     /// The bits of an address, and of the count of a string instruction.
-    #[must_use]
     pub fn address_mask(&self) -> u64 {
         u64::MAX >> if self.has_address_size { 32 } else { 0 }
     }
@@ -104,7 +101,6 @@ impl Prefixes {
 
     /// The part of a register that a number means. Without REX the byte registers 4 to 7 are the
     /// second bytes of registers 0 to 3.
-    #[must_use]
     pub fn part(&self, number: u8, width: u8) -> RegPart {
         if width == 1 && self.rex == 0 && (4..8).contains(&number) {
             return RegPart { number: number - 4, shift: 8, width };
@@ -142,7 +138,6 @@ pub struct Instruction<'a, R> {
 impl<'a, R: GuestRegs> Instruction<'a, R> {
     /// Reads prefixes and opcode.
     #[inline]
-    #[must_use]
     pub fn start(code: &'a Code, regs: &'a R) -> Self {
         let prefixes = Prefixes::default();
         let mut instruction = Self { code, position: 0, regs, prefixes, opcode: 0 };
@@ -162,7 +157,6 @@ impl<'a, R: GuestRegs> Instruction<'a, R> {
 
     /// Bytes read so far.
     #[inline]
-    #[must_use]
     pub fn position(&self) -> u8 {
         // An instruction with all its parts is shorter than 64 bytes.
         self.position as u8
@@ -262,7 +256,6 @@ impl<'a, R: GuestRegs> Instruction<'a, R> {
     }
 
     /// The linear address of an offset in a segment.
-    #[must_use]
     pub fn linear(&self, segment: Option<Segment>, offset: u64) -> u64 {
         let base = Segment::base_of(segment, self.regs);
         base.wrapping_add(offset & self.prefixes.address_mask())

@@ -70,7 +70,6 @@ pub enum PrivOp {
 impl PrivOp {
     /// Whether only a guest kernel may execute it. The others have rules of their own: the I/O
     /// privilege level, or being allowed everywhere.
-    #[must_use]
     pub const fn needs_kernel_mode(&self) -> bool {
         let has_iopl_rule = matches!(
             self,

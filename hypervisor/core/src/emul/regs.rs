@@ -46,7 +46,6 @@ pub enum Segment {
 
 impl Segment {
     /// The base of a segment, 0 for none.
-    #[must_use]
     pub fn base_of(segment: Option<Self>, regs: &impl GuestRegs) -> u64 {
         match segment {
             None => 0,
@@ -69,19 +68,16 @@ pub struct RegPart {
 
 impl RegPart {
     /// The low `width` bytes of a register.
-    #[must_use]
     pub const fn low(number: u8, width: u8) -> Self {
         Self { number, shift: 0, width }
     }
 
     /// The value of the part.
-    #[must_use]
     pub fn read(&self, regs: &impl GuestRegs) -> u64 {
         regs.gpr(self.number) >> self.shift & width_mask(self.width)
     }
 
     /// Number and value of the whole register after the part became `value`.
-    #[must_use]
     pub fn merged(&self, regs: &impl GuestRegs, value: u64) -> (u8, u64) {
         let mask = width_mask(self.width);
         let whole = match self.width {

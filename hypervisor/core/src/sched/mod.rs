@@ -40,20 +40,17 @@ impl CpuId {
     ///
     /// # Panics
     /// If there can be no such CPU.
-    #[must_use]
     pub const fn new(number: u32) -> Self {
         assert!(number < MAX_CPUS);
         Self(number)
     }
 
     /// The number.
-    #[must_use]
     pub const fn get(self) -> u32 {
         self.0
     }
 
     /// The bit of this CPU in an affinity mask.
-    #[must_use]
     pub const fn bit(self) -> u64 {
         1 << self.0
     }

@@ -118,19 +118,16 @@ impl DebugRegs {
     }
 
     /// Whether the real registers must be loaded while the vCPU runs.
-    #[must_use]
     pub fn is_active(&self) -> bool {
         self.dr7 & DR7_ENABLES != 0
     }
 
     /// The breakpoint addresses for the real DR0 to DR3.
-    #[must_use]
     pub fn addresses(&self) -> [u64; 4] {
         self.addresses
     }
 
     /// The value for the real DR7.
-    #[must_use]
     pub fn hardware_dr7(&self) -> u64 {
         self.dr7
     }
