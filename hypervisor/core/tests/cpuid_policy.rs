@@ -134,8 +134,7 @@ fn osxsave_is_the_guests_bit_and_leaks_to_a_kernel_through_the_prefix() {
 
 #[test]
 fn without_switched_states_nothing_that_needs_them_is_shown() {
-    let options = PolicyOptions { switched_xstates: 0, ..options(false) };
-    let policy = Policy::new(every_bit(AMD), &options);
+    let policy = Policy::new(every_bit(AMD), false, 0);
     let ecx = query(&policy, 1, 0)[2];
     assert_eq!(ecx & (1 << 12 | 1 << 26 | 1 << 28 | 1 << 29), 0, "FMA XSAVE AVX F16C");
     let [_, ebx, ecx, _] = query(&policy, 7, 0);
@@ -195,8 +194,7 @@ proptest! {
             (0x8000_0021, _) => [words[11], 0, 0, 0],
             _ => [0; 4],
         };
-        let options = PolicyOptions { switched_xstates: switched, ..options(false) };
-        let policy = Policy::new(host, &options);
+        let policy = Policy::new(host, false, switched);
         let shown = [
             query(&policy, 1, 0)[2] & !features::HYPERVISOR,
             query(&policy, 1, 0)[3],
