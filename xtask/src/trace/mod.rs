@@ -109,7 +109,9 @@ fn drive(machine: &mut Watched<'_>, place: &Place) -> Result<String> {
     }
     match verdict.trim() {
         "SUCCESS" => Ok(printed),
-        _ => Err("no row of the bench has such a name (see `cargo xtask bench --list`)".into()),
+        _ => {
+            Err("no row that can be traced has such a name (see `cargo xtask bench --list`)".into())
+        }
     }
 }
 
