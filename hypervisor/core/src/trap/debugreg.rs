@@ -72,12 +72,8 @@ impl DebugRegs {
 
     fn set_dr7(&mut self, value: u64, has_de: bool) -> Result<(), Errno> {
         let wanted = (value | DR7_ONES) & !DR7_ZEROES;
-        let mut io_enables = 0;
-        for index in 0..4 {
-            if wanted >> (16 + 4 * index) & 3 == TYPE_IO {
-                io_enables |= wanted & 3 << (2 * index);
-            }
-        }
+        let on_io = (0..4).filter(|index| wanted >> (16 + 4 * index) & 3 == TYPE_IO);
+        let io_enables = wanted & on_io.fold(0, |enables, index| enables | 3 << (2 * index));
         if wanted & DR7_GENERAL_DETECT != 0 || io_enables != 0 && !has_de {
             return Err(Errno::EPERM);
         }

@@ -47,9 +47,7 @@ pub fn physdev_op(call: &mut Call<'_>) -> Answer {
         abi::EOI => eoi(here, &guestmem::read(arg)?)?,
         abi::MAP_PIRQ => guestmem::update(arg, |op| map_pirq(here, op))?,
         abi::UNMAP_PIRQ => unmap_pirq(here, &guestmem::read(arg)?)?,
-        command if FOR_DOM0.contains(&command) && !here.dom().privileged => {
-            return Err(Errno::EPERM.into());
-        }
+        command if FOR_DOM0.contains(&command) && !here.dom().privileged => Err(Errno::EPERM)?,
         abi::SETUP_GSI => setup_gsi(&guestmem::read(arg)?)?,
         abi::ALLOC_IRQ_VECTOR => guestmem::update(arg, alloc_vector)?,
         abi::GET_FREE_PIRQ => guestmem::update(arg, get_free_pirq)?,

@@ -5,7 +5,7 @@ use hv_core::page;
 use hv_machine::{cpuinfo, directmap, time};
 use hypercall_abi::addr::guest_range;
 use hypercall_abi::sched::shutdown;
-use hypercall_abi::vcpu as abi;
+use hypercall_abi::vcpu::{self as abi, VcpuRegisterRunstateMemoryArea as RunstateArea};
 use hypercall_abi::{Errno, VcpuId, PAGE_SIZE};
 
 use super::{ensure, sched::set_singleshot, Answer, Call};
@@ -87,11 +87,7 @@ fn down(dom: &Domain, vcpu: &Vcpu) {
     }
 }
 
-fn runstate_area(
-    here: &Here,
-    vcpu: &Vcpu,
-    area: &abi::VcpuRegisterRunstateMemoryArea,
-) -> Result<(), Errno> {
+fn runstate_area(here: &Here, vcpu: &Vcpu, area: &RunstateArea) -> Result<(), Errno> {
     let size = size_of::<abi::VcpuRunstateInfo>() as u64;
     ensure(guest_range(area.addr, size), Errno::EFAULT)?;
     vcpu.runstate.lock().area = area.addr.get();

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use hv_core::emul::io::{bitmap_allows, classify, has_privilege, PortAccess};
 use hv_core::emul::io::{PCI_ADDRESS, PCI_DATA, PCI_DATA_END, RTC_DATA, RTC_INDEX};
 use hv_core::emul::privop::PortString;
-use hv_core::emul::Segment;
+use hv_core::emul::regs::{RegPart, Segment, RAX};
 use hv_core::trap::flags::DF;
 use hv_core::trap::pagefault;
 use hv_machine::cpu::{inb, inl, inw, outb, outl, outw};
@@ -130,11 +130,7 @@ fn write_virtual(here: &Here, port: u16, width: u8, value: u32) {
 pub fn input(here: &Here, regs: &mut GuestRegs, port: u16, width: u8) -> Emulated {
     require(guest_allows(here, port, width))?;
     let value = u64::from(read_port(here, port, width));
-    regs.rax = match width {
-        1 => regs.rax & !0xff | value & 0xff,
-        2 => regs.rax & !0xffff | value & 0xffff,
-        _ => value,
-    };
+    (_, regs.rax) = RegPart::low(RAX, width).merged(&View(regs), value);
     Ok(())
 }
 
