@@ -5,7 +5,6 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::cell::Cell;
 use hv_machine::percpu::PerCpu;
 
 use crate::counters::Counters;
@@ -47,7 +46,6 @@ impl Here {
 pub type Current = Option<Here>;
 
 static COUNTERS: PerCpu<Counters> = PerCpu::new(Counters::new);
-static BUSY: PerCpu<Cell<bool>> = PerCpu::new(|| Cell::new(false));
 
 /// Makes the value of a CPU, which it keeps for ever.
 pub extern "C" fn make() -> &'static mut Current {
@@ -68,14 +66,7 @@ pub fn here(current: &Current) -> &Here {
 
 /// Makes `next` the vCPU of this CPU; returns the one before.
 pub fn replace(current: &mut Current, next: Option<Here>) -> Option<Here> {
-    BUSY.get().set(next.is_some());
     core::mem::replace(current, next)
-}
-
-/// Whether a vCPU runs here.
-#[inline]
-pub fn is_busy() -> bool {
-    BUSY.get().get()
 }
 
 /// This CPU's counters, also while it is idle.

@@ -86,6 +86,18 @@ pub fn update(dom: &Domain, vcpu: &Vcpu) {
     drop(policy);
     note_state(dom, vcpu, now);
     kick(target);
+    if !may_run {
+        release(vcpu, target);
+    }
+}
+
+/// Asks the CPU that holds a vCPU, if it is another one than `kicked`, to let go of it: a CPU keeps a
+/// blocked vCPU while it idles.
+fn release(vcpu: &Vcpu, kicked: Option<PolicyCpu>) {
+    let holder = vcpu.cpu.load(Ordering::SeqCst);
+    if holder != NO_CPU && kicked.is_none_or(|cpu| cpu.get() != holder) {
+        cpuinfo::raise_work_on(CpuId(holder), exit::work::SCHEDULE);
+    }
 }
 
 /// Ends a wait in `SCHEDOP_block` or `SCHEDOP_poll`.
@@ -98,6 +110,7 @@ pub fn unblock(dom: &Domain, vcpu: &Vcpu) {
     let target = POLICY.lock().wake(now, *id);
     note_state(dom, vcpu, now);
     kick(target);
+    release(vcpu, target);
 }
 
 /// Enters the run state that a vCPU on no CPU is in.
@@ -152,12 +165,18 @@ pub fn schedule(regs: &mut GuestRegs, current: &mut Current) {
         let decision = policy.pick(now, this_cpu());
         drop(policy);
         kick(decision.kick);
-        wake::set_slice_end(decision.slice_ns.map(|slice| now + slice));
-        switch::switch_to(regs, current, decision.next.and_then(find));
+        let next = decision.next.and_then(find);
+        let idles = next.is_none();
+        wake::begin_turn(!idles, decision.slice_ns.map(|slice| now + slice));
+        if idles && switch::stays(current) {
+            switch::rest(current, now);
+        } else {
+            switch::switch_to(regs, current, next);
+        }
         wake::rearm();
         match current {
-            Some(here) => return hypercall::sched::finish_poll(here),
-            None => idle(),
+            Some(here) if !idles => return hypercall::sched::finish_poll(here),
+            _ => idle(),
         }
     }
 }

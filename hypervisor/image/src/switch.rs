@@ -1,8 +1,9 @@
 //! Switching this CPU from one vCPU to another.
 //!
 //! Called by `sched::schedule` with the registers of the interrupted guest on the stack; when it
-//! returns they are those of the next vCPU. An idle CPU keeps no guest's page tables loaded, so
-//! that a domain can be torn down without asking idle CPUs.
+//! returns they are those of the next vCPU. A vCPU that blocks stays where it is while its CPU has
+//! nothing else to run ([`stays`]): mostly it is the next one there, and then nothing is to be loaded.
+//! Any other vCPU leaves its CPU when it stops, so that a domain that is held is on none.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use hv_machine::percpu;
@@ -10,7 +11,7 @@ use hv_machine::{cpu, cpuinfo, desc, segments, time, GuestRegs};
 
 use crate::counters::bump;
 use crate::current::{self, Current, Here};
-use crate::domain::vcpu::NO_CPU;
+use crate::domain::vcpu::{flag, NO_CPU};
 use crate::domain::{lifecycle, Domain, Vcpu, VcpuState};
 use crate::pvtime::{self, State};
 use crate::{fpu, sched, trap, upcall};
@@ -27,7 +28,7 @@ pub fn guest_cpus() -> u64 {
 pub fn switch_to(regs: &mut GuestRegs, current: &mut Current, next: Option<Here>) {
     let place = |running: &Here| (running.dom().id, running.vcpu().id);
     if next.as_ref().map(place) == current.as_ref().map(place) {
-        return;
+        return current.iter().for_each(resume);
     }
     bump(&current::counters().switches);
     let previous = current::replace(current, None);
@@ -44,6 +45,36 @@ pub fn switch_to(regs: &mut GuestRegs, current: &mut Current, next: Option<Here>
     }
     if let Some(previous) = previous {
         leave(&previous);
+    }
+}
+
+/// Whether the present vCPU stays here although the CPU idles: it only waits for an event.
+pub fn stays(current: &Current) -> bool {
+    current.as_ref().is_some_and(|here| {
+        let waits = here.vcpu().has(flag::UP) && here.vcpu().blocked.load(Ordering::SeqCst);
+        waits && !here.dom().is_held()
+    })
+}
+
+/// Notes that the present vCPU, which stays, does not run.
+pub fn rest(current: &Current, now: u64) {
+    let Some(here) = current else { return };
+    let mut runstate = here.vcpu().runstate.lock();
+    if runstate.state() == State::Running {
+        runstate.enter(State::Blocked, now);
+    }
+}
+
+/// The present vCPU runs on; it may have rested.
+fn resume(here: &Here) {
+    let mut runstate = here.vcpu().runstate.lock();
+    if runstate.state() == State::Running {
+        return;
+    }
+    runstate.enter(State::Running, time::now_ns());
+    drop(runstate);
+    if cpuinfo::kernel_mode() {
+        pvtime::publish_runstate(here.dom(), here.vcpu());
     }
 }
 

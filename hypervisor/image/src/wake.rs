@@ -4,7 +4,7 @@
 //! went away are dropped when they expire. The hardware is set to the nearest of: the queue, the
 //! end of the running slice, the next refresh of the running vCPU's clock.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hv_core::timer::TimerQueue;
 use hv_machine::percpu::{self, CpuId, PerCpu};
 use hv_machine::sync::Mutex;
@@ -12,7 +12,7 @@ use hv_machine::time;
 use hypercall_abi::sched::shutdown::WATCHDOG;
 use hypercall_abi::{DomId, Errno, VcpuId, Virq};
 
-use crate::current::{self, Here};
+use crate::current::Here;
 use crate::domain::create::MAX_VCPUS;
 use crate::domain::{lifecycle, table, Domain, Vcpu};
 use crate::{events, pvtime, sched};
@@ -61,6 +61,8 @@ fn key(dom: &Domain, vcpu: &Vcpu, kind: Kind) -> Key {
 struct Clock {
     /// The only part that other CPUs use.
     queue: Mutex<TimerQueue<Key>>,
+    /// Whether this CPU does not idle.
+    runs: AtomicBool,
     /// When the slice running here ends.
     slice_end_ns: AtomicU64,
     /// When the clock of the vCPU running here is to be refreshed.
@@ -74,6 +76,7 @@ const NEVER: u64 = u64::MAX;
 
 static CLOCKS: PerCpu<Clock> = PerCpu::new(|| Clock {
     queue: Mutex::new(TimerQueue::default()),
+    runs: AtomicBool::new(false),
     slice_end_ns: AtomicU64::new(NEVER),
     refresh_ns: AtomicU64::new(0),
     set_ns: AtomicU64::new(NEVER),
@@ -165,9 +168,11 @@ pub fn arm_periodic(dom: &Domain, vcpu: &Vcpu) {
     }
 }
 
-/// Remembers when the slice that begins on this CPU ends, if it does.
-pub fn set_slice_end(end_ns: Option<u64>) {
-    CLOCKS.get().slice_end_ns.store(end_ns.unwrap_or(NEVER), Ordering::Relaxed);
+/// Remembers whether something is to run on this CPU now, and when its slice ends, if it does.
+pub fn begin_turn(runs: bool, slice_end_ns: Option<u64>) {
+    let clock = CLOCKS.get();
+    clock.runs.store(runs, Ordering::Relaxed);
+    clock.slice_end_ns.store(slice_end_ns.unwrap_or(NEVER), Ordering::Relaxed);
 }
 
 /// Sets the hardware timer to the nearest deadline.
@@ -182,7 +187,8 @@ pub fn rearm() {
 fn set_hardware(clock: &Clock, first: u64) {
     let slice = clock.slice_end_ns.load(Ordering::Relaxed);
     let refresh = clock.refresh_ns.load(Ordering::Relaxed);
-    let nearest = if current::is_busy() { first.min(slice).min(refresh) } else { first };
+    let runs = clock.runs.load(Ordering::Relaxed);
+    let nearest = if runs { first.min(slice).min(refresh) } else { first };
     if clock.set_ns.swap(nearest, Ordering::Relaxed) == nearest {
         return;
     }

@@ -7,7 +7,7 @@ use hypercall_abi::domctl::{self as abi, pfinfo};
 use hypercall_abi::{Errno, Mfn};
 
 use crate::domain::vcpu::{flag, NO_CPU};
-use crate::domain::Domain;
+use crate::domain::{Domain, Vcpu};
 use crate::host::Host;
 use crate::hypercall::ensure;
 use crate::{guestmem, pvtime};
@@ -43,10 +43,15 @@ fn flags(dom: &Domain) -> abi::Dominf {
     let any_online = online().next().is_some();
     flags.set(abi::Dominf::DYING, dom.dead.load(Ordering::SeqCst));
     flags.set(abi::Dominf::PAUSED, dom.controller_pauses.load(Ordering::SeqCst) != 0);
-    flags.set(abi::Dominf::RUNNING, online().any(|vcpu| vcpu.cpu.load(Ordering::SeqCst) != NO_CPU));
+    flags.set(abi::Dominf::RUNNING, online().any(|vcpu| runs(vcpu)));
     let blocked = online().all(|vcpu| vcpu.blocked.load(Ordering::SeqCst));
     flags.set(abi::Dominf::BLOCKED, any_online && blocked);
     dom.shutdown_reason().map_or(flags, |reason| flags.with_shutdown_reason(reason))
+}
+
+/// Whether a vCPU is on a CPU and not just kept there.
+fn runs(vcpu: &Vcpu) -> bool {
+    vcpu.cpu.load(Ordering::SeqCst) != NO_CPU && !vcpu.blocked.load(Ordering::SeqCst)
 }
 
 /// `getvcpuinfo`.
@@ -56,7 +61,7 @@ pub fn getvcpuinfo(dom: &Domain, mut info: abi::GetVcpuInfo) -> Result<abi::GetV
     let cpu = vcpu.cpu.load(Ordering::SeqCst);
     info.online = u8::from(vcpu.has(flag::UP));
     info.blocked = u8::from(vcpu.blocked.load(Ordering::SeqCst));
-    info.running = u8::from(cpu != NO_CPU);
+    info.running = u8::from(runs(vcpu));
     info.cpu_time_ns = vcpu.runstate.lock().running_ns(time::now_ns());
     info.cpu = if cpu == NO_CPU { 0 } else { cpu };
     Ok(info)
