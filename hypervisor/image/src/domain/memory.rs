@@ -114,7 +114,12 @@ pub fn frame_released(mfn: Mfn, owner: DomId) {
         None => Some(number..number + 1),
     };
     drop(pages);
-    run.into_iter().for_each(frames::free_range);
+    match run {
+        // Not in teardown, the usual case.
+        Some(run) if run.start == number => frames::free(mfn, 0),
+        Some(run) => frames::free_range(run),
+        None => {}
+    }
     if is_last && dom.is_dying() {
         cpuinfo::raise_work(exit::work::REAP);
     }
