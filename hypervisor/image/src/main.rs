@@ -10,6 +10,7 @@ hv_machine::entry_points! {
     hypercall: hypervisor::hypercall::entry,
     iret: hypervisor::hypercall::iret_entry,
     syscall: hypervisor::upcall::user_syscall,
+    rare_syscall: hypervisor::upcall::rare_syscall,
     page_fault: hypervisor::trap::page_fault,
     exception: hypervisor::trap::exception,
     examine: hypervisor::trap::examine,

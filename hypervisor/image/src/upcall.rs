@@ -177,17 +177,14 @@ pub fn failsafe(here: &Here, regs: &mut GuestRegs) {
     deliver(here, regs, Kind::Failsafe(selectors), |state| state.callbacks.failsafe);
 }
 
-/// A fast system call that is no hypercall.
-pub extern "C" fn user_syscall(regs: &mut GuestRegs, current: &Current, kind: SyscallKind) {
-    let here = current::here(current);
-    if kind == SyscallKind::Syscall64 {
-        return deliver(here, regs, Kind::Syscall, |state| state.callbacks.syscall);
-    }
-    rare_syscall(here, regs, kind);
+/// A system call of user mode.
+pub extern "C" fn user_syscall(regs: &mut GuestRegs, current: &Current) {
+    deliver(current::here(current), regs, Kind::Syscall, |state| state.callbacks.syscall);
 }
 
-#[cold]
-fn rare_syscall(here: &Here, regs: &mut GuestRegs, kind: SyscallKind) {
+/// Any other fast system call.
+pub extern "C" fn rare_syscall(regs: &mut GuestRegs, current: &Current, kind: SyscallKind) {
+    let here = current::here(current);
     let callbacks = here.vcpu().state.lock().callbacks;
     let compat = kind == SyscallKind::Syscall32;
     match if compat { callbacks.syscall32 } else { callbacks.sysenter } {

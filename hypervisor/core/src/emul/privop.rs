@@ -68,13 +68,16 @@ pub enum PrivOp {
 }
 
 impl PrivOp {
+    /// Whether it uses a port.
+    #[must_use]
+    pub const fn is_io(&self) -> bool {
+        matches!(self, Self::In(..) | Self::Out(..) | Self::Ins(_) | Self::Outs(_))
+    }
+
     /// Whether only a guest kernel may execute it. The others have rules of their own: the I/O
     /// privilege level, or being allowed everywhere.
     pub const fn needs_kernel_mode(&self) -> bool {
-        let has_iopl_rule = matches!(
-            self,
-            Self::Cli | Self::Sti | Self::In(..) | Self::Out(..) | Self::Ins(_) | Self::Outs(_)
-        );
+        let has_iopl_rule = self.is_io() || matches!(self, Self::Cli | Self::Sti);
         !has_iopl_rule && !matches!(self, Self::Rdtsc | Self::Rdtscp | Self::Cpuid)
     }
 }

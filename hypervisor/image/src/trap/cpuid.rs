@@ -9,6 +9,7 @@ use hv_core::trap::Mode;
 use hv_machine::sync::Once;
 use hv_machine::{cpu, frames, time, GuestRegs};
 use hypercall_abi::addr::PAGE_SHIFT;
+use hypercall_abi::cpuid::FIRST_LEAF;
 use hypercall_abi::xen::{XenCpuidLeaf, CPUID_NO_SUBLEAF};
 
 use super::{fetch, privop};
@@ -52,7 +53,11 @@ fn query(privileged: bool, at: (u32, u32), how: (Mode, Via), cr4: u64, xcr0: u64
         guest_osxsave: cr4 & CR4_OSXSAVE != 0,
         hypervisor_osxsave: cpu::host_cr4() & CR4_OSXSAVE != 0,
         xcr0: if xcr0 == 0 { DEFAULT_XCR0 } else { xcr0 },
-        xen: xen_info(privileged),
+        // Only the hypervisor's own leaves tell of this.
+        xen: match at.0 >> 16 == FIRST_LEAF >> 16 {
+            true => xen_info(privileged),
+            false => XenInfo::default(),
+        },
     };
     policy(privileged).query(at.0, at.1, &context)
 }
@@ -80,7 +85,7 @@ pub fn forced(here: &Here, regs: &mut GuestRegs) -> bool {
     }
     execute(here, regs, Via::Prefix);
     bump(&here.counters().emulated);
-    privop::advance(here, regs, FORCED_CPUID.len() as u64);
+    privop::advance(here, regs, FORCED_CPUID.len() as u64, false);
     true
 }
 

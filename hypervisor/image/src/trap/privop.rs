@@ -109,8 +109,8 @@ pub fn emulate(here: &Here, regs: &mut GuestRegs) -> bool {
         return false;
     }
     match execute(here, regs, op) {
-        Ok(()) => advance(here, regs, u64::from(len)),
-        Err(Detour::Again) => advance(here, regs, 0),
+        Ok(()) => advance(here, regs, u64::from(len), op.is_io()),
+        Err(Detour::Again) => advance(here, regs, 0, true),
         Err(Detour::Stay) => {}
         Err(Detour::Refused) => return false,
         Err(Detour::Undefined) => upcall::exception(here, regs, vector::INVALID_OPCODE, 0),
@@ -120,10 +120,17 @@ pub fn emulate(here: &Here, regs: &mut GuestRegs) -> bool {
 
 /// Goes on behind an emulated instruction; a guest that single-steps, or has a breakpoint on the
 /// port that was used, gets its trap.
-pub fn advance(here: &Here, regs: &mut GuestRegs, len: u64) {
-    const DR6_SINGLE_STEP: u64 = 1 << 14;
+pub fn advance(here: &Here, regs: &mut GuestRegs, len: u64, used_port: bool) {
     regs.rip = regs.rip.wrapping_add(len);
     regs.rflags &= !RF;
+    if used_port || regs.rflags & TF != 0 {
+        trap_behind(here, regs);
+    }
+}
+
+#[inline(never)]
+fn trap_behind(here: &Here, regs: &mut GuestRegs) {
+    const DR6_SINGLE_STEP: u64 = 1 << 14;
     let is_raised = {
         let debug = &mut here.vcpu().state.lock().debug;
         debug.raise(if regs.rflags & TF != 0 { DR6_SINGLE_STEP } else { 0 });

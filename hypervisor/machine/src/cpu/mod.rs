@@ -61,7 +61,7 @@ pub fn load_guest_root(root: Mfn) {
 /// When there can be no such frame; see [`load_guest_root`] for what the image answers for.
 #[inline]
 pub fn switch_mode(root: Mfn, kernel: bool) {
-    assert!(root.get() < crate::frames::max_mfn(), "root table {root:#x} is no RAM");
+    assert!(root.get() < crate::frames::max_mfn(), "a root table is no RAM");
     // SAFETY: a root with the hypervisor's slots; the number has no reserved bit.
     unsafe { asm::write_cr3(root.maddr()) };
     percpu::info().kernel_mode.store(u8::from(kernel), Ordering::Relaxed);

@@ -11,6 +11,9 @@
 # without I/O privilege: the selectors and flags are forced here.
 
     .section .text.entry, "ax"
+# For those that have not completed the frame, where more is to be done than usual.
+hv_unusual_exit:
+    hv_save_kept_regs
     .type hv_exit_to_guest, @function
     .global hv_exit_to_guest
 hv_exit_to_guest:

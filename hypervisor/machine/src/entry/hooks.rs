@@ -7,16 +7,14 @@ use super::regs::GuestRegs;
 use crate::boot::BootInfo;
 use crate::percpu::CpuId;
 
-/// Which fast system-call instruction was used where it does not mean a hypercall.
+/// Which fast system-call instruction was used, of those that are rare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum SyscallKind {
-    /// `syscall` in 64-bit code of guest user mode.
-    Syscall64 = 0,
     /// `syscall` in 32-bit code.
-    Syscall32 = 1,
+    Syscall32 = 0,
     /// `sysenter`: instruction and stack pointer of the caller are not known.
-    Sysenter = 2,
+    Sysenter = 1,
 }
 
 /// The functions of the image. `C` is what it keeps for each CPU about the vCPU that runs there; the
@@ -29,8 +27,10 @@ pub struct Hooks<C: 'static> {
     pub hypercall: extern "C" fn(&mut GuestRegs, &C),
     /// The same with the number of `iret`, which has no arguments and no answer.
     pub iret: extern "C" fn(&mut GuestRegs, &C),
-    /// Any other fast system call. Changes of the same registers have no effect for `Syscall64`.
-    pub syscall: extern "C" fn(&mut GuestRegs, &C, SyscallKind),
+    /// `syscall` in 64-bit code of guest user mode; likewise.
+    pub syscall: extern "C" fn(&mut GuestRegs, &C),
+    /// Any other fast system call.
+    pub rare_syscall: extern "C" fn(&mut GuestRegs, &C, SyscallKind),
     /// Page fault of ring 3. rbx, rbp and r12 to r15 are not in the frame. Returns whether that was
     /// enough to deal with it.
     pub page_fault: extern "C" fn(&mut GuestRegs, &C) -> bool,

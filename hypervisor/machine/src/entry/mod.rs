@@ -64,7 +64,7 @@ entry_asm!(
     "frame.S" "syscall.S" "exit.S" "trap.S";
     r15 r11 r10 rax rcx rdx error_code vector rip cs rflags rsp ss;
     regs work kernel_mode vcpu_words current;
-    hypercall iret syscall page_fault exception examine iret_fault event exit_work
+    hypercall iret syscall rare_syscall page_fault exception examine iret_fault event exit_work
 );
 
 /// Leaves the boot code of this CPU for ever: from here on it runs what `exit_work` picks.

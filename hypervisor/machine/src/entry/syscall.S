@@ -26,6 +26,23 @@ hv_syscall64_pointer:
 hv_syscall32_pointer:
     .quad hv_syscall32
 
+# The common case of hv_exit_to_guest, for a guest that goes on in 64-bit code. The hook has preserved
+# rbx, rbp and r12 to r15, so they are neither saved nor loaded here: the hook can neither see nor
+# change them. Whoever does, does it in exit_work.
+    .macro hv_exit_called
+7:
+    hv_check_work hv_unusual_exit, 8f
+9:
+    hv_prepare_sysret hv_exit_iret_kept
+    hv_load_argument_regs
+    mov rsp, [rsp + {rsp}]
+    sysretq
+8:
+    hv_check_mask 9b
+    hv_call_hook {event}
+    jmp 7b
+    .endm
+
     .type hv_syscall64, @function
 hv_syscall64:
     hv_save_argument_regs
@@ -36,34 +53,16 @@ hv_syscall64:
     mov dword ptr [rsp + {vector}], {VECTOR_SYSCALL_EXIT}
     cmp byte ptr [rsp + {kernel_mode}], 0
     je 2f
-    cmp eax, {NR_IRET}
-    je 6f
+    cmp rax, {NR_IRET}
+    je 4f
     hv_call_hook {hypercall}
-7:
-    # The common case of hv_exit_to_guest, for a guest that goes on in 64-bit code. The hook has
-    # preserved rbx, rbp and r12 to r15, so they are neither saved nor loaded here: the hook can
-    # neither see nor change them. Whoever does, does it in exit_work.
-    hv_check_work 3f, 4f
-5:
-    hv_prepare_sysret hv_exit_iret_kept
-    hv_load_argument_regs
-    mov rsp, [rsp + {rsp}]
-    sysretq
-6:
-    hv_call_hook {iret}
-    jmp 7b
+    hv_exit_called
 2:
-    xor edx, edx
     hv_call_hook {syscall}
-    jmp 7b
+    hv_exit_called
 4:
-    hv_check_mask 5b
-    hv_call_hook {event}
-    jmp 7b
-3:
-    # Something unusual: complete the frame and take the long way.
-    hv_save_kept_regs
-    jmp hv_exit_to_guest
+    hv_call_hook {iret}
+    hv_exit_called
     .size hv_syscall64, . - hv_syscall64
 
     .type hv_syscall32, @function
@@ -72,7 +71,7 @@ hv_syscall32:
     mov [rsp + {rip}], rcx
     mov [rsp + {rflags}], r11
     mov qword ptr [rsp + {cs}], {USER_CS32}
-    mov edx, 1
+    mov edx, 0
     jmp hv_fast_call_frame
     .size hv_syscall32, . - hv_syscall32
 
@@ -89,12 +88,12 @@ hv_sysenter:
     mov qword ptr [rsp + {rip}], 0
     mov qword ptr [rsp + {cs}], 3
     mov qword ptr [rsp + {rsp}], 0
-    mov edx, 2
+    mov edx, 1
 hv_fast_call_frame:
     mov qword ptr [rsp + {ss}], {USER_SS}
     mov dword ptr [rsp + {vector}], {VECTOR_SYSCALL_EXIT}
     # edx = a SyscallKind; the frame lacks the registers that have been preserved so far.
     hv_save_kept_regs
-    hv_call_hook {syscall}
+    hv_call_hook {rare_syscall}
     jmp hv_exit_to_guest
     .size hv_sysenter, . - hv_sysenter

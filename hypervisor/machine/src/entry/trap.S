@@ -56,7 +56,7 @@ hv_trap_stubs:
     hv_call_hook \hook
     test al, al
     jz hv_examine
-    hv_check_work hv_unusual_trap, hv_unusual_trap
+    hv_check_work hv_unusual_exit, hv_unusual_exit
     hv_prepare_sysret hv_exit_iret_kept
     hv_load_argument_regs
     mov rsp, [rsp + {rsp}]
@@ -94,9 +94,6 @@ hv_examine:
     hv_save_kept_regs
     mov edx, [rsp + {vector}]
     hv_call_hook {examine}
-    jmp hv_exit_to_guest
-hv_unusual_trap:
-    hv_save_kept_regs
     jmp hv_exit_to_guest
     .size hv_protection_fault, . - hv_protection_fault
 

@@ -26,6 +26,7 @@ hv_machine::entry_points! {
     hypercall: crate::ring3::hypercall,
     iret: crate::ring3::hypercall,
     syscall: crate::ring3::syscall,
+    rare_syscall: crate::ring3::rare_syscall,
     page_fault: crate::ring3::page_fault,
     exception: crate::ring3::exception,
     examine: crate::ring3::examine,

@@ -213,25 +213,25 @@ fn leave_32bit(regs: &mut GuestRegs) {
     regs.ss = u64::from(FLAT_KERNEL_SS);
 }
 
-pub extern "C" fn syscall(regs: &mut GuestRegs, (): &(), kind: SyscallKind) {
+pub extern "C" fn rare_syscall(regs: &mut GuestRegs, (): &(), kind: SyscallKind) {
     match (kind, regs.rax) {
-        (SyscallKind::Syscall64, _) => {}
         (SyscallKind::Syscall32, call) => {
             assert_eq!(regs.cs, u64::from(FLAT_RING3_CS32));
             expect(Event::Syscall32(call));
             if call == 10 {
                 leave_32bit(regs);
             }
-            return;
         }
         (SyscallKind::Sysenter, call) => {
             assert_eq!((call, regs.rip, regs.rsp), (11, 0, 0));
             expect(Event::Syscall32(9));
             expect(Event::Syscall32(10));
             leave_32bit(regs);
-            return;
         }
     }
+}
+
+pub extern "C" fn syscall(regs: &mut GuestRegs, (): &()) {
     expect(Event::Syscall(regs.rax));
     assert_eq!(regs.rcx, regs.rip);
     if regs.rax == 6 {
