@@ -12,7 +12,7 @@ use hypercall_abi::addr::PAGE_SHIFT;
 use hypercall_abi::cpuid::FIRST_LEAF;
 use hypercall_abi::xen::{XenCpuidLeaf, CPUID_NO_SUBLEAF};
 
-use super::{fetch, privop};
+use super::{fetch, is_64_bit, privop};
 use crate::counters::bump;
 use crate::current::Here;
 use crate::{guestmem, upcall};
@@ -46,6 +46,7 @@ fn xen_info(privileged: bool) -> XenInfo {
 
 /// What `cpuid` gives a domain of this kind: the answer depends on how it is asked, and on what the
 /// vCPU has enabled.
+#[inline(always)]
 fn query(privileged: bool, at: (u32, u32), how: (Mode, Via), cr4: u64, xcr0: u64) -> Leaf {
     let context = QueryContext {
         mode: how.0,
@@ -65,8 +66,11 @@ fn query(privileged: bool, at: (u32, u32), how: (Mode, Via), cr4: u64, xcr0: u64
 /// Carries out `cpuid` on the registers.
 pub fn execute(here: &Here, regs: &mut GuestRegs, via: Via) {
     let at = (regs.rax as u32, regs.rcx as u32);
-    let state = here.vcpu().state.lock();
-    let leaf = query(here.dom().privileged, at, (upcall::mode(), via), state.cr4, state.xcr0);
+    let (cr4, xcr0) = {
+        let state = here.vcpu().state.lock();
+        (state.cr4, state.xcr0)
+    };
+    let leaf = query(here.dom().privileged, at, (upcall::mode(), via), cr4, xcr0);
     let [a, b, c, d] = leaf.map(u64::from);
     (regs.rax, regs.rbx, regs.rcx, regs.rdx) = (a, b, c, d);
 }
@@ -80,7 +84,14 @@ pub fn may_be_forced(regs: &GuestRegs) -> bool {
 
 /// Carries out the prefixed form; false when something else stands at rip.
 pub fn forced(here: &Here, regs: &mut GuestRegs) -> bool {
-    if !fetch(regs).is_forced_cpuid() {
+    let [a, b, c, d, e, f, g] = FORCED_CPUID;
+    let prefixed = u64::from_le_bytes([0, a, b, c, d, e, f, g]);
+    // One word holds all of it; at the end of a page perhaps less can be read.
+    let is_forced = match guestmem::read::<u64>(regs.rip) {
+        Ok(word) => word << 8 == prefixed && is_64_bit(regs),
+        Err(_) => fetch(regs).is_forced_cpuid(),
+    };
+    if !is_forced {
         return false;
     }
     execute(here, regs, Via::Prefix);

@@ -122,12 +122,17 @@ pub fn report(here: &Here, regs: &GuestRegs, what: &str) {
     warn!("  rsi {:#x} rdi {:#x} cr2 {:#x}", regs.rsi, regs.rdi, cpu::cr2());
 }
 
+/// Whether the guest executes 64-bit code.
+fn is_64_bit(regs: &GuestRegs) -> bool {
+    regs.cs as u16 == FLAT_KERNEL_CS || segments::is_long_code(regs.cs as u16)
+}
+
 /// The bytes of the instruction at rip, as many as can be read up to the longest there is. None of
 /// 32-bit code, whose instructions mean other things and are not emulated.
 pub fn fetch(regs: &GuestRegs) -> Code {
     let rip = regs.rip;
     let mut bytes = [0u8; 16];
-    if regs.cs as u16 != FLAT_KERNEL_CS && !segments::is_long_code(regs.cs as u16) {
+    if !is_64_bit(regs) {
         return Code::from_buffer(bytes, 0);
     }
     if guestmem::read_bytes(rip, &mut bytes).is_ok() {
