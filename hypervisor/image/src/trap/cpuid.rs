@@ -15,7 +15,7 @@ use hypercall_abi::xen::{XenCpuidLeaf, CPUID_NO_SUBLEAF};
 use super::{fetch, is_64_bit, privop};
 use crate::counters::bump;
 use crate::current::Here;
-use crate::{guestmem, upcall};
+use crate::guestmem;
 
 /// XCR0 of a guest that has never set it: x87 and SSE.
 pub const DEFAULT_XCR0: u64 = 3;
@@ -64,13 +64,15 @@ fn query(privileged: bool, at: (u32, u32), how: (Mode, Via), cr4: u64, xcr0: u64
 }
 
 /// Carries out `cpuid` on the registers.
+#[inline(always)]
 pub fn execute(here: &Here, regs: &mut GuestRegs, via: Via) {
     let at = (regs.rax as u32, regs.rcx as u32);
-    let (cr4, xcr0) = {
+    let (is_kernel, cr4, xcr0) = {
         let state = here.vcpu().state.lock();
-        (state.cr4, state.xcr0)
+        (state.kernel_mode, state.cr4, state.xcr0)
     };
-    let leaf = query(here.dom().privileged, at, (upcall::mode(), via), cr4, xcr0);
+    let mode = if is_kernel { Mode::Kernel } else { Mode::User };
+    let leaf = query(here.dom().privileged, at, (mode, via), cr4, xcr0);
     let [a, b, c, d] = leaf.map(u64::from);
     (regs.rax, regs.rbx, regs.rcx, regs.rdx) = (a, b, c, d);
 }
