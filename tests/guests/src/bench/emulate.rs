@@ -102,7 +102,7 @@ macro_rules! cpuid {
 
 /// What the processor does by itself, and the loop around it.
 fn native(m: &mut Meter) {
-    m.cost(Row::new("insn_loop_empty", "iteration"), (), |()| nothing(), |(), _| true);
+    m.cost(Row::new("insn_loop_empty", "iteration"), (), |()| nothing(), |(), made| made > 0);
     reads(m, "insn_rdtsc", rdtsc, |last| last != 0);
     reads(m, "insn_cpuid_native", || cpuid!(), |last| last != 0);
 }
@@ -178,6 +178,17 @@ fn flags(m: &mut Meter) {
     let _ = physdev::set_iopl(0);
 }
 
+/// What is read where nothing is connected.
+const FLOATING: u64 = 0xff;
+
+#[inline(always)]
+fn read_port() -> u64 {
+    let value: u8;
+    // SAFETY: nothing is connected to the port.
+    unsafe { asm!("in al, 0x80", out("al") value, options(nomem, nostack)) };
+    value.into()
+}
+
 /// A port that only a control domain reaches, and where nothing is connected.
 fn ports(m: &mut Meter) {
     let rows = ["emul_in_0x80", "emul_out_0x80"].map(|name| Row::new(name, INSTRUCTION));
@@ -185,23 +196,13 @@ fn ports(m: &mut Meter) {
         return rows.into_iter().for_each(|row| m.absent(row, "ports are the control domain's"));
     }
     let _ = physdev::set_iopl(1);
-    reads(
-        m,
-        "emul_in_0x80",
-        || {
-            let value: u8;
-            // SAFETY: nothing is connected to the port.
-            unsafe { asm!("in al, 0x80", out("al") value, options(nomem, nostack)) };
-            value.into()
-        },
-        |_| true,
-    );
+    reads(m, "emul_in_0x80", read_port, |last| last == FLOATING);
     acts(
         m,
         "emul_out_0x80",
         // SAFETY: as above.
         || unsafe { asm!("out 0x80, al", in("al") 0u8, options(nomem, nostack)) },
-        || true,
+        || read_port() == FLOATING,
     );
     let _ = physdev::set_iopl(0);
 }
