@@ -168,9 +168,7 @@ pub fn schedule(regs: &mut GuestRegs, current: &mut Current) {
         let next = decision.next.and_then(find);
         let idles = next.is_none();
         wake::begin_turn(!idles, decision.slice_ns.map(|slice| now + slice));
-        if idles && switch::stays(current) {
-            switch::rest(current, now);
-        } else {
+        if !(idles && switch::stays(current, now)) {
             switch::switch_to(regs, current, next);
         }
         wake::rearm();

@@ -49,23 +49,17 @@ pub fn switch_to(regs: &mut GuestRegs, current: &mut Current, next: Option<Here>
 }
 
 /// Whether the present vCPU stays here although the CPU idles: it only waits for an event.
-pub fn stays(current: &Current) -> bool {
-    current.as_ref().is_some_and(|here| {
-        let waits = here.vcpu().has(flag::UP) && here.vcpu().blocked.load(Ordering::SeqCst);
-        waits && !here.dom().is_held()
-    })
-}
-
-/// Notes that the present vCPU, which stays, does not run.
-pub fn rest(current: &Current, now: u64) {
-    let Some(here) = current else { return };
+pub fn stays(current: &Current, now: u64) -> bool {
+    let Some(here) = current else { return false };
+    let waits = here.vcpu().has(flag::UP) && here.vcpu().blocked.load(Ordering::SeqCst);
     let mut runstate = here.vcpu().runstate.lock();
-    if runstate.state() == State::Running {
+    if waits && runstate.state() == State::Running {
         runstate.enter(State::Blocked, now);
     }
+    waits && !here.dom().is_held()
 }
 
-/// The present vCPU runs on; it may have rested.
+/// The present vCPU runs, if it did not before.
 fn resume(here: &Here) {
     let mut runstate = here.vcpu().runstate.lock();
     if runstate.state() == State::Running {
@@ -107,13 +101,9 @@ fn switch_in(regs: &mut GuestRegs, current: &mut Current, next: Here) {
     next.dom().dirty_cpus.fetch_or(this.mask(), Ordering::SeqCst);
     GUEST_CPUS.fetch_or(this.mask(), Ordering::SeqCst);
     let segments_ok = load(next.dom(), vcpu, regs);
-    vcpu.runstate.lock().enter(State::Running, time::now_ns());
     cpuinfo::set_vcpu_words(Some(vcpu.info_place()));
-    let kernel_mode = vcpu.state.lock().kernel_mode;
-    pvtime::update(vcpu, kernel_mode);
-    if kernel_mode {
-        pvtime::publish_runstate(next.dom(), vcpu);
-    }
+    pvtime::update(vcpu, cpuinfo::kernel_mode());
+    resume(&next);
     current::replace(current, Some(next));
     if !segments_ok {
         upcall::failsafe(current::here(current), regs);
