@@ -44,15 +44,11 @@ impl<T> Mutex<T> {
         self.0.lock()
     }
 
-    /// Takes the lock if it is free.
-    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        self.0.try_lock()
-    }
-
-    /// Frees the lock.
+    /// Frees the lock, for a panic.
     ///
     /// # Safety
     /// Its holder never goes on.
+    #[cfg(target_os = "none")]
     pub(crate) unsafe fn force_unlock(&self) {
         // SAFETY: as required of the caller.
         unsafe { self.0.force_unlock() };
