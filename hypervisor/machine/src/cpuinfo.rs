@@ -27,13 +27,8 @@ pub struct VcpuWords {
 }
 
 /// What the exit path looks at while no guest runs.
-static NO_VCPU: VcpuWords = VcpuWords {
-    pending: AtomicU8::new(0),
-    mask: AtomicU8::new(0),
-    _padding: [const { AtomicU8::new(0) }; 6],
-    selector: AtomicU64::new(0),
-    cr2: AtomicU64::new(0),
-};
+static NO_VCPU: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+const _: () = assert!(size_of::<VcpuWords>() == 24);
 
 /// Whether `syscall` on this CPU is a hypercall from now on.
 #[inline]

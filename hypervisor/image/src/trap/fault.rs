@@ -27,12 +27,16 @@ use crate::{guestmem, upcall};
 #[inline(always)]
 pub fn deliver_plain(here: &Here, regs: &mut GuestRegs) -> bool {
     let (va, hardware) = (cpu::cr2(), regs.error_code);
-    let mode = upcall::mode();
-    let may_be_write = pagefault::may_be_page_table_write(hardware, mode) && writable_tables(here);
-    if desc::ldt_offset(va).is_some() || may_be_write || is_impossible(hardware, va) {
+    let is_special = desc::ldt_offset(va).is_some() || is_impossible(hardware, va);
+    !is_special && !may_be_write(here, hardware) && deliver_own(here, regs, va)
+}
+
+/// Delivers a page fault the hypervisor has no part in; false when a page table is damaged.
+#[inline(always)]
+fn deliver_own(here: &Here, regs: &mut GuestRegs, va: u64) -> bool {
+    let Some(code) = pagefault::guest_error_code(regs.error_code, upcall::mode()) else {
         return false;
-    }
-    let Some(code) = pagefault::guest_error_code(hardware, mode) else { return false };
+    };
     cpuinfo::vcpu_words().cr2.store(va, Ordering::Relaxed);
     upcall::raise(here, regs, vector::PAGE_FAULT, code);
     true
@@ -44,28 +48,20 @@ pub fn page_fault(here: &Here, regs: &mut GuestRegs) {
     if let Some(offset) = desc::ldt_offset(va) {
         return descriptor_fault(here, regs, offset);
     }
-    if pagefault::may_be_page_table_write(hardware, upcall::mode())
-        && writable_tables(here)
-        && emulate_write(here, regs, GuestVa::new(va))
-    {
-        return;
-    }
-    if is_impossible(hardware, va) && emulate_iretq(regs) {
-        return;
-    }
-    match pagefault::guest_error_code(hardware, upcall::mode()) {
-        Some(code) => deliver(here, regs, va, code),
-        None => {
-            super::report(here, regs, "reserved bit in a page table");
-            lifecycle::crash(here.dom(), "has a page table with a reserved bit");
-        }
+    let is_done = may_be_write(here, hardware) && emulate_write(here, regs, GuestVa::new(va))
+        || is_impossible(hardware, va) && emulate_iretq(regs);
+    if !is_done && !deliver_own(here, regs, va) {
+        super::report(here, regs, "reserved bit in a page table");
+        lifecycle::crash(here.dom(), "has a page table with a reserved bit");
     }
 }
 
-/// Whether writes to page tables are emulated: when the domain asked for it, and for a control
-/// domain always, as Xen does.
-fn writable_tables(here: &Here) -> bool {
-    here.dom().privileged || here.dom().assisted(vm_assist::TYPE_WRITABLE_PAGETABLES)
+/// Whether it may be a write to a page table that is emulated. Those are when the domain asked for it,
+/// and for a control domain always, as Xen does.
+#[inline]
+fn may_be_write(here: &Here, hardware: u32) -> bool {
+    pagefault::may_be_page_table_write(hardware, upcall::mode())
+        && (here.dom().privileged || here.dom().assisted(vm_assist::TYPE_WRITABLE_PAGETABLES))
 }
 
 /// Delivers a page fault at an address.
