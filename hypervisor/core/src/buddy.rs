@@ -13,6 +13,7 @@
 //!
 //! It does not scrub, does not flush TLBs and does not know owners: a frame is freed dead.
 
+use crate::ensure;
 use hypercall_abi::Mfn;
 
 use crate::page::{FrameInfo, PageList, State};
@@ -156,9 +157,7 @@ impl<'f> Buddy<'f> {
     /// See [`FreeError`]; nothing has changed then.
     pub fn free(&mut self, mfn: Mfn, order: u8) -> Result<(), FreeError> {
         let first = self.check_dead(mfn, order)?;
-        if first.note() != HANDED_OUT {
-            return Err(FreeError::DoubleFree);
-        }
+        ensure(first.note() == HANDED_OUT, FreeError::DoubleFree)?;
         // Looks at every frame, so only in debug builds.
         debug_assert!(
             (mfn.get()..mfn.get() + (1 << order)).all(|number| {
@@ -203,15 +202,11 @@ impl<'f> Buddy<'f> {
     /// The first frame of a block that is inside the frame table and dead.
     #[inline]
     fn check_dead(&self, mfn: Mfn, order: u8) -> Result<&'f FrameInfo, FreeError> {
-        if order > MAX_ORDER || mfn.get() & ((1 << order) - 1) != 0 {
-            return Err(FreeError::BadBlock);
-        }
+        ensure(order <= MAX_ORDER && mfn.get() & ((1 << order) - 1) == 0, FreeError::BadBlock)?;
         let last = mfn.checked_add((1 << order) - 1).ok_or(FreeError::BadBlock)?;
         let first = FrameInfo::of(self.frames, mfn).ok_or(FreeError::BadBlock)?;
         FrameInfo::of(self.frames, last).ok_or(FreeError::BadBlock)?;
-        if first.state() != State::DEAD {
-            return Err(FreeError::StillOwned);
-        }
+        ensure(first.state() == State::DEAD, FreeError::StillOwned)?;
         Ok(first)
     }
 
@@ -233,9 +228,7 @@ impl<'f> Buddy<'f> {
             is_inside_free || frames.all(|frame| self.free_order(frame).is_none()),
             "memory is added of which a part is free"
         );
-        if is_inside_free {
-            return Err(FreeError::DoubleFree);
-        }
+        ensure(!is_inside_free, FreeError::DoubleFree)?;
         Ok(())
     }
 

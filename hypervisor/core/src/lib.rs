@@ -20,3 +20,16 @@ pub mod rangeset;
 pub mod sched;
 pub mod timer;
 pub mod trap;
+
+/// A check of what a guest asks for, in one line.
+///
+/// # Errors
+/// `otherwise`, unless the condition holds.
+#[inline]
+pub fn ensure<E>(holds: bool, otherwise: E) -> Result<(), E> {
+    if holds {
+        Ok(())
+    } else {
+        Err(otherwise)
+    }
+}

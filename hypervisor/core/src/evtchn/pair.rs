@@ -4,6 +4,7 @@
 //! another domain and left out when both ends are in `local`. The invariant kept here is that both
 //! ends of an interdomain channel name each other: both tables change in one call or neither does.
 
+use crate::ensure;
 use hypercall_abi::{DomId, EvtchnPort, VcpuId};
 
 use super::channel::Channel;
@@ -60,9 +61,7 @@ pub fn close(
     peer: Option<&mut PortTable>,
 ) -> Result<CloseOutcome, EvtchnError> {
     let was = local.store.get(port)?.channel;
-    if !was.is_open() {
-        return Err(EvtchnError::WrongState);
-    }
+    ensure(was.is_open(), EvtchnError::WrongState)?;
     if let Channel::Interdomain { remote, remote_port } = was {
         let waiting = Channel::Unbound { remote: local.dom };
         let far = match peer {

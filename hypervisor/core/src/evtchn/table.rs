@@ -5,6 +5,7 @@
 //! `Virq` for the slot's interrupt, bound for the slot's vCPU (vCPU 0 for global ones); the same for
 //! `pirqs`.
 
+use crate::ensure;
 use alloc::vec::Vec;
 
 use hypercall_abi::{DomId, EvtchnPort, VcpuId, Virq};
@@ -102,16 +103,10 @@ impl PortTable {
     /// # Errors
     /// `BadVirq`, `GlobalVirqNeedsVcpu0`, `NoVcpu`, `AlreadyBound`, `NoPorts`, `NoMemory`.
     pub fn bind_virq(&mut self, virq: Virq, vcpu: VcpuId) -> Result<EvtchnPort, EvtchnError> {
-        if virq.get() >= Virq::COUNT {
-            return Err(EvtchnError::BadVirq);
-        }
-        if !virq.is_per_vcpu() && vcpu.get() != 0 {
-            return Err(EvtchnError::GlobalVirqNeedsVcpu0);
-        }
+        ensure(virq.get() < Virq::COUNT, EvtchnError::BadVirq)?;
+        ensure(virq.is_per_vcpu() || vcpu.get() == 0, EvtchnError::GlobalVirqNeedsVcpu0)?;
         let slot = self.virqs.get_mut(virq_slot(vcpu, virq)).ok_or(EvtchnError::NoVcpu)?;
-        if slot.is_some() {
-            return Err(EvtchnError::AlreadyBound);
-        }
+        ensure(slot.is_none(), EvtchnError::AlreadyBound)?;
         let port = self.store.open(Channel::Virq { virq }, vcpu)?;
         *slot = Some(port);
         Ok(port)
@@ -131,9 +126,7 @@ impl PortTable {
     /// # Errors
     /// `AlreadyBound`, `NoPorts`, `NoMemory`.
     pub fn bind_pirq(&mut self, pirq: u32) -> Result<EvtchnPort, EvtchnError> {
-        if self.pirq_target(pirq).is_some() {
-            return Err(EvtchnError::AlreadyBound);
-        }
+        ensure(self.pirq_target(pirq).is_none(), EvtchnError::AlreadyBound)?;
         self.pirqs.try_reserve(1).map_err(|_| EvtchnError::NoMemory)?;
         let port = self.store.open(Channel::Pirq { pirq }, VcpuId::new(0))?;
         self.pirqs.push((pirq, port));
@@ -155,9 +148,7 @@ impl PortTable {
     pub fn bind_vcpu(&mut self, port: EvtchnPort, vcpu: VcpuId) -> Result<(), EvtchnError> {
         self.check_vcpu(vcpu)?;
         let found = self.store.get_mut(port)?;
-        if !found.channel.can_change_vcpu() {
-            return Err(EvtchnError::WrongState);
-        }
+        ensure(found.channel.can_change_vcpu(), EvtchnError::WrongState)?;
         found.vcpu = vcpu;
         Ok(())
     }

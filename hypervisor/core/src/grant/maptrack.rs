@@ -4,6 +4,7 @@
 //! happens, so that no mapping can exist that could not be undone. Invariants: every slot is used
 //! or in the free list; `live` counts the used ones; handles are below the limit.
 
+use crate::ensure;
 use hypercall_abi::grant::GrantHandle;
 
 use super::map::{Mapping, UseKinds};
@@ -143,9 +144,7 @@ impl Maptrack {
     /// Adds free slots to the free list, which is empty.
     fn grow(&mut self) -> Result<(), GrantError> {
         let first = self.slots.len();
-        if first >= self.limit {
-            return Err(GrantError::NoHandles);
-        }
+        ensure(first < self.limit, GrantError::NoHandles)?;
         let last = first + CHUNK - 1;
         let make = |index| Slot::Free { next: if index == last { NONE } else { index + 1 } };
         self.slots.grow(make).map_err(|_| GrantError::NoHandles)?;

@@ -7,6 +7,7 @@
 //! Invariants: there is an [`Active`] for every entry of every shared frame; `pinned` counts those
 //! with a use. A domain cannot make the records grow beyond what its shared frames allow.
 
+use crate::ensure;
 use alloc::vec::Vec;
 
 use hypercall_abi::grant::{gtf, V1_ENTRIES_PER_PAGE};
@@ -111,9 +112,7 @@ impl GrantTable {
     /// # Errors
     /// `TableLimit`.
     pub fn frames_missing(&self, wanted: u32) -> Result<u32, GrantError> {
-        if wanted > self.max_frames {
-            return Err(GrantError::TableLimit);
-        }
+        ensure(wanted <= self.max_frames, GrantError::TableLimit)?;
         Ok(wanted.saturating_sub(self.frames.len() as u32))
     }
 
@@ -123,9 +122,7 @@ impl GrantTable {
     /// `TableLimit`, `NoMemory`; the frame is then still the caller's.
     pub fn add_frame(&mut self, frame: Mfn) -> Result<(), GrantError> {
         let frames = self.frames.len() as u32;
-        if frames >= self.max_frames {
-            return Err(GrantError::TableLimit);
-        }
+        ensure(frames < self.max_frames, GrantError::TableLimit)?;
         self.frames.try_reserve(1).map_err(|_| GrantError::NoMemory)?;
         while self.active.len() < (frames + 1) * V1_ENTRIES_PER_PAGE {
             self.active.grow(|_| Active::default()).map_err(|_| GrantError::NoMemory)?;
@@ -160,9 +157,7 @@ impl GrantTable {
         let at = self.locate(gref)?;
         let active = self.active.get_mut(gref.get()).ok_or(GrantError::BadRef)?;
         let is_pinned = active.is_pinned();
-        if is_pinned && active.mapper != mapper {
-            return Err(GrantError::InUseByOther);
-        }
+        ensure(!is_pinned || active.mapper == mapper, GrantError::InUseByOther)?;
         let uses = active.count(access).checked_add(kinds.count());
         let uses = uses.ok_or(GrantError::TooManyUses)?;
         // The shared word is asked again only when the use adds a right that no use has yet.
@@ -224,9 +219,7 @@ impl GrantTable {
             return Ok(());
         }
         let is_busy = |gref: &GrantRef| self.active.get(gref.get()).is_some_and(Active::is_pinned);
-        if [a, b].iter().any(is_busy) {
-            return Err(GrantError::Busy);
-        }
+        ensure(![a, b].iter().any(is_busy), GrantError::Busy)?;
         let [entry_a, entry_b] = places.map(|at| entries.find(at));
         let (a, b) = (entries.load(entry_a), entries.load(entry_b));
         entries.store(entry_a, b);

@@ -12,6 +12,7 @@
 //!
 //! This file does not know what a reference is for; `refs.rs` and above do.
 
+use crate::ensure;
 use core::convert::Infallible;
 #[cfg(not(loom))]
 use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicU8, Ordering};
@@ -110,9 +111,7 @@ impl FrameInfo {
     /// # Errors
     /// The frame is not dead.
     pub fn bring_alive(&self, owner: DomId, first: State) -> Result<(), PageError> {
-        if self.state() != State::DEAD || self.is_hole() {
-            return Err(PageError::InUse);
-        }
+        ensure(self.state() == State::DEAD && !self.is_hole(), PageError::InUse)?;
         self.owner.store(owner.get(), Ordering::Relaxed);
         self.aux.store(0, Ordering::Relaxed);
         // A release: whoever sees the frame alive sees its owner.

@@ -8,6 +8,7 @@
 //! been put into a page-table entry or a handle is nobody's value any more (`into_raw`) and comes
 //! back with `from_raw` when that entry or handle goes.
 
+use crate::ensure;
 use hypercall_abi::{DomId, Mfn};
 
 use super::error::PageError;
@@ -163,9 +164,7 @@ fn acquire_unusual<H: PageHost>(
     want: PageType,
 ) -> Result<Taken, PageError> {
     let frame = host.frame(mfn)?;
-    if frame.owner() != owner {
-        return Err(PageError::NotOwned);
-    }
+    ensure(frame.owner() == owner, PageError::NotOwned)?;
     let taken = acquire_of_any(host, frame, mfn, want)?;
     if frame.owner() != owner {
         give_back(host, mfn, want);
@@ -265,9 +264,7 @@ pub fn drop_allocation<H: PageHost>(host: &H, held: &PageRef) -> Result<(), Page
 /// Not a frame of `owner`, or something still refers to it.
 pub fn steal<H: PageHost>(host: &H, mfn: Mfn, owner: DomId) -> Result<(), PageError> {
     let frame = host.frame(mfn)?;
-    if frame.owner() != owner || !frame.state().is_live() {
-        return Err(PageError::NotOwned);
-    }
+    ensure(frame.owner() == owner && frame.state().is_live(), PageError::NotOwned)?;
     frame.try_change(State::steal)?;
     write_back(host, frame, mfn);
     frame.set_stamp(host.stamp_now());

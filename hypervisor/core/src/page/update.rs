@@ -9,6 +9,7 @@
 //! walk through the old entry (XSA-286): the caller flushes all CPUs of the owner before a guest
 //! instruction runs and before the next hypercall of a multicall.
 
+use crate::ensure;
 use hypercall_abi::{DomId, GuestVa, Mfn};
 
 use super::entry::Entry;
@@ -89,9 +90,7 @@ impl<H: PageHost> PageTables<'_, H> {
     ) -> Progress<Updated> {
         self.operate(mmu, budget, |mmu, budget| {
             let EntryUpdate { table, index, value, .. } = *update;
-            if index >= ENTRIES {
-                return Err(PageError::BadFrame.into());
-            }
+            ensure(index < ENTRIES, PageError::BadFrame)?;
             let (_, state) = self.own_frame(table)?;
             match state.page_type().level().filter(|_| state.is_validated()) {
                 Some(Level::L1) => Ok(self.update_leaf(update)?),
@@ -128,12 +127,8 @@ impl<H: PageHost> PageTables<'_, H> {
         budget: &mut u32,
     ) -> Progress<Updated> {
         let EntryUpdate { table, index, value, page_owner, .. } = *update;
-        if page_owner != self.owner {
-            return Err(PageError::ForeignTable.into());
-        }
-        if is_hv_slot(level, index) {
-            return Err(PageError::HypervisorSlot.into());
-        }
+        ensure(page_owner == self.owner, PageError::ForeignTable)?;
+        ensure(!is_hv_slot(level, index), PageError::HypervisorSlot)?;
         let page = self.host.page(table);
         let old = Entry::new(self.host.load(page, index));
         let mut new = Entry::new(value);
@@ -244,9 +239,7 @@ impl<H: PageHost> PageTables<'_, H> {
                 && old.mfn() == expected.mfn
                 && old.is_writable() == expected.is_writable
         };
-        if !expected.is_none_or(is_as) {
-            return Err(PageError::EntryChanged);
-        }
+        ensure(expected.is_none_or(is_as), PageError::EntryChanged)?;
         self.host.store(page, index, new.bits());
         Ok(old)
     }

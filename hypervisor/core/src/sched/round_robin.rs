@@ -13,6 +13,7 @@
 //! Slices end only if somebody waits: a vCPU alone on its CPU is not interrupted, and whoever
 //! queues behind it kicks that CPU so that a slice is armed.
 
+use crate::ensure;
 use hypercall_abi::Errno;
 
 use super::board::{Board, Class, Preference, Waiter};
@@ -71,9 +72,7 @@ impl RoundRobin {
     /// `ESRCH`, `EBUSY`.
     pub fn remove(&mut self, id: SchedId) -> Result<(), Errno> {
         let entity = self.board.entities.get_mut(id).ok_or(Errno::ESRCH)?;
-        if entity.place != Place::Away || !entity.paused {
-            return Err(Errno::EBUSY);
-        }
+        ensure(entity.place == Place::Away && entity.paused, Errno::EBUSY)?;
         entity.is_gone = true;
         if entity.on_cpu.is_none() {
             self.board.entities.remove(id);

@@ -7,6 +7,7 @@
 //! it is never entered at address 0.
 
 use super::table::{Handler, TrapTable};
+use crate::ensure;
 use hypercall_abi::addr::is_canonical;
 use hypercall_abi::callback::{kind, MASK_EVENTS};
 use hypercall_abi::Errno;
@@ -49,9 +50,7 @@ impl Callbacks {
         address: u64,
         table: &mut TrapTable,
     ) -> Result<(), Errno> {
-        if !is_canonical(address) {
-            return Err(Errno::EINVAL);
-        }
+        ensure(is_canonical(address), Errno::EINVAL)?;
         if which == kind::NMI {
             return table.register_nmi(address);
         }

@@ -6,6 +6,7 @@
 //! Invariant: every address in the table is canonical, so a handler can be entered without a check.
 
 use super::vector;
+use crate::ensure;
 use hypercall_abi::addr::is_canonical;
 use hypercall_abi::regs::{TrapInfo, FLAT_KERNEL_CS};
 use hypercall_abi::Errno;
@@ -78,9 +79,7 @@ impl TrapTable {
     /// # Errors
     /// `EINVAL` for an address that is not canonical; the table is then unchanged.
     pub fn load(&mut self, context: &[TrapInfo; VECTORS]) -> Result<(), Errno> {
-        if context.iter().any(|info| !is_canonical(info.address)) {
-            return Err(Errno::EINVAL);
-        }
+        ensure(context.iter().all(|info| is_canonical(info.address)), Errno::EINVAL)?;
         (0..=u8::MAX).zip(context).try_for_each(|(vector, info)| self.set(vector, info))
     }
 
@@ -95,9 +94,7 @@ impl TrapTable {
     }
 
     fn set(&mut self, vector: u8, info: &TrapInfo) -> Result<(), Errno> {
-        if !is_canonical(info.address) {
-            return Err(Errno::EINVAL);
-        }
+        ensure(is_canonical(info.address), Errno::EINVAL)?;
         self.entries[usize::from(vector)] = match info.address {
             0 => TrapInfo::default(),
             address => TrapInfo::new(vector, info.flags, info.cs | 3, address),

@@ -24,6 +24,7 @@ pub mod sched;
 pub mod vcpu;
 pub mod version;
 
+pub use hv_core::ensure;
 use hv_core::page::Stop;
 use hv_machine::GuestRegs;
 use hypercall_abi::{nr, Errno};
@@ -59,19 +60,6 @@ impl From<Stop> for End {
             Stop::Preempted => Self::AGAIN,
             Stop::Refused(error) => Errno::from(error).into(),
         }
-    }
-}
-
-/// A check of what a guest asks for, in one line.
-///
-/// # Errors
-/// `otherwise`, unless the condition holds.
-#[inline]
-pub fn ensure(holds: bool, otherwise: Errno) -> Result<(), Errno> {
-    if holds {
-        Ok(())
-    } else {
-        Err(otherwise)
     }
 }
 
