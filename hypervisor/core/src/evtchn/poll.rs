@@ -21,7 +21,6 @@ pub struct Pollers {
 
 impl Pollers {
     /// Nobody polls.
-    #[must_use]
     pub const fn new() -> Self {
         Self { waits: Vec::new() }
     }
@@ -44,7 +43,6 @@ impl Pollers {
 
     /// Whether nobody polls.
     #[inline]
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.waits.is_empty()
     }

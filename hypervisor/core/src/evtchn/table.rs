@@ -50,13 +50,11 @@ impl PortTable {
     }
 
     /// The highest port the domain may have.
-    #[must_use]
     pub fn max_port(&self) -> u32 {
         self.store.max_port
     }
 
     /// Number of ports in use; zero after everything was closed. It counts them.
-    #[must_use]
     pub fn live(&self) -> usize {
         self.store.live()
     }
@@ -164,7 +162,6 @@ impl PortTable {
 
     /// The first port in use at or after `from`: the step of `EVTCHNOP_reset` and of teardown,
     /// which close one port at a time so that the caller can stop in between.
-    #[must_use]
     pub fn next_open(&self, from: EvtchnPort) -> Option<EvtchnPort> {
         let mut ports = (from.get()..self.store.len()).map(EvtchnPort::new);
         ports.find(|port| self.arrival(*port).is_some())
@@ -173,14 +170,12 @@ impl PortTable {
     /// The port and the vCPU to notify for a virtual interrupt; `None` drops the interrupt.
     /// Global ones have the same port for all vCPUs.
     #[inline]
-    #[must_use]
     pub fn virq_target(&self, vcpu: VcpuId, virq: Virq) -> Option<(EvtchnPort, VcpuId)> {
         let port = (*self.virqs.get(virq_slot(vcpu, virq))?)?;
         Some((port, self.arrival(port)?))
     }
 
     /// The port and the vCPU to notify for a physical interrupt.
-    #[must_use]
     pub fn pirq_target(&self, pirq: u32) -> Option<(EvtchnPort, VcpuId)> {
         let (_, port) = *self.pirqs.iter().find(|(bound, _)| *bound == pirq)?;
         Some((port, self.arrival(port)?))

@@ -32,7 +32,6 @@ bitflags::bitflags! {
 impl UseKinds {
     /// How many kinds these are.
     #[inline]
-    #[must_use]
     pub const fn count(self) -> u16 {
         let bits = self.bits() as u16;
         (bits & 1) + (bits >> 1 & 1) + (bits >> 2 & 1)

@@ -55,14 +55,12 @@ impl FreeHandle<'_> {
 
 impl Maptrack {
     /// An empty table; `max_frames` is the limit of the interface, 0 for "no mappings".
-    #[must_use]
     pub const fn new(max_frames: u32) -> Self {
         let limit = max_frames.saturating_mul(HANDLES_PER_FRAME);
         Self { slots: Chunks::new(), limit, first_free: NONE, live: 0 }
     }
 
     /// Number of handles that are not free; zero after everything was unmapped.
-    #[must_use]
     pub const fn live(&self) -> u32 {
         self.live
     }

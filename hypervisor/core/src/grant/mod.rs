@@ -75,7 +75,6 @@ pub enum GrantError {
 
 impl GrantError {
     /// The `status` field of the interface; always negative.
-    #[must_use]
     pub const fn status(self) -> i16 {
         match self {
             Self::BadRef | Self::NothingToMap => gntst::BAD_GNTREF,
@@ -99,7 +98,6 @@ impl GrantError {
 }
 
 /// The status of a result: zero for success.
-#[must_use]
 pub fn status_of<T>(result: &Result<T, GrantError>) -> i16 {
     result.as_ref().map_or_else(|error| error.status(), |_| gntst::OKAY)
 }

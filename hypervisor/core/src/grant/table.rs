@@ -79,19 +79,16 @@ impl GrantTable {
     }
 
     /// Frames of the shared table at present.
-    #[must_use]
     pub fn frames(&self) -> &[Mfn] {
         &self.frames
     }
 
     /// Most frames the table may have.
-    #[must_use]
     pub const fn max_frames(&self) -> u32 {
         self.max_frames
     }
 
     /// Number of entries in use; while it is not zero a dead domain's grants live on.
-    #[must_use]
     pub const fn pinned(&self) -> u32 {
         self.pinned
     }

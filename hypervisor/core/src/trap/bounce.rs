@@ -94,14 +94,12 @@ pub struct Bounce {
 impl Kind {
     /// Words of a frame of this kind.
     #[inline]
-    #[must_use]
     pub const fn words(&self) -> usize {
         self.head() + TAIL
     }
 
     /// Whether only user mode can bring it about.
     #[inline]
-    #[must_use]
     pub const fn is_from_user(&self) -> bool {
         matches!(self, Kind::Syscall | Kind::Syscall32 | Kind::Sysenter)
     }
@@ -125,7 +123,6 @@ impl Bounce {
     /// Plans a delivery. When the frame would leave the addresses a guest may use, there is none, and
     /// the domain has to be crashed.
     #[inline(always)]
-    #[must_use]
     pub fn new(
         kind: Kind,
         handler: Handler,
@@ -157,7 +154,6 @@ impl Bounce {
     /// Word number `index` of the frame, counted from the lowest address, for the registers it was
     /// planned with. Words are made one by one, when they are pushed, so that few are held at a time.
     #[inline(always)]
-    #[must_use]
     pub fn word(&self, index: usize, regs: &Interrupted) -> u64 {
         match index.checked_sub(self.kind.head()) {
             None => self.head_word(index, regs),

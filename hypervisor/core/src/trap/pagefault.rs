@@ -31,7 +31,6 @@ pub fn guest_error_code(hardware: u32, mode: Mode) -> Option<u32> {
 /// Whether a fault may be a write of a guest kernel to one of its page tables, which is emulated
 /// when the guest has enabled it and the frame is a level 1 table.
 #[inline]
-#[must_use]
 pub fn may_be_page_table_write(hardware: u32, mode: Mode) -> bool {
     mode == Mode::Kernel && hardware & (PRESENT | WRITE | RESERVED | FETCH) == PRESENT | WRITE
 }

@@ -21,7 +21,6 @@ pub const INT_LEN: u64 = 2;
 
 /// Whether the error code of a general protection fault says that an interrupt gate was refused.
 #[inline]
-#[must_use]
 pub const fn is_gate_error(error_code: u32) -> bool {
     error_code & (ERROR_IDT | ERROR_EXTERNAL) == ERROR_IDT
 }

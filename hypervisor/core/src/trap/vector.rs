@@ -19,7 +19,6 @@ pub const INT80: u8 = 0x80;
 /// that do: double fault, invalid task state segment, segment not present, stack segment, general
 /// protection, page fault, alignment check, control protection.
 #[inline]
-#[must_use]
 pub const fn has_error_code(vector: u8) -> bool {
     matches!(vector, 8 | 10..=14 | 17 | 21)
 }
@@ -28,7 +27,6 @@ pub const fn has_error_code(vector: u8) -> bool {
 /// hypervisor handles the others itself: the non-maskable interrupt, double fault, spurious
 /// interrupt, machine check and control protection.
 #[inline]
-#[must_use]
 pub const fn is_bounced(vector: u8) -> bool {
     vector < 32 && !matches!(vector, NMI | 8 | 15 | 18 | 21)
 }
