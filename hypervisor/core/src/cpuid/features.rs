@@ -34,6 +34,10 @@ impl Word {
         Self { plain, avx, avx512, masks: [mask(plain), mask(avx), mask(avx512)] }
     }
 
+    const fn plain(plain: &'static str) -> Self {
+        Self::new(plain, "", "")
+    }
+
     /// The bits that are shown when a guest may enable these state components.
     pub const fn shown(&self, offered_xcr0: u64) -> u32 {
         let [mut shown, avx, avx512] = self.masks;
@@ -69,11 +73,9 @@ const fn mask(list: &str) -> u32 {
 }
 
 /// Leaf 1, edx.
-pub const LEAF_1_EDX: Word = Word::new(
+pub const LEAF_1_EDX: Word = Word::plain(
     "FPU 0, DE 2, TSC 4, MSR 5, PAE 6, MCE 7, CX8 8, APIC 9, SEP 11, MCA 14, CMOV 15, PAT 16, \
      CLFLUSH 19, ACPI 22, MMX 23, FXSR 24, SSE 25, SSE2 26, SS 27, HTT 28",
-    "",
-    "",
 );
 /// Leaf 1, ecx.
 pub const LEAF_1_ECX: Word = Word::new(
@@ -83,11 +85,8 @@ pub const LEAF_1_ECX: Word = Word::new(
     "",
 );
 /// Leaf 0x80000001, edx, without the bits AMD repeats from leaf 1.
-pub const EXTENDED_1_EDX: Word = Word::new(
-    "SYSCALL 11, NX 20, MMXEXT 22, FFXSR 25, RDTSCP 27, LM 29, 3DNOWEXT 30, 3DNOW 31",
-    "",
-    "",
-);
+pub const EXTENDED_1_EDX: Word =
+    Word::plain("SYSCALL 11, NX 20, MMXEXT 22, FFXSR 25, RDTSCP 27, LM 29, 3DNOWEXT 30, 3DNOW 31");
 /// Leaf 0x80000001, ecx.
 pub const EXTENDED_1_ECX: Word = Word::new(
     "LAHF_LM 0, CMP_LEGACY 1, ABM 5, SSE4A 6, MISALIGNSSE 7, 3DNOWPREFETCH 8, TBM 21",
@@ -95,7 +94,7 @@ pub const EXTENDED_1_ECX: Word = Word::new(
     "",
 );
 /// Leaf 0xd, subleaf 1, eax.
-pub const XSTATE_1_EAX: Word = Word::new("XSAVEOPT 0, XSAVEC 1, XGETBV1 2", "", "");
+pub const XSTATE_1_EAX: Word = Word::plain("XSAVEOPT 0, XSAVEC 1, XGETBV1 2");
 /// Leaf 7, ebx.
 pub const LEAF_7_EBX: Word = Word::new(
     "FSGSBASE 0, BMI1 3, FDP_EXCP_ONLY 6, BMI2 8, ERMS 9, NO_FPU_SEL 13, RDSEED 18, ADX 19, \
@@ -117,18 +116,15 @@ pub const LEAF_7_EDX: Word =
 pub const LEAF_7_1_EAX: Word =
     Word::new("FZRM 10, FSRS 11, FSRCS 12", "AVX_VNNI 4", "AVX512_BF16 5");
 /// Leaf 7, subleaf 2, edx.
-pub const LEAF_7_2_EDX: Word = Word::new("MCDT_NO 5", "", "");
+pub const LEAF_7_2_EDX: Word = Word::plain("MCDT_NO 5");
 /// Leaf 0x80000008, ebx.
-pub const EXTENDED_8_EBX: Word =
-    Word::new("CLZERO 0, RSTR_FP_ERR_PTRS 2, SSB_NO 26, BTC_NO 29", "", "");
+pub const EXTENDED_8_EBX: Word = Word::plain("CLZERO 0, RSTR_FP_ERR_PTRS 2, SSB_NO 26, BTC_NO 29");
 /// Leaf 0x80000021, eax.
-pub const EXTENDED_21_EAX: Word = Word::new(
+pub const EXTENDED_21_EAX: Word = Word::plain(
     "LFENCE_DISPATCH 2, VERW_CLEAR 5, NSCB 6, IBPB_BRTYPE 28, SRSO_NO 29, SRSO_US_NO 30",
-    "",
-    "",
 );
 /// Leaf 0x80000021, ecx.
-pub const EXTENDED_21_ECX: Word = Word::new("TSA_SQ_NO 1, TSA_L1_NO 2", "", "");
+pub const EXTENDED_21_ECX: Word = Word::plain("TSA_SQ_NO 1, TSA_L1_NO 2");
 
 /// Bits of leaf 0x80000001 edx that AMD processors repeat from leaf 1 edx.
 pub const COMMON_EDX: u32 = 0x0183_f3ff;

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use hv_core::page;
 use hv_machine::{directmap, frames};
-use hypercall_abi::memory::{memf, XenMemoryExchange};
+use hypercall_abi::memory::{memf, XenMemoryExchange, XenMemoryReservation as Extents};
 use hypercall_abi::{DomId, Errno, Mfn};
 
 use super::memory::max_order;
@@ -29,9 +29,7 @@ pub fn exchange(call: &mut Call<'_>) -> Answer {
     // The guest learns how far it went, whatever happened.
     let told = guestmem::write(arg, &op);
     exchanged.and(told)?;
-    if op.nr_exchanged < op.r#in.nr_extents {
-        return Err(End::AGAIN);
-    }
+    ensure(op.nr_exchanged >= op.r#in.nr_extents, End::AGAIN)?;
     Ok(0)
 }
 
@@ -66,7 +64,7 @@ fn chunk(dom: &Domain, op: &mut XenMemoryExchange) -> Result<(), Errno> {
         .inspect_err(|_| give_back(dom, &taken))?;
     taken.iter().for_each(|mfn| memory::recycle(*mfn));
     op.nr_exchanged += inputs;
-    hand_out(dom, op, first_out, &given)
+    hand_out(dom, &op.out, first_out, &given)
 }
 
 /// Takes the frames of a chunk away from the domain; `taken` has them, also if not all can be had.
@@ -115,17 +113,12 @@ fn new_blocks(op: &XenMemoryExchange, count: u64) -> Result<Vec<Mfn>, Errno> {
 }
 
 /// Gives the new frames to the domain and tells it their numbers.
-fn hand_out(
-    dom: &Domain,
-    op: &XenMemoryExchange,
-    first_out: u64,
-    given: &[Mfn],
-) -> Result<(), Errno> {
-    let list = op.out.extent_start.get();
+fn hand_out(dom: &Domain, out: &Extents, first_out: u64, given: &[Mfn]) -> Result<(), Errno> {
+    let list = out.extent_start.get();
     let mut result = Ok(());
     for (at, first) in (first_out..).zip(given) {
         let pfn = guestmem::read_at::<u64>(list, at);
-        for offset in 0..1u64 << op.out.extent_order {
+        for offset in 0..1u64 << out.extent_order {
             let mfn = Mfn::new(first.get() + offset);
             directmap::zero(mfn);
             let _mmu = dom.mmu.lock();

@@ -17,6 +17,7 @@ use hypercall_abi::vm_assist;
 
 use super::privop::{require, Detour, Emulated, View};
 use crate::current::Here;
+use crate::hypercall::ensure;
 use crate::{guestmem, upcall};
 
 /// The index last written to the clock's address register, by the domain that wrote it.
@@ -199,9 +200,7 @@ fn moved(register: u64, rflags: u64, string: &PortString) -> u64 {
 fn step(regs: &mut GuestRegs, string: &PortString) -> Emulated {
     if string.is_repeated {
         regs.rcx = address(regs.rcx.wrapping_sub(1), string);
-        if regs.rcx != 0 {
-            return Err(Detour::Again);
-        }
+        ensure(regs.rcx == 0, Detour::Again)?;
     }
     Ok(())
 }
