@@ -16,13 +16,13 @@ use crate::sh;
 use crate::{toolchain, Result};
 
 /// The crates that make bare programs.
-const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests"];
+const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests", "hv-machine"];
 
 /// Guests that are created from dom0's shell.
 const GUESTS: &[&str] = &["hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair"];
 
-/// Guests that are booted in dom0's place only.
-const LONE_GUESTS: &[&str] = &["bench"];
+/// Programs the tests boot without dom0: in its place, or in the hypervisor's.
+const LONE_PROGRAMS: &[&str] = &["bench", "machine-probe"];
 
 /// The sources of the boot archive's configuration files.
 const CONFIGURATIONS: &str = "dom0-tools/image/archive";
@@ -88,7 +88,7 @@ pub fn build(paths: &Paths, programs: Programs) -> Result<Built> {
     make_folder(&built.guests)?;
     copy(&paths.bare_program("zendo"), &built.zendo)?;
     copy(&paths.bare_program("dom0"), &built.dom0)?;
-    for guest in GUESTS.iter().chain(LONE_GUESTS) {
+    for guest in GUESTS.iter().chain(LONE_PROGRAMS) {
         copy(&paths.bare_program(guest), &built.guests.join(guest))?;
     }
     let files = archive_files(paths, &built)?;

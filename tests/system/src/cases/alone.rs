@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{check, Verdict};
 use crate::exit_code::End;
 use crate::machine::Failure;
-use crate::qemu::Hypervisor;
+use crate::qemu::{Boot, Hypervisor};
 use crate::screen::visible_lines;
 use crate::session::{Session, Watched};
 use crate::verdict::{read_report, Report, Status, MARKER};
@@ -45,4 +45,12 @@ pub fn report_of(text: &str, guest: &str) -> Report {
 pub fn hello(session: &Session<'_>) -> Verdict {
     let report = report(session, session.hypervisor, "hello")?;
     check(report.status == Status::Success, || format!("{}: {}", report.status, report.detail))
+}
+
+/// The machine layer alone, in the hypervisor's place, passes its own checks.
+pub fn machine_probe(session: &Session<'_>) -> Verdict {
+    let probe = session.images.guests.join("machine-probe");
+    let mut watched = session.start(Boot::new(&probe, "console=com1 exit=debug"))?;
+    let end = watched.machine.wait_end(WITHIN)?;
+    check(end == End::Poweroff, || format!("the probe ended with: {end}"))
 }

@@ -55,6 +55,7 @@ macro_rules! cases {
 
 /// Every case, cheapest and most basic first.
 pub const CASES: &[Case] = cases! {
+    "machine-probe", OURS, &[1, 2, 4], alone::machine_probe;
     "hello-as-dom0", BOTH, &[1, 2, 4], alone::hello;
     "boots-to-prompt", BOTH, &[1, 2, 4], boot::to_prompt;
     "boot-time", OURS, ONE, boot::time;
