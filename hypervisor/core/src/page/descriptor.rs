@@ -8,6 +8,7 @@
 //! Called by `set_gdt`, `update_descriptor` and the LDT fault path, under the owner's page-table
 //! lock. Loading the GDT or LDT of a CPU is the caller's work.
 
+use crate::ensure;
 use hypercall_abi::Mfn;
 
 use super::error::{PageError, Progress};
@@ -123,9 +124,7 @@ impl<H: PageHost> PageTables<'_, H> {
     ) -> Progress<()> {
         self.quiet(mmu, budget)?;
         let fixed = check(descriptor)?;
-        if index >= ENTRIES {
-            return Err(PageError::BadFrame.into());
-        }
+        ensure(index < ENTRIES, PageError::BadFrame)?;
         if self.acquire_usual(self.owner, mfn, PageType::SegDesc) {
             self.host.store(self.host.page(mfn), index, fixed);
             refs::release(self.host, mfn, PageType::SegDesc);

@@ -7,6 +7,7 @@
 //! Called by validation and by updates of single entries. The hot path
 //! is one compare-exchange per mapping; whatever is unusual goes to the cold functions below it.
 
+use crate::ensure;
 use hypercall_abi::mmu::pte;
 use hypercall_abi::{DomId, Mfn};
 
@@ -57,9 +58,8 @@ impl<H: PageHost> PageTables<'_, H> {
     #[inline(never)]
     fn acquire_unusual_leaf(self, page_owner: DomId, entry: Entry) -> Result<Entry, PageError> {
         let chooses_cache = entry.has_any(Entry::CACHE);
-        if self.is_unsupported(entry) || chooses_cache && !self.host.has_device_rights(self.owner) {
-            return Err(PageError::BadFlags);
-        }
+        let may_choose = !chooses_cache || self.host.has_device_rights(self.owner);
+        ensure(!self.is_unsupported(entry) && may_choose, PageError::BadFlags)?;
         let mfn = entry.mfn();
         let Ok(frame) = self.host.frame(mfn) else { return self.acquire_mmio(page_owner, entry) };
         // This reference makes the owner stable.
@@ -96,9 +96,10 @@ impl<H: PageHost> PageTables<'_, H> {
         }
     }
 
-    /// Drops the references a leaf entry holds, whoever owns the frame.
+    /// Drops the references a leaf entry holds, whoever owns the frame: also one that
+    /// [`Self::swap_leaf`] has taken out.
     #[inline(always)]
-    pub(super) fn release_leaf(&self, entry: Entry) {
+    pub fn drop_leaf(&self, entry: Entry) {
         if entry.is_present() {
             if entry.is_writable() {
                 refs::release(self.host, entry.mfn(), PageType::Writable);
@@ -123,7 +124,7 @@ impl<H: PageHost> PageTables<'_, H> {
         }
         let new = if new.is_present() { self.acquire_leaf(page_owner, new)? } else { new };
         let stored = store(new);
-        self.release_leaf(if stored.is_ok() { old } else { new });
+        self.drop_leaf(if stored.is_ok() { old } else { new });
         stored
     }
 }

@@ -15,6 +15,8 @@
 //! A transition returns the next word and what its maker has to know. One that may be refused says
 //! why ([`Next`]); dropping a reference that does not exist is our own mistake, and panics.
 
+use crate::ensure;
+
 use super::error::PageError;
 use super::types::PageType;
 
@@ -107,13 +109,9 @@ impl State {
     ///
     /// # Errors
     /// The frame is dead or the count is at its limit.
-    pub const fn take_ref(self) -> Next<()> {
-        if !self.is_live() {
-            return Err(PageError::NotOwned);
-        }
-        if self.0 & REF_GUARD != 0 {
-            return Err(PageError::CountLimit);
-        }
+    pub fn take_ref(self) -> Next<()> {
+        ensure(self.is_live(), PageError::NotOwned)?;
+        ensure(self.0 & REF_GUARD == 0, PageError::CountLimit)?;
         Ok((Self(self.0 + 1), ()))
     }
 
@@ -121,40 +119,31 @@ impl State {
     ///
     /// # Errors
     /// There may be another reason than the one given: [`Self::take_typed`] tells.
-    pub const fn take_typed_fast(self, want: PageType) -> Next<()> {
+    pub fn take_typed_fast(self, want: PageType) -> Next<()> {
         // A dead word is not validated, so this one is live.
         let looked_at = TYPE_MASK | VALIDATED | TYPE_GUARD | REF_GUARD;
-        if self.0 & looked_at == type_bits(want) | VALIDATED {
-            Ok((Self(self.0 + TYPE_ONE + 1), ()))
-        } else {
-            Err(PageError::TypeConflict)
-        }
+        ensure(self.0 & looked_at == type_bits(want) | VALIDATED, PageError::TypeConflict)?;
+        Ok((Self(self.0 + TYPE_ONE + 1), ()))
     }
 
     /// One more general and one more type reference.
     ///
     /// # Errors
     /// The frame is dead, in use with another type or being validated, or a count is at its limit.
-    pub const fn take_typed(self, want: PageType) -> Next<Taken> {
-        if !self.is_live() {
-            return Err(PageError::NotOwned);
-        }
-        if self.0 & (TYPE_GUARD | REF_GUARD) != 0 {
-            return Err(PageError::CountLimit);
-        }
-        let is_same = self.page_type() as u8 == want as u8;
-        let is_writable = matches!(want, PageType::Writable);
+    pub fn take_typed(self, want: PageType) -> Next<Taken> {
+        ensure(self.is_live(), PageError::NotOwned)?;
+        ensure(self.0 & (TYPE_GUARD | REF_GUARD) == 0, PageError::CountLimit)?;
+        let is_same = self.page_type() == want;
+        let is_writable = want == PageType::Writable;
         let more = self.0 + TYPE_ONE + 1;
         if is_same && self.is_validated() {
-            return Ok((Self(more), Taken { flush: false, validate: false }));
+            return Ok((Self(more), Taken::default()));
         }
         // Several may make a frame writable at once; content is validated by one alone.
-        if self.type_count() != 0 && !(is_same && is_writable) {
-            return Err(PageError::TypeConflict);
-        }
+        ensure(self.type_count() == 0 || is_same && is_writable, PageError::TypeConflict)?;
         // Same type, writable, not validated: another CPU may still be flushing, so whoever relies
         // on the type flushes as well.
-        let was_other = !matches!(self.page_type(), PageType::None);
+        let was_other = self.page_type() != PageType::None;
         let flush = if is_same { is_writable } else { was_other };
         let taken = Taken { flush, validate: !is_writable };
         let ready = if is_writable && !flush { VALIDATED } else { 0 };
@@ -189,25 +178,19 @@ impl State {
     ///
     /// # Errors
     /// It is the last, or there is none: [`Self::drop_ref`] tells.
-    pub const fn drop_ref_fast(self) -> Next<()> {
-        if self.ref_count() > 1 {
-            Ok((Self(self.0 - 1), ()))
-        } else {
-            Err(PageError::InUse)
-        }
+    pub fn drop_ref_fast(self) -> Next<()> {
+        ensure(self.ref_count() > 1, PageError::InUse)?;
+        Ok((Self(self.0 - 1), ()))
     }
 
     /// One general and one type reference less, when others remain.
     ///
     /// # Errors
     /// It is the last of its type, or there is none: [`Self::drop_typed`] tells.
-    pub const fn drop_typed_fast(self) -> Next<()> {
+    pub fn drop_typed_fast(self) -> Next<()> {
         // With two type references there are two general ones.
-        if self.type_count() > 1 {
-            Ok((Self(self.0 - TYPE_ONE - 1), ()))
-        } else {
-            Err(PageError::InUse)
-        }
+        ensure(self.type_count() > 1, PageError::InUse)?;
+        Ok((Self(self.0 - TYPE_ONE - 1), ()))
     }
 
     /// A word without any reference is the dead word: no type survives a change of owner.
@@ -237,10 +220,8 @@ impl State {
     ///
     /// # Errors
     /// The flag is set already.
-    pub const fn pin(self) -> Next<()> {
-        if self.is_pinned() {
-            return Err(PageError::AlreadyPinned);
-        }
+    pub fn pin(self) -> Next<()> {
+        ensure(!self.is_pinned(), PageError::AlreadyPinned)?;
         Ok((Self(self.0 | PINNED), ()))
     }
 
@@ -248,10 +229,8 @@ impl State {
     ///
     /// # Errors
     /// The flag is clear.
-    pub const fn unpin(self) -> Next<()> {
-        if !self.is_pinned() {
-            return Err(PageError::NotPinned);
-        }
+    pub fn unpin(self) -> Next<()> {
+        ensure(self.is_pinned(), PageError::NotPinned)?;
         Ok((Self(self.0 & !PINNED), ()))
     }
 
@@ -259,10 +238,8 @@ impl State {
     ///
     /// # Errors
     /// The owner has given the frame up before, or its content belongs to the hypervisor.
-    pub const fn drop_allocation(self) -> Next<bool> {
-        if self.0 & (ALLOCATED | SPECIAL) != ALLOCATED {
-            return Err(PageError::InUse);
-        }
+    pub fn drop_allocation(self) -> Next<bool> {
+        ensure(self.0 & (ALLOCATED | SPECIAL) == ALLOCATED, PageError::InUse)?;
         Ok(Self(self.0 & !ALLOCATED).settled())
     }
 
@@ -271,10 +248,9 @@ impl State {
     ///
     /// # Errors
     /// The frame is not special.
-    pub const fn drop_special(self) -> Next<bool> {
-        if !self.is_special() || self.type_count() == 0 || self.ref_count() == 0 {
-            return Err(PageError::InUse);
-        }
+    pub fn drop_special(self) -> Next<bool> {
+        let is_held = self.type_count() != 0 && self.ref_count() != 0;
+        ensure(self.is_special() && is_held, PageError::InUse)?;
         Ok(Self((self.0 & !(ALLOCATED | SPECIAL)) - TYPE_ONE - 1).settled())
     }
 
@@ -282,10 +258,8 @@ impl State {
     ///
     /// # Errors
     /// There are other references, or it is not an ordinary allocated frame.
-    pub const fn steal(self) -> Next<()> {
-        if self.0 & LIVE_MASK != ALLOCATED {
-            return Err(PageError::InUse);
-        }
+    pub fn steal(self) -> Next<()> {
+        ensure(self.0 & LIVE_MASK == ALLOCATED, PageError::InUse)?;
         Ok((Self::DEAD, ()))
     }
 }

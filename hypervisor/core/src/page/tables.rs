@@ -9,6 +9,7 @@
 //! back for. Those that leave nothing themselves do all that first ([`PageTables::quiet`]). On `Stop::Preempted` nothing of the new operation has happened that would be lost or
 //! done twice: make the same call again.
 
+use crate::ensure;
 use hypercall_abi::{DomId, Mfn};
 
 use super::entry::Entry;
@@ -150,9 +151,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     ) -> Progress<()> {
         self.operate(mmu, budget, |mmu, budget| {
             let (frame, state) = self.own_frame(table)?;
-            if state.is_pinned() {
-                return Err(PageError::AlreadyPinned.into());
-            }
+            ensure(!state.is_pinned(), PageError::AlreadyPinned)?;
             self.acquire_with_walks(mmu, table, level, budget, |mmu| {
                 self.acquire_table(mmu, table, level)
             })?;
@@ -224,9 +223,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
         // First the state, then the owner: under the owner's lock no frame becomes the owner's, so
         // it was the owner's when the state was read.
         let state = frame.state();
-        if frame.owner() != self.owner {
-            return Err(PageError::NotOwned);
-        }
+        ensure(frame.owner() == self.owner, PageError::NotOwned)?;
         Ok((frame, state))
     }
 

@@ -253,11 +253,6 @@ impl<H: PageHost> PageTables<'_, H> {
         Ok(self.read(table, index))
     }
 
-    /// Drops the references of an entry that [`Self::swap_leaf`] has taken out.
-    pub fn drop_leaf(&self, old: Entry) {
-        self.release_leaf(old);
-    }
-
     /// The frame is a validated leaf table of the owner.
     #[inline]
     pub fn is_leaf_table(&self, table: Mfn) -> bool {
@@ -266,10 +261,6 @@ impl<H: PageHost> PageTables<'_, H> {
 
     #[inline]
     fn check_leaf(&self, table: Mfn, index: usize) -> Result<(), PageError> {
-        if index < ENTRIES && self.is_leaf_table(table) {
-            Ok(())
-        } else {
-            Err(PageError::NoLeafTable)
-        }
+        ensure(index < ENTRIES && self.is_leaf_table(table), PageError::NoLeafTable)
     }
 }

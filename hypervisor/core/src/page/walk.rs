@@ -20,6 +20,7 @@
 //! entry (a table that is named by linear entries has none itself), so at most seven tasks for each
 //! walk. A finished operation leaves at most two walks, one on top of the other.
 
+use crate::ensure;
 use hypercall_abi::addr::{ROOT_PAGETABLE_FIRST_XEN_SLOT, ROOT_PAGETABLE_LAST_XEN_SLOT};
 use hypercall_abi::Mfn;
 
@@ -272,7 +273,7 @@ impl<H: PageHost> PageTables<'_, H> {
             index -= 1;
             let entry = Entry::new(self.host.load(page, index));
             if entry.is_present() {
-                self.release_leaf(entry);
+                self.drop_leaf(entry);
             } else {
                 index = self.last_present(page, index, end);
             }
@@ -329,9 +330,8 @@ impl<H: PageHost> PageTables<'_, H> {
         level: Level,
         entry: Entry,
     ) -> Result<Option<Task>, PageError> {
-        if entry.has_any(Entry::UPPER_FORBIDDEN) || self.is_unsupported(entry) {
-            return Err(PageError::BadFlags);
-        }
+        let is_refused = entry.has_any(Entry::UPPER_FORBIDDEN) || self.is_unsupported(entry);
+        ensure(!is_refused, PageError::BadFlags)?;
         let child = entry.mfn();
         if child == table {
             // An entry for its own table holds nothing, because it keeps nothing alive.
@@ -357,9 +357,7 @@ impl<H: PageHost> PageTables<'_, H> {
             && self.is_validated(other, page_type)
             && from.linear() >= 0
             && to.linear() <= 0;
-        if !is_linear {
-            return Err(otherwise);
-        }
+        ensure(is_linear, otherwise)?;
         refs::acquire(self.host, other, self.owner, page_type)?;
         from.set_linear(from.linear() + 1);
         to.set_linear(to.linear() - 1);

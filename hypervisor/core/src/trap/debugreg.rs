@@ -5,6 +5,7 @@
 //! Invariants: no breakpoint address lies in the hypervisor's hole; the value for the real DR7
 //! never enables general detect or an I/O breakpoint, so a guest cannot make the hypervisor trap.
 
+use crate::ensure;
 use hypercall_abi::addr::GuestVa;
 use hypercall_abi::Errno;
 
@@ -74,9 +75,8 @@ impl DebugRegs {
         let wanted = (value | DR7_ONES) & !DR7_ZEROES;
         let on_io = (0..4).filter(|index| wanted >> (16 + 4 * index) & 3 == TYPE_IO);
         let io_enables = wanted & on_io.fold(0, |enables, index| enables | 3 << (2 * index));
-        if wanted & DR7_GENERAL_DETECT != 0 || io_enables != 0 && !has_de {
-            return Err(Errno::EPERM);
-        }
+        let may_have = io_enables == 0 || has_de;
+        ensure(wanted & DR7_GENERAL_DETECT == 0 && may_have, Errno::EPERM)?;
         (self.dr7, self.io_enables) = (wanted & !io_enables, io_enables);
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! that mapping is gone.
 
 use core::mem;
+use hv_core::ensure;
 use hv_core::page::{self, FrameInfo, PageType, State};
 use hv_machine::{cpuinfo, directmap, frames};
 use hypercall_abi::{DomId, Errno, Mfn};
@@ -77,9 +78,7 @@ fn flush_stale(mfns: impl IntoIterator<Item = Mfn>) {
 pub fn charge(dom: &Domain, count: u64) -> Result<(), Errno> {
     let mut pages = dom.pages.lock();
     let wanted = pages.tot.checked_add(count).ok_or(Errno::ENOMEM)?;
-    if wanted > pages.max || dom.is_dying() {
-        return Err(Errno::ENOMEM);
-    }
+    ensure(wanted <= pages.max && !dom.is_dying(), Errno::ENOMEM)?;
     pages.tot = wanted;
     Ok(())
 }

@@ -7,6 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Deref;
+use hv_core::ensure;
 use hv_machine::sync::Mutex;
 use hypercall_abi::{DomId, Errno};
 
@@ -106,7 +107,7 @@ pub fn count() -> usize {
 pub fn choose_id(wanted: Option<DomId>) -> Result<DomId, Errno> {
     let mut table = TABLE.lock();
     if let Some(id) = wanted {
-        return if table.by_id.contains_key(&id.get()) { Err(Errno::EEXIST) } else { Ok(id) };
+        return ensure(!table.by_id.contains_key(&id.get()), Errno::EEXIST).map(|()| id);
     }
     let limit = DomId::FIRST_RESERVED.get();
     for _ in 1..limit {
@@ -127,12 +128,8 @@ pub fn choose_id(wanted: Option<DomId>) -> Result<DomId, Errno> {
 pub fn insert(dom: Domain) -> Result<DomainRef, Errno> {
     let dom = Arc::new(dom);
     let mut table = TABLE.lock();
-    if table.by_id.contains_key(&dom.id.get()) {
-        return Err(Errno::EEXIST);
-    }
-    if table.by_id.len() >= MAX_DOMAINS {
-        return Err(Errno::ENOMEM);
-    }
+    ensure(!table.by_id.contains_key(&dom.id.get()), Errno::EEXIST)?;
+    ensure(table.by_id.len() < MAX_DOMAINS, Errno::ENOMEM)?;
     table.by_id.insert(dom.id.get(), dom.clone());
     Ok(dom)
 }
