@@ -1,14 +1,14 @@
-//! The boot order, one line per step; debug keys; what a panic tells beyond its message.
+//! The boot order, one line per step; debug keys.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use hv_machine::boot::BootInfo;
-use hv_machine::percpu::{self, CpuId};
+use hv_machine::percpu;
 use hv_machine::sync::Once;
 use hv_machine::{cpu, frames, heap, info, warn};
 use hypercall_abi::memory::E820Entry;
 
 use crate::domain::{table, vcpu::NO_CPU};
-use crate::{current, dom0, fpu, options, sched};
+use crate::{current, dom0, options, sched};
 
 static BOOT: Once<&'static BootInfo> = Once::new();
 
@@ -29,30 +29,12 @@ pub extern "C" fn boot(boot: &'static BootInfo) {
     options::parse(boot.cmdline, |word| warn!("command line: `{word}` means nothing here"));
     let mib = frames::total_ram_pages() >> 8;
     info!("Zendo {}: {} CPUs, {mib} MiB", env!("CARGO_PKG_VERSION"), percpu::nr_cpus());
-    prepare_cpu();
     sched::init();
     if let Err(error) = dom0::start(boot) {
         panic!("dom0 cannot be started: {error}");
     }
     let ticks = cpu::rdtsc().wrapping_sub(boot.entry_tsc);
     info!("dom0 starts after {ticks} TSC ticks");
-}
-
-/// Another CPU is ready: it goes to its exit loop and finds something to run, or idles.
-pub extern "C" fn ap_boot(_cpu: CpuId) {
-    prepare_cpu();
-}
-
-/// Makes this CPU's values now, so that the heap does not change when they are first used. The other
-/// modules' values are made when the CPU first looks for something to run.
-fn prepare_cpu() {
-    current::counters();
-    fpu::prepare_cpu();
-}
-
-/// What a panic prints besides its message.
-pub extern "C" fn epitaph() {
-    warn!("on CPU {}", percpu::cpu_id().0);
 }
 
 /// Prints something about the hypervisor, as the debug keys of Xen do.

@@ -1,7 +1,7 @@
 //! Event counters per CPU: hypercalls by number, exceptions by vector, switches, upcalls.
 //!
-//! Bumped on the hot paths with one addition each (only their own CPU does so) and read by `dmesg` style debug keys and the
-//! epitaph of a panic. They are statistics: nothing decides by them.
+//! Bumped on the hot paths with one addition each (only their own CPU does so) and read by a debug
+//! key. They are statistics: nothing decides by them.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -9,6 +9,7 @@ use hv_machine::percpu::PerCpu;
 
 use crate::counters::Counters;
 use crate::domain::{DomainRef, Vcpu};
+use crate::fpu;
 
 /// A vCPU where it runs. Handlers get it as their caller.
 pub struct Here {
@@ -47,8 +48,12 @@ pub type Current = Option<Here>;
 
 static COUNTERS: PerCpu<Counters> = PerCpu::new(Counters::new);
 
-/// Makes the value of a CPU, which it keeps for ever.
+/// Makes the value of a CPU, which it keeps for ever. Other modules' values are made when the CPU
+/// first looks for something to run; but those a guest needs now, so that the heap does not change when
+/// it first uses them.
 pub extern "C" fn make() -> &'static mut Current {
+    counters();
+    fpu::prepare_cpu();
     Box::leak(Box::new(None))
 }
 

@@ -6,7 +6,6 @@
 hv_machine::entry_points! {
     hypervisor::current::Current;
     boot: hypervisor::boot::boot,
-    ap_boot: hypervisor::boot::ap_boot,
     hypercall: hypervisor::hypercall::entry,
     iret: hypervisor::hypercall::iret_entry,
     syscall: hypervisor::upcall::user_syscall,
@@ -19,7 +18,6 @@ hv_machine::entry_points! {
     interrupt: hypervisor::exit::interrupt,
     exit_work: hypervisor::exit::exit_work,
     current: hypervisor::current::make,
-    epitaph: hypervisor::boot::epitaph,
 }
 
 #[cfg(not(target_os = "none"))]

@@ -2,7 +2,6 @@
 //!
 //! All other CPUs are stopped by NMI first. A panic inside the report only stops.
 
-use crate::entry::hooks::hooks;
 use crate::irq::apic;
 use crate::{cpu, err, log, percpu, power};
 use core::panic::PanicInfo;
@@ -45,7 +44,6 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     unsafe { log::break_lock() };
     err!("PANIC on CPU {}: {}", percpu::cpu_id().0, info);
     print_stack();
-    (hooks().epitaph)();
     if EXIT_EMULATOR.load(Ordering::Relaxed) {
         power::debug_exit(PANIC_EXIT);
     }

@@ -6,7 +6,7 @@
 
 use super::paging::{build_window, maddr_of};
 use crate::cpu::{self, spin_until, start};
-use crate::entry::{self, hooks::hooks};
+use crate::entry;
 use crate::irq::{self, apic};
 use crate::mem::{hvslots, pt};
 use crate::percpu::{self, CpuId, MAX_CPUS};
@@ -98,6 +98,5 @@ extern "C" fn hv_ap_main(cpu: u32) -> ! {
         cpu::idle_wait();
     }
     percpu::info().released.store(1, Ordering::SeqCst);
-    (hooks().ap_boot)(cpu);
     entry::enter_exit_loop()
 }

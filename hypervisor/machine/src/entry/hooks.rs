@@ -5,7 +5,6 @@
 
 use super::regs::GuestRegs;
 use crate::boot::BootInfo;
-use crate::percpu::CpuId;
 
 /// Which fast system-call instruction was used, of those that are rare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,16 +44,13 @@ pub struct Hooks<C: 'static> {
     pub event: extern "C" fn(&mut GuestRegs, &C),
     /// Something is to be done before the guest continues.
     pub exit_work: extern "C" fn(&mut GuestRegs, &mut C),
-    /// Makes the `C` of a CPU that is about to call `exit_work` for the first time.
+    /// Makes the `C` of a CPU that is about to call `exit_work` for the first time; for the others
+    /// after `boot` has returned.
     pub current: extern "C" fn() -> &'static mut C,
     /// External interrupt.
     pub interrupt: extern "C" fn(u8),
     /// Boot processor, machine ready.
     pub boot: extern "C" fn(&'static BootInfo),
-    /// Any other processor, after `boot` has returned.
-    pub ap_boot: extern "C" fn(CpuId),
-    /// Further lines for the report of a panic.
-    pub epitaph: extern "C" fn(),
 }
 
 /// Defines the entry points of the hypervisor, one for each field of [`Hooks`], after the type they

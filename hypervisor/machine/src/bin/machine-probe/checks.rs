@@ -9,7 +9,7 @@ use hv_machine::percpu::{self, PerCpu};
 use hv_machine::sync::Mutex;
 use hv_machine::tlb::{self, Flush};
 use hv_machine::{cpu, cpuinfo, directmap, frames, heap, info, irq, power, serial, time};
-use hv_machine::{err, BootInfo, CpuId, GuestRegs};
+use hv_machine::{BootInfo, CpuId, GuestRegs};
 use hypercall_abi::Mfn;
 
 /// Timer interrupts of each CPU.
@@ -121,10 +121,6 @@ fn check_heap() {
     assert_eq!((heap::stats(), frames::free_count()), (stats, free), "heap did not give all back");
 }
 
-pub extern "C" fn ap_boot(cpu: CpuId) {
-    assert_eq!(cpu, percpu::cpu_id());
-}
-
 pub extern "C" fn interrupt(vector: u8) {
     match vector {
         irq::VEC_TIMER => TIMERS.get().fetch_add(1, Ordering::SeqCst),
@@ -194,10 +190,6 @@ fn kicks_arrive() {
 /// Nothing is kept for a CPU.
 pub extern "C" fn current() -> &'static mut () {
     alloc::boxed::Box::leak(alloc::boxed::Box::new(()))
-}
-
-pub extern "C" fn epitaph() {
-    err!("machine-probe failed at step {}", ring3::step());
 }
 
 /// Ends the program.

@@ -22,7 +22,6 @@ mod ring3;
 hv_machine::entry_points! {
     ();
     boot: crate::checks::boot,
-    ap_boot: crate::checks::ap_boot,
     hypercall: crate::ring3::hypercall,
     iret: crate::ring3::hypercall,
     syscall: crate::ring3::syscall,
@@ -35,5 +34,4 @@ hv_machine::entry_points! {
     event: crate::ring3::event,
     exit_work: crate::checks::exit_work,
     current: crate::checks::current,
-    epitaph: crate::checks::epitaph,
 }
