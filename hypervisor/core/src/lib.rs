@@ -33,3 +33,12 @@ pub fn ensure<E>(holds: bool, otherwise: E) -> Result<(), E> {
         Err(otherwise)
     }
 }
+
+/// The numbers of the bits that are set, ascending.
+pub fn bits(mut mask: u64) -> impl Iterator<Item = u32> {
+    core::iter::from_fn(move || {
+        let lowest = mask.trailing_zeros();
+        mask &= mask.checked_sub(1)?;
+        Some(lowest)
+    })
+}

@@ -86,7 +86,7 @@ impl Sim {
     fn new(cpus: usize, works: &[Work], kick_ns: u64, switch_ns: u64) -> Self {
         let mut policy = RoundRobin::EMPTY;
         for cpu in 0..cpus {
-            policy.set_online(CpuId::new(cpu as u32));
+            policy.set_online(CpuId(cpu as u32));
         }
         let mut sim = Self {
             policy,
@@ -135,7 +135,7 @@ impl Sim {
     fn kick(&mut self, cpu: Option<CpuId>) {
         if let Some(cpu) = cpu {
             self.kicks_under_way += 1;
-            self.at(self.kick_ns, Event::Kick(cpu.get() as usize));
+            self.at(self.kick_ns, Event::Kick(cpu.0 as usize));
         }
     }
 
@@ -160,7 +160,7 @@ impl Sim {
             return;
         }
         self.progress(cpu);
-        let cpu_id = CpuId::new(cpu as u32);
+        let cpu_id = CpuId(cpu as u32);
         let before = self.cpus[cpu].running;
         if let Some(vcpu) = before.filter(|vcpu| self.vcpus[*vcpu].left_ns == 0) {
             self.stop(cpu_id, vcpu);
@@ -238,7 +238,7 @@ impl Sim {
     }
 
     fn switch_done(&mut self, cpu: usize) {
-        let kick = self.policy.switched_out(CpuId::new(cpu as u32));
+        let kick = self.policy.switched_out(CpuId(cpu as u32));
         self.kick(kick);
         let state = &mut self.cpus[cpu];
         state.switching = false;
@@ -451,7 +451,7 @@ fn a_spinner_keeps_half_a_cpu_beside_many_that_wake_all_the_time() {
 #[test]
 fn alone_means_no_slice_and_company_brings_one() {
     let mut policy = RoundRobin::EMPTY;
-    let cpu = CpuId::new(0);
+    let cpu = CpuId(0);
     policy.set_online(cpu);
     let key = |dom| VcpuKey { dom: DomId::new(dom), vcpu: VcpuId::new(0) };
     let first = policy.add(key(1), 1).unwrap();
@@ -470,7 +470,7 @@ fn alone_means_no_slice_and_company_brings_one() {
 #[test]
 fn a_vcpu_can_be_removed_only_when_it_does_not_run() {
     let mut policy = RoundRobin::EMPTY;
-    let cpu = CpuId::new(0);
+    let cpu = CpuId(0);
     policy.set_online(cpu);
     let key = VcpuKey { dom: DomId::new(1), vcpu: VcpuId::new(0) };
     assert!(policy.add(key, 2).is_err(), "no CPU of the mask is in use");
@@ -495,21 +495,21 @@ fn the_slice_can_be_chosen_but_not_made_uselessly_short() {
     for (asked_ns, expected_ns) in [(3 * MS, 3 * MS), (0, 100 * US)] {
         let mut policy = RoundRobin::EMPTY;
         policy.set_slice_ns(asked_ns);
-        policy.set_online(CpuId::new(0));
+        policy.set_online(CpuId(0));
         for dom in 1..3 {
             let key = VcpuKey { dom: DomId::new(dom), vcpu: VcpuId::new(0) };
             let id = policy.add(key, 1).unwrap();
             assert_eq!(policy.affinity(id), Some(1));
             policy.resume(0, id);
         }
-        assert_eq!(policy.pick(0, CpuId::new(0)).slice_ns, Some(expected_ns));
+        assert_eq!(policy.pick(0, CpuId(0)).slice_ns, Some(expected_ns));
     }
 }
 
 #[test]
 fn a_preempted_vcpu_goes_on_before_those_that_came_later() {
     let mut policy = RoundRobin::EMPTY;
-    let cpu = CpuId::new(0);
+    let cpu = CpuId(0);
     policy.set_online(cpu);
     let [sleeper, first, second] =
         [1, 2, 3].map(|dom| VcpuKey { dom: DomId::new(dom), vcpu: VcpuId::new(0) });

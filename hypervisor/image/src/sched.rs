@@ -6,7 +6,7 @@
 //! every change is followed by [`update`] or [`unblock`], which look at it under the policy's lock.
 
 use core::sync::atomic::Ordering;
-use hv_core::sched::{CpuId as PolicyCpu, RoundRobin, StopReason, VcpuKey};
+use hv_core::sched::{RoundRobin, StopReason, VcpuKey};
 use hv_machine::cpuinfo;
 use hv_machine::percpu::{self, CpuId};
 use hv_machine::sync::Mutex;
@@ -24,18 +24,14 @@ static POLICY: Mutex<RoundRobin> = Mutex::new(RoundRobin::EMPTY);
 pub fn init() {
     let mut policy = POLICY.lock();
     policy.set_slice_ns(options::get().slice_ns);
-    (0..percpu::nr_cpus()).for_each(|cpu| policy.set_online(PolicyCpu::new(cpu)));
+    (0..percpu::nr_cpus()).for_each(|cpu| policy.set_online(CpuId(cpu)));
 }
 
 /// Asks a CPU to choose anew.
-fn kick(cpu: Option<PolicyCpu>) {
+fn kick(cpu: Option<CpuId>) {
     if let Some(cpu) = cpu {
-        cpuinfo::raise_work_on(CpuId(cpu.get()), exit::work::SCHEDULE);
+        cpuinfo::raise_work_on(cpu, exit::work::SCHEDULE);
     }
-}
-
-fn this_cpu() -> PolicyCpu {
-    PolicyCpu::new(percpu::cpu_id().0)
 }
 
 /// Makes the vCPUs of a new domain known.
@@ -93,9 +89,9 @@ pub fn update(dom: &Domain, vcpu: &Vcpu) {
 
 /// Asks the CPU that holds a vCPU, if it is another one than `kicked`, to let go of it: a CPU keeps a
 /// blocked vCPU while it idles.
-fn release(vcpu: &Vcpu, kicked: Option<PolicyCpu>) {
+fn release(vcpu: &Vcpu, kicked: Option<CpuId>) {
     let holder = vcpu.cpu.load(Ordering::SeqCst);
-    if holder != NO_CPU && kicked.is_none_or(|cpu| cpu.get() != holder) {
+    if holder != NO_CPU && kicked.is_none_or(|cpu| cpu.0 != holder) {
         cpuinfo::raise_work_on(CpuId(holder), exit::work::SCHEDULE);
     }
 }
@@ -145,12 +141,12 @@ pub fn wait_off_cpu(dom: &Domain) {
 
 /// Whether nothing else wants this CPU.
 pub fn is_alone() -> bool {
-    POLICY.lock().is_alone(this_cpu())
+    POLICY.lock().is_alone(percpu::cpu_id())
 }
 
 /// The state of the vCPU that ran here before is saved: others may run it.
 pub fn switched_out() {
-    kick(POLICY.lock().switched_out(this_cpu()));
+    kick(POLICY.lock().switched_out(percpu::cpu_id()));
 }
 
 /// Decides who runs on this CPU next and makes it so; idles here until someone does.
@@ -160,9 +156,9 @@ pub fn schedule(regs: &mut GuestRegs, current: &mut Current) {
         let now = time::now_ns();
         let mut policy = POLICY.lock();
         if let Some(why) = current.as_ref().and_then(|here| why_stop(here.vcpu())) {
-            kick(policy.deschedule(now, this_cpu(), why));
+            kick(policy.deschedule(now, percpu::cpu_id(), why));
         }
-        let decision = policy.pick(now, this_cpu());
+        let decision = policy.pick(now, percpu::cpu_id());
         drop(policy);
         kick(decision.kick);
         let next = decision.next.and_then(find);

@@ -5,6 +5,7 @@
 //! end of the running slice, the next refresh of the running vCPU's clock.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use hv_core::bits;
 use hv_core::timer::TimerQueue;
 use hv_machine::percpu::{self, CpuId, PerCpu};
 use hv_machine::sync::Mutex;
@@ -140,11 +141,9 @@ fn cancel_on(dom: &Domain, vcpu: &Vcpu, kind: Kind, cpus: u64) {
     }
 }
 
-fn take_out(dom: &Domain, vcpu: &Vcpu, kind: Kind, mut left: u64) {
+fn take_out(dom: &Domain, vcpu: &Vcpu, kind: Kind, cpus: u64) {
     let armed_on = &vcpu.timer_cpus[kind as usize];
-    while left != 0 {
-        let cpu = CpuId(left.trailing_zeros());
-        left &= left - 1;
+    for cpu in bits(cpus).map(CpuId) {
         let mut queue = CLOCKS.of(cpu).queue.lock();
         queue.cancel(key(dom, vcpu, kind));
         armed_on.fetch_and(!cpu.mask(), Ordering::SeqCst);

@@ -12,21 +12,10 @@ use alloc::boxed::Box;
 use core::arch::asm;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-
-/// Number of a CPU, counted from 0 for the boot processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(transparent)]
-pub struct CpuId(pub u32);
-
-impl CpuId {
-    /// The bit that stands for this CPU in masks.
-    pub const fn mask(self) -> u64 {
-        1 << (self.0 % 64)
-    }
-}
+pub use hv_core::sched::CpuId;
 
 /// Most CPUs there can be.
-pub const MAX_CPUS: usize = 64;
+pub const MAX_CPUS: usize = hv_core::sched::MAX_CPUS as usize;
 
 static ONLINE: AtomicU64 = AtomicU64::new(1);
 static COUNT: AtomicU32 = AtomicU32::new(1);
@@ -72,15 +61,6 @@ pub fn online_mask() -> u64 {
 #[inline]
 pub fn nr_cpus() -> u32 {
     COUNT.load(Ordering::Relaxed)
-}
-
-/// The numbers of the bits that are set.
-pub(crate) fn bits(mut mask: u64) -> impl Iterator<Item = u32> {
-    core::iter::from_fn(move || {
-        let lowest = mask.trailing_zeros();
-        mask &= mask.wrapping_sub(1);
-        (lowest < 64).then_some(lowest)
-    })
 }
 
 pub(crate) fn mark_online(cpu: CpuId) {

@@ -13,9 +13,10 @@
 
 use crate::cpu::asm;
 use crate::irq::{self, VEC_TLB};
-use crate::percpu::{self, bits, CpuId, MAX_CPUS};
+use crate::percpu::{self, CpuId, MAX_CPUS};
 use crate::sync::Mutex;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use hv_core::bits;
 
 /// What to flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

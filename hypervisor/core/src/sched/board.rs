@@ -10,6 +10,7 @@
 //! The queue of a CPU is what a pass over the line finds of it: a pass over some tens of adjacent
 //! entries costs less than the upkeep of linked queues, and what has waited longest comes first.
 
+use crate::bits;
 use alloc::vec::Vec;
 use hypercall_abi::Errno;
 
@@ -118,7 +119,7 @@ impl Board {
                 load => (load, is_last == (prefer == Preference::Rotate), state.since_ns),
             }
         };
-        bits(entity.affinity & self.online).min_by_key(rank)
+        bits(entity.affinity & self.online).map(CpuId).min_by_key(rank)
     }
 
     /// An idle CPU that may run something of what waits anywhere. Idle CPUs get work when it
@@ -127,7 +128,8 @@ impl Board {
         if self.line.is_empty() {
             return None;
         }
-        let mut idle = bits(self.online).filter(|cpu| self.cpus[cpu.index()].load() == 0);
+        let mut idle =
+            bits(self.online).map(CpuId).filter(|cpu| self.cpus[cpu.index()].load() == 0);
         idle.find(|cpu| self.find(*cpu, |_| true).is_some())
     }
 
@@ -169,13 +171,4 @@ impl Board {
         let may_run = |id| self.entities.get(id).is_some_and(|entity| entity.may_run_on(cpu));
         self.line.iter().find(|waiter| is_wanted(waiter) && may_run(waiter.id)).copied()
     }
-}
-
-/// The CPUs of a mask, ascending.
-fn bits(mut mask: u64) -> impl Iterator<Item = CpuId> {
-    core::iter::from_fn(move || {
-        let lowest = mask.trailing_zeros();
-        mask &= mask.checked_sub(1)?;
-        Some(CpuId::new(lowest))
-    })
 }

@@ -55,14 +55,14 @@ impl Entity {
             earned_boost: false,
             slice_left_ns: 0,
             ticket: 0,
-            last_cpu: CpuId::new(affinity.trailing_zeros() % MAX_CPUS),
+            last_cpu: CpuId(affinity.trailing_zeros() % MAX_CPUS),
             on_cpu: None,
         }
     }
 
     /// Whether `cpu` may run it at this moment.
     pub(super) fn may_run_on(&self, cpu: CpuId) -> bool {
-        self.affinity & cpu.bit() != 0 && self.on_cpu.is_none_or(|holder| holder == cpu)
+        self.affinity & cpu.mask() != 0 && self.on_cpu.is_none_or(|holder| holder == cpu)
     }
 
     pub(super) fn is_runnable(&self) -> bool {

@@ -31,28 +31,14 @@ pub use round_robin::{RoundRobin, BOOST_SLICE_NS, SLICE_NS};
 /// Most CPUs the scheduler can use: one bit each in an affinity mask.
 pub const MAX_CPUS: u32 = 64;
 
-/// Number of a physical CPU, below [`MAX_CPUS`].
+/// Number of a physical CPU, counted from 0 for the boot processor; below [`MAX_CPUS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CpuId(u32);
+pub struct CpuId(pub u32);
 
 impl CpuId {
-    /// Wraps a number.
-    ///
-    /// # Panics
-    /// If there can be no such CPU.
-    pub const fn new(number: u32) -> Self {
-        assert!(number < MAX_CPUS);
-        Self(number)
-    }
-
-    /// The number.
-    pub const fn get(self) -> u32 {
-        self.0
-    }
-
-    /// The bit of this CPU in an affinity mask.
-    pub const fn bit(self) -> u64 {
-        1 << self.0
+    /// The bit that stands for this CPU in masks.
+    pub const fn mask(self) -> u64 {
+        1 << (self.0 % MAX_CPUS)
     }
 
     const fn index(self) -> usize {

@@ -53,7 +53,7 @@ impl RoundRobin {
 
     /// Takes a CPU into use. It should [`Self::pick`] next.
     pub fn set_online(&mut self, cpu: CpuId) {
-        self.board.online |= cpu.bit();
+        self.board.online |= cpu.mask();
     }
 
     /// Adds a vCPU that may run on the CPUs of `affinity`; it is paused and not blocked.
@@ -94,7 +94,7 @@ impl RoundRobin {
         let entity = self.board.entities.get_mut(id).ok_or(Errno::ESRCH)?;
         entity.affinity = affinity;
         if let Place::Running(cpu) = entity.place {
-            return Ok((affinity & cpu.bit() == 0).then_some(cpu));
+            return Ok((affinity & cpu.mask() == 0).then_some(cpu));
         }
         let waiter = self.board.leave(id);
         Ok(waiter.and_then(|was| self.enqueue(now_ns, id, was.class, Preference::Stay)))
@@ -265,7 +265,7 @@ impl RoundRobin {
     fn time_left(&self, now_ns: u64, cpu: CpuId) -> Option<u64> {
         let state = &self.board.cpus[cpu.index()];
         let entity = self.board.entities.get(state.running?)?;
-        if !entity.is_runnable() || entity.affinity & cpu.bit() == 0 {
+        if !entity.is_runnable() || entity.affinity & cpu.mask() == 0 {
             return Some(0);
         }
         let boosted_waits = self.board.first(cpu, Class::Boosted).is_some();
@@ -294,7 +294,7 @@ impl RoundRobin {
             entity.slice_left_ns = self.slice_ns;
             return self.enqueue(now_ns, id, Class::Normal, Preference::Rotate);
         }
-        if was_boosted || entity.affinity & cpu.bit() == 0 {
+        if was_boosted || entity.affinity & cpu.mask() == 0 {
             return self.enqueue(now_ns, id, Class::Normal, Preference::Stay);
         }
         // It keeps its ticket: its turn is not over, it goes on before those that came later.

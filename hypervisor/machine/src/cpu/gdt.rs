@@ -12,8 +12,9 @@ use super::asm::{self, invlpg, TablePointer};
 use crate::layout::{percpu_page, window, PAGE};
 use crate::mem::frames;
 use crate::mem::pt::{self, Rights, Table};
-use crate::percpu::{self, bits};
+use crate::percpu;
 use core::sync::atomic::Ordering;
+use hv_core::bits;
 use hypercall_abi::Mfn;
 
 /// Code selector of the hypervisor.
