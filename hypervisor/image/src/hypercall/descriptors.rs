@@ -1,6 +1,7 @@
 //! `set_gdt`, `update_descriptor`, `set_segment_base`.
 
-use hv_machine::{desc, segments};
+use hv_machine::desc;
+use hv_machine::segments::{self, Base};
 use hypercall_abi::addr::is_canonical;
 use hypercall_abi::regs::FIRST_RESERVED_GDT_ENTRY;
 use hypercall_abi::segment::{SEGBASE_FS, SEGBASE_GS_KERNEL, SEGBASE_GS_USER, SEGBASE_GS_USER_SEL};
@@ -42,9 +43,9 @@ pub fn set_segment_base(call: &mut Call<'_>) -> Answer {
     let usable = which as u32 == SEGBASE_GS_USER_SEL || is_canonical(base);
     ensure(usable, Errno::EINVAL)?;
     match which as u32 {
-        SEGBASE_FS => segments::set_fs_base(base),
-        SEGBASE_GS_USER => segments::set_gs_base_other(base),
-        SEGBASE_GS_KERNEL => segments::set_gs_base_current(base),
+        SEGBASE_FS => segments::set_base(Base::Fs, base),
+        SEGBASE_GS_USER => segments::set_base(Base::OtherGs, base),
+        SEGBASE_GS_KERNEL => segments::set_base(Base::Gs, base),
         SEGBASE_GS_USER_SEL => segments::load_user_gs_selector(user_selector(base as u16)),
         _ => return Err(Errno::EINVAL.into()),
     }

@@ -2,7 +2,8 @@
 
 use hv_core::msr::{self, MsrContext, MsrPolicy, Read, Write};
 use hv_core::trap::vector;
-use hv_machine::{cpu, segments};
+use hv_machine::cpu;
+use hv_machine::segments::{self, Base};
 
 use super::privop::{Detour, Emulated};
 use super::{cpuid, hypercall_page};
@@ -49,9 +50,9 @@ pub fn write(here: &Here, number: u32, value: u64) -> Emulated {
     let decision = msr::write(number, value, &policy, &mut here.vcpu().state.lock().msrs);
     match decision {
         Write::Done => {}
-        Write::FsBase(base) => segments::set_fs_base(base),
-        Write::GsBase(base) => segments::set_gs_base_current(base),
-        Write::UserGsBase(base) => segments::set_gs_base_other(base),
+        Write::FsBase(base) => segments::set_base(Base::Fs, base),
+        Write::GsBase(base) => segments::set_base(Base::Gs, base),
+        Write::UserGsBase(base) => segments::set_base(Base::OtherGs, base),
         Write::TscAux(value) => {
             cpu::wrmsr_safe(msr::TSC_AUX, u64::from(value));
         }

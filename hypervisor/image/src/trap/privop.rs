@@ -6,7 +6,8 @@ use hv_core::cpuid::Via;
 use hv_core::emul::{cr, privop, PrivOp};
 use hv_core::trap::flags::{RF, TF};
 use hv_core::trap::{vector, Mode};
-use hv_machine::{cpu, cpuinfo, segments, GuestRegs};
+use hv_machine::segments::{self, Base};
+use hv_machine::{cpu, cpuinfo, GuestRegs};
 use hypercall_abi::{Errno, Mfn};
 
 use super::{cpuid, fetch, io, msr};
@@ -61,11 +62,11 @@ impl hv_core::emul::GuestRegs for View<'_> {
     }
 
     fn fs_base(&self) -> u64 {
-        segments::fs_base()
+        segments::base(Base::Fs)
     }
 
     fn gs_base(&self) -> u64 {
-        segments::gs_base_current()
+        segments::base(Base::Gs)
     }
 }
 

@@ -35,14 +35,26 @@ const fn canonical(address: u64) -> u64 {
     ((address << 16) as i64 >> 16) as u64
 }
 
-fn read_base(msr: u32) -> u64 {
-    // The three base registers exist on every 64-bit CPU.
-    rdmsr_safe(msr).unwrap_or(0)
+/// A base register; every 64-bit CPU has all three.
+#[repr(u32)]
+pub enum Base {
+    /// That of FS.
+    Fs = FS_BASE,
+    /// That of GS in the mode the guest is in.
+    Gs = GS_BASE,
+    /// That of GS in the other mode.
+    OtherGs = KERNEL_GS_BASE,
 }
 
-fn write_base(msr: u32, base: u64) {
+/// Reads a base.
+pub fn base(which: Base) -> u64 {
+    rdmsr_safe(which as u32).unwrap_or(0)
+}
+
+/// Sets a base.
+pub fn set_base(which: Base, base: u64) {
     // SAFETY: the hypervisor uses neither FS nor GS.
-    unsafe { wrmsr(msr, canonical(base)) };
+    unsafe { wrmsr(which as u32, canonical(base)) };
 }
 
 /// Defines functions that load a selector: false when it is not loadable; NUL is loaded then.
@@ -92,14 +104,14 @@ pub fn is_long_code(selector: u16) -> bool {
 
 /// Reads the segments of the guest that runs here in kernel or user mode.
 pub fn save(kernel_mode: bool) -> SegState {
-    let (present, other) = (read_base(GS_BASE), read_base(KERNEL_GS_BASE));
+    let (present, other) = (base(Base::Gs), base(Base::OtherGs));
     let (gs_base_kernel, gs_base_user) = by_mode(kernel_mode, present, other);
     SegState {
         ds: read_ds() as u16,
         es: read_es() as u16,
         fs: read_fs() as u16,
         gs: read_gs() as u16,
-        fs_base: read_base(FS_BASE),
+        fs_base: base(Base::Fs),
         gs_base_kernel,
         gs_base_user,
     }
@@ -124,35 +136,10 @@ pub fn load(state: &SegState, kernel_mode: bool) -> Result<(), ()> {
     // Loading a selector changes the base, so bases come last.
     let loaded = [load_ds(state.ds), load_es(state.es), load_fs(state.fs), load_gs(state.gs)];
     let (present, other) = by_mode(kernel_mode, state.gs_base_kernel, state.gs_base_user);
-    write_base(FS_BASE, state.fs_base);
-    write_base(GS_BASE, present);
-    write_base(KERNEL_GS_BASE, other);
+    set_base(Base::Fs, state.fs_base);
+    set_base(Base::Gs, present);
+    set_base(Base::OtherGs, other);
     (loaded == [true; 4]).then_some(()).ok_or(())
-}
-
-/// Sets the base of FS.
-pub fn set_fs_base(base: u64) {
-    write_base(FS_BASE, base);
-}
-
-/// The base of FS.
-pub fn fs_base() -> u64 {
-    read_base(FS_BASE)
-}
-
-/// Sets the base of GS in the mode the guest is in.
-pub fn set_gs_base_current(base: u64) {
-    write_base(GS_BASE, base);
-}
-
-/// The base of GS in the mode the guest is in.
-pub fn gs_base_current() -> u64 {
-    read_base(GS_BASE)
-}
-
-/// Sets the base of GS in the other mode.
-pub fn set_gs_base_other(base: u64) {
-    write_base(KERNEL_GS_BASE, base);
 }
 
 /// Loads GS with a selector for the mode the guest is *not* in: that mode's base becomes the
