@@ -148,7 +148,6 @@ fn load_xcr0(state: &VcpuState) {
 /// Loads the debug registers of a vCPU that uses them.
 pub fn load_debug_regs(state: &VcpuState) {
     if state.debug.is_active() {
-        let [d0, d1, d2, d3] = state.debug.addresses();
-        cpu::load_debug_regs(&[d0, d1, d2, d3, 0, state.debug.hardware_dr7()]);
+        cpu::load_debug_regs(&state.debug.hardware());
     }
 }

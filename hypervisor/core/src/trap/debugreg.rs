@@ -118,14 +118,10 @@ impl DebugRegs {
         self.dr7 & DR7_ENABLES != 0
     }
 
-    /// The breakpoint addresses for the real DR0 to DR3.
-    pub fn addresses(&self) -> [u64; 4] {
-        self.addresses
-    }
-
-    /// The value for the real DR7.
-    pub fn hardware_dr7(&self) -> u64 {
-        self.dr7
+    /// The values for the real DR0 to DR3, DR6 and DR7.
+    pub fn hardware(&self) -> [u64; 6] {
+        let [dr0, dr1, dr2, dr3] = self.addresses;
+        [dr0, dr1, dr2, dr3, 0, self.dr7]
     }
 }
 
@@ -210,13 +206,15 @@ mod tests {
                 if regs.set(reg, value, has_de).is_err() {
                     prop_assert_eq!(before, regs);
                 }
-                for address in regs.addresses() {
+                let [dr0, dr1, dr2, dr3, dr6, dr7] = regs.hardware();
+                prop_assert_eq!(dr6, 0);
+                for address in [dr0, dr1, dr2, dr3] {
                     prop_assert!(GuestVa::new(address).is_guest_accessible());
                 }
-                prop_assert_eq!(regs.hardware_dr7() & DR7_GENERAL_DETECT, 0);
+                prop_assert_eq!(dr7 & DR7_GENERAL_DETECT, 0);
                 for index in 0..4 {
-                    let is_enabled = regs.hardware_dr7() >> (2 * index) & 3 != 0;
-                    let kind = regs.hardware_dr7() >> (16 + 4 * index) & 3;
+                    let is_enabled = dr7 >> (2 * index) & 3 != 0;
+                    let kind = dr7 >> (16 + 4 * index) & 3;
                     prop_assert!(!(is_enabled && kind == TYPE_IO));
                 }
             }
