@@ -28,11 +28,7 @@ pub const MAX_ORDER: u32 = 18;
 pub fn give_block(dom: &Domain, order: u32, bits: u32) -> Result<Mfn, Errno> {
     let count = 1u64 << order;
     charge(dom, count)?;
-    let block = match bits {
-        0 | 64.. => frames::alloc(order),
-        _ => frames::alloc_below(order, bits),
-    };
-    let Some(first) = block else {
+    let Some(first) = frames::alloc_below(order, bits) else {
         uncharge(dom, count);
         return Err(Errno::ENOMEM);
     };

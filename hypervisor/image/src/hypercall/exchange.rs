@@ -102,7 +102,7 @@ fn new_blocks(op: &XenMemoryExchange, count: u64) -> Result<Vec<Mfn>, Errno> {
     let mut blocks = Vec::new();
     blocks.try_reserve_exact(count as usize).map_err(|_| Errno::ENOMEM)?;
     for _ in 0..count {
-        let block = if bits == 0 { frames::alloc(order) } else { frames::alloc_below(order, bits) };
+        let block = frames::alloc_below(order, bits);
         let Some(block) = block else {
             blocks.iter().for_each(|mfn| frames::free(*mfn, order));
             return Err(Errno::ENOMEM);

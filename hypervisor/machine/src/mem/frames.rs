@@ -6,7 +6,7 @@
 //! what makes the direct map's safe functions sound.
 
 use super::pt;
-use crate::layout::{LARGE_PAGE, M2P_BASE, M2P_WRITE_BASE};
+use crate::layout::{LARGE_PAGE, M2P_BASE, M2P_WRITE_BASE, PAGE};
 use crate::sync::Mutex;
 use core::ops::Range;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -78,14 +78,15 @@ pub const M2P_INVALID: u64 = u64::MAX;
 /// Takes `2^order` frames, aligned to their number, with unknown content.
 #[must_use]
 pub fn alloc(order: u32) -> Option<Mfn> {
-    BUDDY.lock().as_mut()?.alloc(u8::try_from(order).ok()?, None)
+    alloc_below(order, 0)
 }
 
-/// Like [`alloc`], with all machine addresses below `2^bits`.
+/// Like [`alloc`], with all machine addresses below `2^bits`; 0 bits for anywhere.
 #[must_use]
 pub fn alloc_below(order: u32, bits: u32) -> Option<Mfn> {
-    let limit = 1_u64.checked_shl(bits).unwrap_or(0).wrapping_sub(1) >> 12;
-    BUDDY.lock().as_mut()?.alloc(u8::try_from(order).ok()?, Some(Mfn::new(limit)))
+    let last = |bits| Mfn::from_maddr(1_u64.checked_shl(bits).unwrap_or(0).wrapping_sub(1));
+    let limit = (bits != 0).then(|| last(bits));
+    BUDDY.lock().as_mut()?.alloc(u8::try_from(order).ok()?, limit)
 }
 
 /// Gives back what [`alloc`] returned.
@@ -146,12 +147,9 @@ pub(crate) fn install(frames: &'static [FrameInfo], open: &'static [AtomicU64], 
 
 /// Gives free RAM, by machine addresses, to the allocator.
 pub(crate) fn add_free(start: u64, end: u64) {
-    let (first, last) = (Mfn::from_maddr(start), Mfn::from_maddr(end));
-    set_open(first.get(), last.get(), true);
-    if let Some(buddy) = BUDDY.lock().as_mut() {
-        let added = buddy.add_range(first, last);
-        assert!(added.is_ok(), "memory map names a frame twice");
-    }
+    let numbers = start / PAGE..end / PAGE;
+    set_open(numbers.start, numbers.end, true);
+    free_range(numbers);
 }
 
 /// Entries in one piece of the machine-to-physical table.
