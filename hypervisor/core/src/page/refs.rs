@@ -233,21 +233,8 @@ pub fn release_special<H: PageHost>(host: &H, mfn: Mfn) -> Result<(), PageError>
     Ok(())
 }
 
-/// Drops the reference of the allocation (teardown). The frame is released now, or when the last
-/// mapping of it goes.
-///
-/// # Errors
-/// Not a frame of `owner`, given up before, or hypervisor content.
-pub fn release_allocation<H: PageHost>(host: &H, mfn: Mfn, owner: DomId) -> Result<(), PageError> {
-    // The reference pins the owner while the allocation goes.
-    let held = get_page(host, mfn, owner)?;
-    let dropped = drop_allocation(host, &held);
-    put_page(host, held);
-    dropped
-}
-
-/// The same for a frame that the caller holds (`decrease_reservation`); the caller's reference is
-/// dropped by the caller.
+/// Drops the reference of the allocation of a frame that the caller holds (`decrease_reservation`): the
+/// frame is released when the last reference goes, which may be the caller's.
 ///
 /// # Errors
 /// Given up before, or hypervisor content.

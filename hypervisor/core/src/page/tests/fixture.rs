@@ -5,7 +5,8 @@ use hypercall_abi::{DomId, Mfn};
 
 use super::super::testkit::FrameWorld;
 use super::super::{
-    EntryUpdate, Level, MmuState, PageError, PageTables, Progress, Stop, UpdateMode,
+    drop_allocation, get_page, put_page, EntryUpdate, Level, MmuState, PageError, PageTables,
+    Progress, Stop, UpdateMode,
 };
 
 /// Frames of each domain.
@@ -157,4 +158,12 @@ pub fn privileged(world: &FrameWorld) -> (Dom<'_>, Mfn) {
     let leaf = table(DOM0, Level::L1, 0);
     dom.pin(leaf, Level::L1).expect("empty");
     (dom, leaf)
+}
+
+/// What teardown does to a frame: its allocation ends, and references that are left keep it alive.
+pub fn release_allocation(world: &FrameWorld, mfn: Mfn, owner: DomId) -> Result<(), PageError> {
+    let held = get_page(world, mfn, owner)?;
+    let dropped = drop_allocation(world, &held);
+    put_page(world, held);
+    dropped
 }

@@ -5,12 +5,12 @@ use hypercall_abi::{DomId, Errno, GuestVa, Mfn};
 
 use super::super::testkit::FrameWorld;
 use super::super::{
-    assign, get_page, release_allocation, release_special, steal, Entry, EntryUpdate, Level,
-    PageError, PageTables, PageType, State, UpdateMode,
+    assign, get_page, release_special, steal, Entry, EntryUpdate, Level, PageError, PageTables,
+    PageType, State, UpdateMode,
 };
 use super::fixture::{
-    data, entry, pinned, privileged, table, world, Dom, DOM0, DOMU, ENDLESS, FRAMES_PER_DOMAIN,
-    LEAF, MIDDLE, P, ROOT, RW, TOP, US,
+    data, entry, pinned, privileged, release_allocation, table, world, Dom, DOM0, DOMU, ENDLESS,
+    FRAMES_PER_DOMAIN, LEAF, MIDDLE, P, ROOT, RW, TOP, US,
 };
 use super::recount;
 

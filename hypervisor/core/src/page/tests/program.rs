@@ -6,11 +6,12 @@ use proptest::prelude::*;
 
 use super::super::testkit::{FrameWorld, MMIO_FRAMES};
 use super::super::{
-    assign, get_page, get_writable, put_page, put_writable, release_allocation, steal, Entry,
-    EntryUpdate, Level, MmuState, PageError, PageRef, PageTables, State, Stop, UpdateMode,
-    WritableRef,
+    assign, get_page, get_writable, put_page, put_writable, steal, Entry, EntryUpdate, Level,
+    MmuState, PageError, PageRef, PageTables, State, Stop, UpdateMode, WritableRef,
 };
-use super::fixture::{data, entry, table, DOM0, DOMU, FRAMES_PER_DOMAIN, P, RW, US};
+use super::fixture::{
+    data, entry, release_allocation, table, DOM0, DOMU, FRAMES_PER_DOMAIN, P, RW, US,
+};
 use super::recount::Held;
 
 /// A frame a program names; roles make most programs build sensible trees.
