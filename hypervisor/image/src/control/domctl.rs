@@ -132,7 +132,7 @@ fn createdomain(at: u64, op: &mut abi::XenDomctl) -> Result<(), Errno> {
 
 /// Describes the first domain from the given number on.
 fn getdomaininfo(at: u64, op: &mut abi::XenDomctl) -> Result<(), Errno> {
-    let dom = table::first_from(op.domain).ok_or(Errno::ESRCH)?;
+    let dom = table::list_from(op.domain, 1).pop().ok_or(Errno::ESRCH)?;
     op.domain = dom.id;
     op.set_payload(&info::describe(&dom));
     guestmem::write(at, op)

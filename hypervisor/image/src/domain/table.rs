@@ -80,11 +80,6 @@ pub fn target(here: &Here, id: DomId) -> Result<Named<'_>, Errno> {
     here.dom().controls(&dom).then_some(dom).ok_or(Errno::EPERM)
 }
 
-/// The first domain whose number is `id` or more.
-pub fn first_from(id: DomId) -> Option<DomainRef> {
-    TABLE.lock().by_id.range(id.get()..).next().map(|(_, dom)| dom.clone())
-}
-
 /// Domains from number `first` on, at most `limit`.
 pub fn list_from(first: DomId, limit: usize) -> Vec<DomainRef> {
     TABLE.lock().by_id.range(first.get()..).take(limit).map(|(_, dom)| dom.clone()).collect()

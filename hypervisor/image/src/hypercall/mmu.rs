@@ -212,10 +212,7 @@ fn flush_after(here: &Here, va: GuestVa, flags: u64) -> Result<(), Errno> {
         _ => return Ok(()),
     };
     match flags & !uvmf::FLUSHTYPE_MASK {
-        uvmf::LOCAL => match what {
-            tlb::Flush::All => cpu::flush_local_all(),
-            tlb::Flush::Page(va) => cpu::invlpg(va),
-        },
+        uvmf::LOCAL => tlb::flush_local(what),
         uvmf::ALL => tlb::flush_cpus(here.dom().dirty_cpus.load(Ordering::SeqCst), what),
         bitmap => tlb::flush_cpus(read_vcpu_mask(here, bitmap)?, what),
     }

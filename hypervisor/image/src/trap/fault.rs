@@ -148,7 +148,8 @@ const ATTEMPTS: u32 = 8;
 fn emulate_write(here: &Here, regs: &mut GuestRegs, va: GuestVa) -> bool {
     let Some(found) = find_table(here, va) else { return false };
     let Some(store) = decode(regs, va) else { return false };
-    let done = write(here, regs, &found, &store);
+    let attempt = |_| attempt(here, regs, found.mfn(), &store);
+    let done = (0..ATTEMPTS).find_map(attempt).unwrap_or(false);
     if done {
         bump(&here.counters().emulated);
     }
@@ -173,10 +174,6 @@ fn decode(regs: &GuestRegs, va: GuestVa) -> Option<Store> {
         Some(u64::from_le_bytes(raw))
     };
     decode_store(&fetch(regs), &View(regs), va, read).ok()
-}
-
-fn write(here: &Here, regs: &mut GuestRegs, found: &Translation, store: &Store) -> bool {
-    (0..ATTEMPTS).find_map(|_| attempt(here, regs, found.mfn(), store)).unwrap_or(false)
 }
 
 /// Makes the store; says whether it is done, or nothing if it is to be tried again. On its own
