@@ -169,25 +169,14 @@ pub fn m2p_piece(index: u64) -> Option<Mfn> {
     Some(Mfn::from_maddr(if is_small { piece.next(0)?.maddr() } else { piece.maddr() }))
 }
 
-#[inline]
-fn m2p_word(mfn: Mfn) -> Option<&'static AtomicU64> {
-    is_ram(mfn).then(|| {
-        let word = (M2P_WRITE_BASE + mfn.get() * 8) as usize;
-        // SAFETY: where there is RAM the table is mapped; it is ours for ever and accessed by
-        // atomics only (guests read it).
-        unsafe { &*core::ptr::with_exposed_provenance(word) }
-    })
-}
-
 /// Sets an entry of the machine-to-physical table; numbers without RAM are ignored.
 #[inline]
 pub fn m2p_set(mfn: Mfn, value: u64) {
-    if let Some(word) = m2p_word(mfn) {
+    if is_ram(mfn) {
+        let word = (M2P_WRITE_BASE + mfn.get() * 8) as usize;
+        // SAFETY: where there is RAM the table is mapped; it is ours for ever and accessed by
+        // atomics only (guests read it).
+        let word: &AtomicU64 = unsafe { &*core::ptr::with_exposed_provenance(word) };
         word.store(value, Ordering::Relaxed);
     }
-}
-
-/// An entry of the machine-to-physical table, which guests may have set; all ones without RAM.
-pub fn m2p_get(mfn: Mfn) -> u64 {
-    m2p_word(mfn).map_or(u64::MAX, |word| word.load(Ordering::Relaxed))
 }
