@@ -121,8 +121,8 @@ pub fn read_kernel_byte(here: &Here, va: u64) -> Option<u8> {
     let va = GuestVa::new(va);
     let found = PageTables::new(&Host, dom.id, dom.id).translate(root, va)?;
     // The page-table lock keeps the mapping, and the mapping keeps the frame; device memory has none.
-    page::page_type_info(&Host, found.mfn())?;
-    Some(directmap::bytes8(found.mfn())[va.page_offset()].load(Ordering::Relaxed))
+    page::page_type_info(&Host, found.mfn)?;
+    Some(directmap::bytes8(found.mfn)[va.page_offset()].load(Ordering::Relaxed))
 }
 
 /// Copies bytes out.

@@ -183,7 +183,8 @@ impl<H: PageHost> PageTables<'_, H> {
         budget: &mut u32,
     ) -> Progress<()> {
         self.quiet(mmu, budget)?;
-        let (table, index) = self.leaf_slot(root, va).ok_or(PageError::NoLeafTable)?;
+        let (table, index) = self.leaf_place(root, va).ok_or(PageError::NoLeafTable)?;
+        self.check_leaf(table, index)?;
         let page = self.host.page(table);
         let old = Entry::new(self.host.load(page, index));
         Ok(self.replace_leaf(page_owner, old, Entry::new(value), |new| {

@@ -92,7 +92,7 @@ fn map_ldt_page(here: &Here, offset: u64) -> Option<()> {
     };
     let tables = dom.tables();
     let mut mmu = dom.mmu.lock();
-    let mfn = tables.translate(root, va)?.mfn();
+    let mfn = tables.translate(root, va)?.mfn;
     to_end(|budget| tables.get_descriptor_page(&mut mmu, mfn, budget)).ok()?;
     let mut state = vcpu.state.lock();
     let Some(slot @ None) = state.ldt_pages.get_mut(index) else {
@@ -148,7 +148,7 @@ const ATTEMPTS: u32 = 8;
 fn emulate_write(here: &Here, regs: &mut GuestRegs, va: GuestVa) -> bool {
     let Some(found) = find_table(here, va) else { return false };
     let Some(store) = decode(regs, va) else { return false };
-    let attempt = |_| attempt(here, regs, found.mfn(), &store);
+    let attempt = |_| attempt(here, regs, found.mfn, &store);
     let done = (0..ATTEMPTS).find_map(attempt).unwrap_or(false);
     if done {
         bump(&here.counters().emulated);
@@ -163,7 +163,7 @@ fn find_table(here: &Here, va: GuestVa) -> Option<Translation> {
     let _mmu = dom.mmu.lock();
     // The fault was the kernel's, so its tables are those that are loaded.
     let found = tables.translate(cpu::current_root(), va).filter(|found| !found.is_writable)?;
-    tables.is_leaf_table(found.mfn()).then_some(found)
+    tables.is_leaf_table(found.mfn).then_some(found)
 }
 
 /// The instruction at rip as a write to `va`.

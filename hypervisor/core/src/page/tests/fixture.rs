@@ -1,7 +1,7 @@
 //! A world in which each domain has frames for a few tables of each level, and shorthands.
 
 use hypercall_abi::mmu::pte;
-use hypercall_abi::{DomId, Mfn};
+use hypercall_abi::{DomId, GuestVa, Mfn};
 
 use super::super::testkit::FrameWorld;
 use super::super::{
@@ -166,4 +166,9 @@ pub fn release_allocation(world: &FrameWorld, mfn: Mfn, owner: DomId) -> Result<
     let dropped = drop_allocation(world, &held);
     put_page(world, held);
     dropped
+}
+
+/// The place of the entry for an address, if it is in a validated leaf table.
+pub fn leaf_slot(tables: &PageTables<'_, FrameWorld>, va: GuestVa) -> Option<(Mfn, usize)> {
+    tables.leaf_place(ROOT, va).filter(|(table, _)| tables.is_leaf_table(*table))
 }

@@ -9,8 +9,8 @@ use super::super::{
     PageType, State, UpdateMode,
 };
 use super::fixture::{
-    data, entry, pinned, privileged, release_allocation, table, world, Dom, DOM0, DOMU, ENDLESS,
-    FRAMES_PER_DOMAIN, LEAF, MIDDLE, P, ROOT, RW, TOP, US,
+    data, entry, leaf_slot, pinned, privileged, release_allocation, table, world, Dom, DOM0, DOMU,
+    ENDLESS, FRAMES_PER_DOMAIN, LEAF, MIDDLE, P, ROOT, RW, TOP, US,
 };
 use super::recount;
 
@@ -49,8 +49,8 @@ fn tables_of_another_domain_cannot_be_changed() {
     }
     let no_leaf = Err(PageError::NoLeafTable);
     assert_eq!(dom0.tables().swap_leaf(LEAF, 8, Entry::new(0), None), no_leaf);
-    assert_eq!(dom0.tables().leaf_slot(ROOT, GuestVa::new(0)), None);
-    assert!(domu.tables().leaf_slot(ROOT, GuestVa::new(0)).is_some());
+    assert_eq!(leaf_slot(&dom0.tables(), GuestVa::new(0)), None);
+    assert!(leaf_slot(&domu.tables(), GuestVa::new(0)).is_some());
     assert_eq!(recount::check(&world, &[]), Ok(()));
 }
 

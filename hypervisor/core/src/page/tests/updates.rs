@@ -5,7 +5,7 @@ use hypercall_abi::GuestVa;
 
 use super::super::{get_writable, Entry, EntryUpdate, ExpectedLeaf, PageError, UpdateMode};
 use super::fixture::{
-    data, entry, pinned, world, DOM0, DOMU, ENDLESS, LEAF, MIDDLE, P, ROOT, RW, TOP, US,
+    data, entry, leaf_slot, pinned, world, DOM0, DOMU, ENDLESS, LEAF, MIDDLE, P, ROOT, RW, TOP, US,
 };
 use super::recount;
 
@@ -54,16 +54,16 @@ fn update_by_address_finds_the_leaf_table_of_the_root() {
     assert_eq!(update(0xffff_8000_0000_0000, 0), missing, "the hypervisor's");
     assert_eq!(update(0x8000_0000_0000, 0), missing, "not canonical");
     let found = tables.translate(ROOT, GuestVa::new(0x5_123)).expect("mapped");
-    assert_eq!((found.mfn(), found.table, found.index), (data(DOMU, 7), LEAF, 5));
-    assert!(found.is_writable && found.is_executable);
+    assert_eq!((found.mfn, found.is_writable), (data(DOMU, 7), true));
+    assert_eq!(tables.leaf_place(ROOT, GuestVa::new(0x5_123)), Some((LEAF, 5)));
     let read_only = tables.translate(ROOT, GuestVa::new(0x1_000)).expect("mapped");
-    assert!(!read_only.is_writable && read_only.is_executable);
+    assert!(!read_only.is_writable);
     assert_eq!(tables.translate(ROOT, GuestVa::new(0x6_000)), None);
-    // Each level can take a right away from all below it.
+    // Each level can take the right away from all below it.
     for (upper, target) in [(ROOT, TOP), (TOP, MIDDLE), (MIDDLE, LEAF)] {
-        let _ = dom.update(upper, 0, entry(target, P | US | pte::NX)).expect("less");
+        let _ = dom.update(upper, 0, entry(target, P | US)).expect("less");
         let found = dom.tables().translate(ROOT, GuestVa::new(0x5_123)).expect("mapped");
-        assert!(!found.is_writable && !found.is_executable);
+        assert!(!found.is_writable);
         let _ = dom.update(upper, 0, entry(target, P | RW | US)).expect("as before");
     }
 }
@@ -75,13 +75,13 @@ fn table_reached_through_a_linear_entry_is_no_leaf_table() {
     let _ = dom.update(ROOT, 300, entry(ROOT, P | US)).expect("linear");
     // Slot 300 four times: the "leaf table" of this address is the root itself.
     let va = GuestVa::new(300 << 39 | 300 << 30 | 300 << 21 | 300 << 12 | 0xffff << 48);
-    assert_eq!(dom.tables().leaf_slot(ROOT, va), None);
+    assert_eq!(leaf_slot(&dom.tables(), va), None);
     let seen = dom.tables().translate(ROOT, va).expect("readable");
-    assert_eq!(seen.mfn(), ROOT);
+    assert_eq!(seen.mfn, ROOT);
     assert!(!seen.is_writable);
     // One level less: the address shows the leaf table's place as an entry of the directory.
     let va = GuestVa::new(300 << 39 | 0xffff << 48);
-    assert_eq!(dom.tables().leaf_slot(ROOT, va), None);
+    assert_eq!(leaf_slot(&dom.tables(), va), None);
 }
 
 #[test]
