@@ -19,8 +19,7 @@ pub fn boot_info() -> &'static BootInfo {
 
 /// The machine's memory map.
 pub fn memory_map() -> impl ExactSizeIterator<Item = E820Entry> {
-    let regions = boot_info().memory_map.iter();
-    regions.map(|region| E820Entry::new(region.start, region.len, region.kind))
+    boot_info().memory_map.iter().copied()
 }
 
 /// Boots: the machine is ready, all CPUs run.

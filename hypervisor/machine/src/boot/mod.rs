@@ -13,12 +13,13 @@ use crate::entry::{self, hooks::hooks, regs::CPUINFO_SIZE};
 use crate::irq::apic;
 use crate::mem::{fixups, pt};
 use crate::percpu::{self, CpuId, MAX_CPUS};
-use crate::pure::multiboot::{self, LoaderInfo, Physical, Region};
+use crate::pure::multiboot::{self, LoaderInfo, Physical};
 use crate::sync::Once;
 use crate::{acpi, cpuinfo, layout, log, panic, serial, time};
 use alloc::{boxed::Box, vec::Vec};
 use core::arch::global_asm;
 use core::sync::atomic::Ordering;
+use hypercall_abi::memory::E820Entry;
 use hypercall_abi::Mfn;
 
 global_asm!(
@@ -62,7 +63,7 @@ pub struct BootInfo {
     /// `frames::free_range` when they are no longer needed.
     pub modules: Vec<Module>,
     /// The firmware's memory map.
-    pub memory_map: Vec<Region>,
+    pub memory_map: Vec<E820Entry>,
     /// Time stamp counter at the first instruction.
     pub entry_tsc: u64,
 }

@@ -2,7 +2,8 @@
 //!
 //! A [`Ranges`] is a sorted list of disjoint ranges of machine addresses, all multiples of a page.
 
-use super::multiboot::{List, Region, KIND_RAM};
+use super::multiboot::List;
+use hypercall_abi::memory::{e820, E820Entry};
 
 /// Ranges a list can hold; further ones are dropped, which only loses memory.
 pub const MAX_RANGES: usize = 64;
@@ -23,14 +24,14 @@ pub struct Ranges(List<Range, MAX_RANGES>);
 
 impl Ranges {
     /// Whole pages of memory in a firmware map; where entries overlap, "not memory" wins.
-    pub fn of_ram(regions: &[Region]) -> Self {
+    pub fn of_ram(regions: &[E820Entry]) -> Self {
         let mut ranges = Self::default();
-        for region in regions.iter().filter(|region| region.kind == KIND_RAM) {
-            let end = region.start.saturating_add(region.len);
-            ranges.add(region.start.next_multiple_of(PAGE), end & !(PAGE - 1));
+        for region in regions.iter().filter(|region| region.kind == e820::RAM) {
+            let end = region.start().saturating_add(region.bytes());
+            ranges.add(region.start().next_multiple_of(PAGE), end & !(PAGE - 1));
         }
-        for region in regions.iter().filter(|region| region.kind != KIND_RAM) {
-            ranges.remove(region.start, region.start.saturating_add(region.len));
+        for region in regions.iter().filter(|region| region.kind != e820::RAM) {
+            ranges.remove(region.start(), region.start().saturating_add(region.bytes()));
         }
         ranges
     }
@@ -171,10 +172,7 @@ mod tests {
 
     #[test]
     fn not_memory_wins() {
-        let map = [
-            Region { start: 0x1800, len: 0x5000, kind: 1 },
-            Region { start: 0x3800, len: 0x10, kind: 2 },
-        ];
+        let map = [E820Entry::new(0x1800, 0x5000, 1), E820Entry::new(0x3800, 0x10, 2)];
         let expected = [Range { start: 0x2000, end: 0x3000 }, Range { start: 0x4000, end: 0x6000 }];
         assert_eq!(Ranges::of_ram(&map).as_slice(), expected);
     }

@@ -4,6 +4,8 @@
 //! boot code, before and after the direct map exists; both times it gives the same. A loader is not
 //! hostile, but a wrong pointer is treated as a missing part.
 
+use hypercall_abi::memory::E820Entry;
+
 /// `eax` at entry from a multiboot 1 loader.
 pub const MAGIC1: u32 = 0x2bad_b002;
 /// `eax` at entry from a multiboot 2 loader.
@@ -15,9 +17,6 @@ pub const MAX_REGIONS: usize = 128;
 /// Bytes of a string that are used.
 const STRING_LIMIT: u64 = 2048;
 
-/// Kind of a region that is ordinary memory.
-pub const KIND_RAM: u32 = 1;
-
 /// A file the boot loader has loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RawModule<'a> {
@@ -27,17 +26,6 @@ pub struct RawModule<'a> {
     pub end: u64,
     /// Its command line.
     pub string: &'a [u8],
-}
-
-/// A part of the memory map.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Region {
-    /// First machine address.
-    pub start: u64,
-    /// Bytes.
-    pub len: u64,
-    /// 1 is memory, all others are not.
-    pub kind: u32,
 }
 
 /// A list with a fixed limit; what does not fit is dropped.
@@ -76,7 +64,7 @@ pub struct LoaderInfo<'a> {
     /// Files.
     pub modules: List<RawModule<'a>, MAX_MODULES>,
     /// Memory map.
-    pub regions: List<Region, MAX_REGIONS>,
+    pub regions: List<E820Entry, MAX_REGIONS>,
     /// Copy of the ACPI root pointer.
     pub root_pointer: Option<&'a [u8]>,
     /// Command lines start with a file name, as QEMU makes them.
@@ -121,8 +109,8 @@ pub fn parse<'a>(magic: u32, info: u32, memory: &impl Physical<'a>) -> LoaderInf
 }
 
 /// One entry of either memory map.
-fn region<'a>(at: u64, memory: &impl Physical<'a>) -> Option<Region> {
-    Some(Region { start: memory.long(at)?, len: memory.long(at + 8)?, kind: memory.word(at + 16)? })
+fn region<'a>(at: u64, memory: &impl Physical<'a>) -> Option<E820Entry> {
+    Some(E820Entry::new(memory.long(at)?, memory.long(at + 8)?, memory.word(at + 16)?))
 }
 
 fn parse1<'a>(info: u64, memory: &impl Physical<'a>, out: &mut LoaderInfo<'a>) -> Option<()> {
@@ -225,6 +213,7 @@ mod tests {
     use super::*;
     use alloc::vec;
     use alloc::vec::Vec;
+    use hypercall_abi::memory::e820;
     use proptest::prelude::*;
 
     struct Memory(Vec<u8>);
@@ -266,7 +255,7 @@ mod tests {
         m.put_word(0x700, 20);
         m.put_word(0x704, 0x1000);
         m.put_word(0x70c, 0x9_0000);
-        m.put_word(0x714, KIND_RAM);
+        m.put_word(0x714, e820::RAM);
         m.put_word(0x140, 0x800);
         m.put(0x800, b"qemu\0");
         let info = parse(MAGIC1, 0x100, &&m);
@@ -274,7 +263,7 @@ mod tests {
         assert!(info.has_file_names);
         let module = RawModule { start: 0x20_0000, end: 0x20_0123, string: b"dom0 console=hvc0" };
         assert_eq!(info.modules.as_slice(), [module]);
-        let region = Region { start: 0x1000, len: 0x9_0000, kind: KIND_RAM };
+        let region = E820Entry::new(0x1000, 0x9_0000, e820::RAM);
         assert_eq!(info.regions.as_slice(), [region]);
     }
 
@@ -295,12 +284,12 @@ mod tests {
         m.put_word(0x238, 24);
         m.put_word(0x240, 0x5000);
         m.put_word(0x248, 0x1000);
-        m.put_word(0x250, KIND_RAM);
+        m.put_word(0x250, e820::RAM);
         let info = parse(MAGIC2, 0x200, &&m);
         assert_eq!(info.cmdline, b"ab");
         let module = RawModule { start: 0x1000, end: 0x2000, string: b"m1" };
         assert_eq!(info.modules.as_slice(), [module]);
-        let region = Region { start: 0x5000, len: 0x1000, kind: KIND_RAM };
+        let region = E820Entry::new(0x5000, 0x1000, e820::RAM);
         assert_eq!(info.regions.as_slice(), [region]);
     }
 

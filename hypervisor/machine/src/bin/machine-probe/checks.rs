@@ -30,7 +30,7 @@ pub extern "C" fn boot(boot_info: &'static BootInfo) {
     let entered = cpu::rdtsc() - boot_info.entry_tsc;
     info!("machine-probe '{}', {entered} ticks after entry", boot_info.cmdline);
     for region in &boot_info.memory_map {
-        info!("{:012x}+{:x} kind {}", region.start, region.len, region.kind);
+        info!("{:012x}+{:x} kind {}", region.start(), region.bytes(), region.kind);
     }
     for module in &boot_info.modules {
         let mut first = [0; 4];
