@@ -106,10 +106,14 @@ impl FrameInfo {
         })
     }
 
-    /// Gives a dead frame to `owner` in the state `first`. The caller has the frame to itself.
+    /// Gives a dead frame to a domain, under whose page-table lock the caller is. It got the frame from
+    /// the allocator (or by [`super::steal`]), has scrubbed it, and has flushed what its stamp asks for.
+    ///
+    /// `first` is [`State::ALLOCATED`] for memory of the domain, or [`State::special`] for hypervisor
+    /// content that it may map: never a page table, never stolen, never released by the guest.
     ///
     /// # Errors
-    /// The frame is not dead.
+    /// The frame is not dead, or no memory.
     pub fn bring_alive(&self, owner: DomId, first: State) -> Result<(), PageError> {
         ensure(self.state() == State::DEAD && !self.is_hole(), PageError::InUse)?;
         self.owner.store(owner.get(), Ordering::Relaxed);

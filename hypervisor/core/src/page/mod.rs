@@ -87,7 +87,7 @@ pub use host::PageHost;
 pub use list::PageList;
 pub use lookup::Translation;
 pub use refs::{
-    assign, drop_allocation, get_page, get_writable, page_type_info, put_page, put_writable,
+    drop_allocation, get_page, get_writable, page_type_info, put_page, put_writable,
     release_special, steal, PageRef, PageTypeInfo, WritableRef,
 };
 pub use state::{Next, State, Taken};

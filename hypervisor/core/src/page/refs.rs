@@ -1,7 +1,7 @@
 //! References on single frames: taking, dropping, giving and taking away ownership.
 //!
 //! Called by memory operations, grants, the domain builder and the rest of this module. These
-//! functions need no lock except that [`assign`] to a domain runs under that domain's page-table
+//! functions need no lock except that [`FrameInfo::bring_alive`] for a domain runs under that domain's page-table
 //! lock (so that, under the lock, a frame of that domain was its frame all along).
 //!
 //! A reference that is held by a value is a [`PageRef`] or a [`WritableRef`]; a reference that has
@@ -202,23 +202,6 @@ pub fn get_writable<H: PageHost>(
 /// Drops a general and a writable reference.
 pub fn put_writable<H: PageHost>(host: &H, page: WritableRef) {
     release(host, page.0, PageType::Writable);
-}
-
-/// Gives a dead frame to a domain. The caller got the frame from the allocator (or from
-/// [`steal`]), has scrubbed it, and has flushed what its stamp asks for.
-///
-/// `first` is [`State::ALLOCATED`] for memory of the domain, or [`State::special`] for hypervisor
-/// content that it may map: never a page table, never stolen, never released by the guest.
-///
-/// # Errors
-/// The frame is not dead, or no memory.
-pub fn assign<H: PageHost>(
-    host: &H,
-    mfn: Mfn,
-    owner: DomId,
-    first: State,
-) -> Result<(), PageError> {
-    host.frame(mfn)?.bring_alive(owner, first)
 }
 
 /// Ends hypervisor content: the frame is released when the last mapping of it goes.

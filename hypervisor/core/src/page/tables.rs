@@ -52,9 +52,7 @@ impl<'a, H: PageHost> PageTables<'a, H> {
         budget: &mut u32,
         operation: impl FnOnce(&mut MmuState, &mut u32) -> Progress<T>,
     ) -> Progress<T> {
-        if mmu.has_work() {
-            self.settle(mmu, budget)?;
-        }
+        self.settle(mmu, budget)?;
         let result = operation(mmu, budget);
         if !mmu.is_quiet() && !matches!(result, Err(Stop::Preempted)) {
             self.clean_up(mmu, budget);

@@ -72,9 +72,7 @@ impl<H: PageHost> PageTables<'_, H> {
         if frame.try_change(State::unpin).is_ok() {
             mmu.push(self.release_table(mfn));
         }
-        if mmu.has_work() {
-            self.settle(mmu, budget)?;
-        }
+        self.settle(mmu, budget)?;
         mmu.teardown = self.cursor_at(frame.next())?;
         refs::release(self.host, mfn, PageType::None);
         Ok(())

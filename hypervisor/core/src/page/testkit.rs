@@ -17,7 +17,7 @@ use hypercall_abi::mmu::pte;
 use hypercall_abi::{DomId, Mfn};
 
 use super::{
-    assign, Entry, FrameInfo, Level, PageHost, PageList, PageType, PageTypeInfo, State, ENTRIES,
+    Entry, FrameInfo, Level, PageError, PageHost, PageList, PageType, PageTypeInfo, State, ENTRIES,
 };
 
 /// Domains a world has.
@@ -80,9 +80,17 @@ impl FrameWorld {
             if self.cached.borrow()[number as usize].mapped {
                 self.punish(format!("frame {number} is given away and still reachable"));
             }
-            assign(self, mfn, owner, State::ALLOCATED).expect("dead");
+            self.assign(mfn, owner, State::ALLOCATED).expect("dead");
             self.link(owner, mfn);
         }
+    }
+
+    /// Gives a dead frame to a domain without putting it on its list.
+    ///
+    /// # Errors
+    /// The frame is not dead.
+    pub fn assign(&self, mfn: Mfn, owner: DomId, first: State) -> Result<(), PageError> {
+        PageHost::frame(self, mfn)?.bring_alive(owner, first)
     }
 
     /// Puts a frame on the list of a domain.

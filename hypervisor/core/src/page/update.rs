@@ -235,11 +235,8 @@ impl<H: PageHost> PageTables<'_, H> {
         self.check_leaf(table, index)?;
         let page = self.host.page(table);
         let old = Entry::new(self.host.load(page, index));
-        let is_as = |expected: ExpectedLeaf| {
-            old.is_present()
-                && old.mfn() == expected.mfn
-                && old.is_writable() == expected.is_writable
-        };
+        let found = ExpectedLeaf { mfn: old.mfn(), is_writable: old.is_writable() };
+        let is_as = |expected| old.is_present() && found == expected;
         ensure(expected.is_none_or(is_as), PageError::EntryChanged)?;
         self.host.store(page, index, new.bits());
         Ok(old)

@@ -10,7 +10,7 @@
 
 use core::mem;
 use hv_core::ensure;
-use hv_core::page::{self, FrameInfo, PageType, State};
+use hv_core::page::{self, FrameInfo, PageHost, PageType, State};
 use hv_machine::{cpuinfo, directmap, frames};
 use hypercall_abi::{DomId, Errno, Mfn};
 
@@ -49,9 +49,14 @@ pub fn adopt(dom: &Domain, mfn: Mfn) {
 
 /// Puts a frame without stale translations into the books of domain `id`.
 fn adopt_flushed(pages: &mut Pages, id: DomId, mfn: Mfn) {
-    let given = page::assign(&Host, mfn, id, State::ALLOCATED);
-    assert!(given.is_ok(), "the allocator handed out a frame in use: {mfn:#x}");
+    assign(mfn, id, State::ALLOCATED);
     pages.list.push_back(frames::table(), mfn);
+}
+
+/// Gives a frame of the allocator to a domain.
+fn assign(mfn: Mfn, owner: DomId, first: State) {
+    let given = Host.frame(mfn).and_then(|frame| frame.bring_alive(owner, first));
+    assert!(given.is_ok(), "the allocator handed out a frame in use: {mfn:#x}");
 }
 
 /// Makes sure no CPU has a translation left from the last lives of these frames. Those that died
@@ -139,9 +144,7 @@ pub fn take_special(owner: DomId) -> Result<Mfn, Errno> {
     let mfn = frames::alloc(0).ok_or(Errno::ENOMEM)?;
     flush_stale([mfn]);
     directmap::zero(mfn);
-    if page::assign(&Host, mfn, owner, State::special(PageType::Writable)).is_err() {
-        panic!("the allocator handed out a frame in use: {mfn:#x}");
-    }
+    assign(mfn, owner, State::special(PageType::Writable));
     Ok(mfn)
 }
 

@@ -5,8 +5,8 @@ use hypercall_abi::{DomId, Errno, GuestVa, Mfn};
 
 use super::super::testkit::FrameWorld;
 use super::super::{
-    assign, get_page, release_special, steal, Entry, EntryUpdate, Level, PageError, PageTables,
-    PageType, State, UpdateMode,
+    get_page, release_special, steal, Entry, EntryUpdate, Level, PageError, PageTables, PageType,
+    State, UpdateMode,
 };
 use super::fixture::{
     data, entry, leaf_slot, pinned, privileged, release_allocation, table, world, Dom, DOM0, DOMU,
@@ -164,7 +164,7 @@ fn uncached_mapping_of_memory_needs_device_rights_and_never_of_special_frames() 
 
     let special = data(DOM0, 1);
     release_allocation(&world, special, DOM0).expect("own");
-    assign(&world, special, DOM0, State::special(PageType::Writable)).expect("dead");
+    world.assign(special, DOM0, State::special(PageType::Writable)).expect("dead");
     world.link(DOM0, special);
     let uncached = entry(special, P | US | PCD);
     assert_eq!(dom0.update(leaf, 1, uncached), Err(PageError::CacheAttribute));
@@ -179,7 +179,7 @@ fn special_frame_lives_as_long_as_it_is_mapped() {
     let mut dom = pinned(&world);
     let special = data(DOMU, 6);
     release_allocation(&world, special, DOMU).expect("own");
-    assign(&world, special, DOMU, State::special(PageType::Writable)).expect("dead");
+    world.assign(special, DOMU, State::special(PageType::Writable)).expect("dead");
     world.link(DOMU, special);
     let released_before = world.released().len();
     dom.update(LEAF, 8, entry(special, P | RW | US)).expect("shared");
@@ -198,7 +198,7 @@ fn read_only_special_frame_cannot_be_mapped_writable() {
     let world = FrameWorld::new(2 * FRAMES_PER_DOMAIN as usize);
     world.give(DOM0, 0..20);
     let list = Mfn::new(21);
-    assign(&world, list, DomId::XEN, State::special(PageType::Shared)).expect("dead");
+    world.assign(list, DomId::XEN, State::special(PageType::Shared)).expect("dead");
     let (mut dom0, leaf) = privileged(&world);
     let writable = dom0.update_of(leaf, 0, entry(list, P | RW | US), DomId::XEN);
     assert_eq!(writable, Err(PageError::CannotMap));

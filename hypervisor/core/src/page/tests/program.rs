@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::super::testkit::{FrameWorld, MMIO_FRAMES};
 use super::super::{
-    assign, get_page, get_writable, put_page, put_writable, steal, Entry, EntryUpdate, Level,
-    MmuState, PageError, PageRef, PageTables, State, Stop, UpdateMode, WritableRef,
+    get_page, get_writable, put_page, put_writable, steal, Entry, EntryUpdate, Level, MmuState,
+    PageError, PageRef, PageTables, State, Stop, UpdateMode, WritableRef,
 };
 use super::fixture::{
     data, entry, release_allocation, table, DOM0, DOMU, FRAMES_PER_DOMAIN, P, RW, US,
@@ -405,7 +405,7 @@ impl<'w> Machine<'w> {
         Some(steal(self.world, mfn, dom).and_then(|()| {
             self.world.unlink(dom, mfn);
             self.world.flush_all();
-            assign(self.world, mfn, other(dom), State::ALLOCATED)?;
+            self.world.assign(mfn, other(dom), State::ALLOCATED)?;
             self.world.link(other(dom), mfn);
             Ok(true)
         }))
