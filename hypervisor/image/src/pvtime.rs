@@ -125,7 +125,7 @@ pub fn update(vcpu: &Vcpu, kernel_mode: bool) {
     let tsc = rdtsc();
     let mut info = VcpuTimeInfo {
         tsc_timestamp: tsc,
-        system_time_ns: time::ns_at_tsc(tsc),
+        system_time_ns: scale.ns_at(tsc),
         tsc_to_system_mul: scale.mul,
         tsc_shift: scale.shift,
         ..VcpuTimeInfo::default()

@@ -53,11 +53,6 @@ impl<T> Mutex<T> {
         // SAFETY: as required of the caller.
         unsafe { self.0.force_unlock() };
     }
-
-    /// The value, which nobody else can see.
-    pub fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut()
-    }
 }
 /// Guard of a [`Mutex`].
 pub type MutexGuard<'a, T> = spin::mutex::SpinMutexGuard<'a, T>;

@@ -97,11 +97,6 @@ impl Board {
         Self { entities: Entities(Vec::new()), cpus, online: 0, line: Vec::new() }
     }
 
-    /// Refuses a mask that names no CPU in use.
-    pub(super) fn check_affinity(&self, affinity: u64) -> Result<(), Errno> {
-        (affinity & self.online != 0).then_some(()).ok_or(Errno::EINVAL)
-    }
-
     pub(super) fn add(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, Errno> {
         let room = self.entities.0.len() + 1 - self.line.len();
         self.line.try_reserve(room).map_err(|_| Errno::ENOMEM)?;

@@ -61,7 +61,7 @@ impl RoundRobin {
     /// # Errors
     /// `EINVAL` if no CPU in use is in the mask, `ENOMEM`.
     pub fn add(&mut self, key: VcpuKey, affinity: u64) -> Result<SchedId, Errno> {
-        self.board.check_affinity(affinity)?;
+        ensure(affinity & self.board.online != 0, Errno::EINVAL)?;
         self.board.add(key, affinity)
     }
 
@@ -90,7 +90,7 @@ impl RoundRobin {
         id: SchedId,
         affinity: u64,
     ) -> Result<Option<CpuId>, Errno> {
-        self.board.check_affinity(affinity)?;
+        ensure(affinity & self.board.online != 0, Errno::EINVAL)?;
         let entity = self.board.entities.get_mut(id).ok_or(Errno::ESRCH)?;
         entity.affinity = affinity;
         if let Place::Running(cpu) = entity.place {

@@ -122,14 +122,14 @@ const DEFAULT_PERIOD_NS: u64 = 10_000_000;
 impl Vcpu {
     /// A vCPU that is down, with its `vcpu_info` at machine address `info`.
     pub fn new(id: VcpuId, info: u64) -> Self {
-        let mut vcpu = Self {
+        let vcpu = Self {
             id,
             cpu: AtomicU32::new(NO_CPU),
             info: AtomicU64::new(info),
             period_ns: AtomicU64::new(DEFAULT_PERIOD_NS),
             ..Self::default()
         };
-        vcpu.state.get_mut().kernel_mode = true;
+        vcpu.state.lock().kernel_mode = true;
         vcpu
     }
 

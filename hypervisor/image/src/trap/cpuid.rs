@@ -52,7 +52,7 @@ fn query(privileged: bool, at: (u32, u32), how: (Mode, Via), cr4: u64, xcr0: u64
         mode: how.0,
         via: how.1,
         guest_osxsave: cr4 & CR4_OSXSAVE != 0,
-        hypervisor_osxsave: cpu::host_cr4() & CR4_OSXSAVE != 0,
+        hypervisor_osxsave: cpu::features().host_cr4 & CR4_OSXSAVE != 0,
         xcr0: if xcr0 == 0 { DEFAULT_XCR0 } else { xcr0 },
         // Only the hypervisor's own leaves tell of this.
         xen: match at.0 >> 16 == FIRST_LEAF >> 16 {

@@ -176,7 +176,7 @@ pub fn guest_cr4(value: u64) -> u64 {
 
 /// CR4 as a guest that owns these bits reads it.
 pub fn shown_cr4(owned: u64) -> u64 {
-    cr::read_cr4(cpu::host_cr4(), owned)
+    cr::read_cr4(cpu::features().host_cr4, owned)
 }
 
 fn read_cr(here: &Here, number: u8) -> Emulated<u64> {

@@ -84,13 +84,8 @@ pub fn set_guest_cr4(bits: u64) {
     let wanted = (bits & cr4::GUEST & features().cr4_available) as u32;
     if percpu::info().guest_cr4.swap(wanted, Ordering::Relaxed) != wanted {
         // SAFETY: the hypervisor's bits stay, the others exist on this CPU.
-        unsafe { asm::write_cr4(host_cr4() | u64::from(wanted)) };
+        unsafe { asm::write_cr4(features().host_cr4 | u64::from(wanted)) };
     }
-}
-
-/// The bits of CR4 the hypervisor itself runs with.
-pub fn host_cr4() -> u64 {
-    features().host_cr4
 }
 
 /// Locks the FPU: its next use faults.

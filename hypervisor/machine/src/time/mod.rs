@@ -50,12 +50,7 @@ fn clocks() -> &'static Clocks {
 
 /// Nanoseconds since boot.
 pub fn now_ns() -> u64 {
-    ns_at_tsc(rdtsc())
-}
-
-/// Nanoseconds since boot at a value of the counter.
-pub fn ns_at_tsc(tsc: u64) -> u64 {
-    clocks().scale.ns_at(tsc)
+    clocks().scale.ns_at(rdtsc())
 }
 
 /// How the counter relates to nanoseconds since boot; what guests are told.
