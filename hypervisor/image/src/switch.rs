@@ -130,19 +130,12 @@ fn load(dom: &Domain, vcpu: &Vcpu, regs: &mut GuestRegs) -> bool {
     }
     cpu::set_guest_cr4(state.cr4);
     load_debug_regs(&state);
-    load_xcr0(&state);
+    cpu::xsetbv(state.xcr0);
     trap::msr::load(&state, dom.privileged);
     cpu::stts();
     *regs = state.regs;
     cpuinfo::set_kernel_mode(state.kernel_mode);
     segments::load(&state.segments, state.kernel_mode).is_ok()
-}
-
-/// Loads the guest's choice of extended states.
-fn load_xcr0(state: &VcpuState) {
-    if cpu::host_xcr0() != 0 {
-        cpu::xsetbv(if state.xcr0 == 0 { trap::cpuid::DEFAULT_XCR0 } else { state.xcr0 });
-    }
 }
 
 /// Loads the debug registers of a vCPU that uses them.

@@ -17,6 +17,7 @@ use hv_machine::GuestRegs;
 use hypercall_abi::{Mfn, VcpuId};
 
 use crate::pvtime::Runstate;
+use crate::trap::cpuid::DEFAULT_XCR0;
 use crate::wake;
 
 /// Value of [`Vcpu::cpu`] while the vCPU is on no CPU.
@@ -63,7 +64,7 @@ pub struct VcpuState {
     pub cr4: u64,
     /// Model-specific registers that are state of the vCPU.
     pub msrs: MsrState,
-    /// XCR0, 0 while the guest has never set it.
+    /// XCR0: the guest's choice of extended states.
     pub xcr0: u64,
     /// Debug registers.
     pub debug: DebugRegs,
@@ -130,6 +131,7 @@ impl Vcpu {
             ..Self::default()
         };
         vcpu.state.lock().kernel_mode = true;
+        vcpu.state.lock().xcr0 = DEFAULT_XCR0;
         vcpu
     }
 

@@ -53,7 +53,7 @@ fn query(privileged: bool, at: (u32, u32), how: (Mode, Via), cr4: u64, xcr0: u64
         via: how.1,
         guest_osxsave: cr4 & CR4_OSXSAVE != 0,
         hypervisor_osxsave: cpu::features().host_cr4 & CR4_OSXSAVE != 0,
-        xcr0: if xcr0 == 0 { DEFAULT_XCR0 } else { xcr0 },
+        xcr0,
         // Only the hypervisor's own leaves tell of this.
         xen: match at.0 >> 16 == FIRST_LEAF >> 16 {
             true => xen_info(privileged),
@@ -126,7 +126,7 @@ pub fn policy_leaves() -> impl Iterator<Item = XenCpuidLeaf> {
 
 /// An answer that depends on no vCPU.
 fn bare(leaf: u32, subleaf: u32) -> Leaf {
-    query(false, (leaf, subleaf), (Mode::User, Via::Fault), 0, 0)
+    query(false, (leaf, subleaf), (Mode::User, Via::Fault), 0, DEFAULT_XCR0)
 }
 
 /// The words of a feature set, in the order of the public `cpufeatureset.h`.
