@@ -46,17 +46,8 @@ pub fn set_segment_base(call: &mut Call<'_>) -> Answer {
         SEGBASE_FS => segments::set_base(Base::Fs, base),
         SEGBASE_GS_USER => segments::set_base(Base::OtherGs, base),
         SEGBASE_GS_KERNEL => segments::set_base(Base::Gs, base),
-        SEGBASE_GS_USER_SEL => segments::load_user_gs_selector(user_selector(base as u16)),
+        SEGBASE_GS_USER_SEL => segments::load_user_gs_selector(base as u16),
         _ => return Err(Errno::EINVAL.into()),
     }
     Ok(0)
-}
-
-/// A selector with the privilege of a guest; small numbers are the null selector.
-fn user_selector(selector: u16) -> u16 {
-    if selector > 3 {
-        selector | 3
-    } else {
-        selector
-    }
 }

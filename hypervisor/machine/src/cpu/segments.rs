@@ -143,7 +143,7 @@ pub fn load(state: &SegState, kernel_mode: bool) -> Result<(), ()> {
 }
 
 /// Loads GS with a selector for the mode the guest is *not* in: that mode's base becomes the
-/// descriptor's. A bad selector loads NUL.
+/// descriptor's. It gets the privilege of a guest; small numbers are NUL, and a bad selector loads it.
 pub fn load_user_gs_selector(selector: u16) {
     let selector = if selector & !3 == 0 { 0 } else { selector | 3 };
     swapgs();
