@@ -112,6 +112,16 @@ pub fn read_bytes(va: u64, bytes: &mut [u8]) -> Result<(), Errno> {
     guest::copy_in_bytes(bytes, GuestVa::new(va)).map_err(|_| Errno::EFAULT)
 }
 
+/// Copies a number of so many bytes in, at most eight.
+///
+/// # Errors
+/// `EFAULT`.
+pub fn read_number(va: u64, bytes: usize) -> Result<u64, Errno> {
+    let mut raw = [0; 8];
+    read_bytes(va, &mut raw[..bytes.min(8)])?;
+    Ok(u64::from_le_bytes(raw))
+}
+
 /// Reads a byte through the kernel's page tables, whatever mode the guest is in. `None` when nothing
 /// is mapped there.
 pub fn read_kernel_byte(here: &Here, va: u64) -> Option<u8> {

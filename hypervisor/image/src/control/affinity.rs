@@ -17,11 +17,8 @@ const MAX_MAP_BYTES: usize = 1024;
 
 /// Reads a bitmap of CPUs; bits beyond its length are clear.
 fn read_map(map: &XenctlBitmap) -> Result<u64, Errno> {
-    let mut raw = [0u8; 8];
-    let bytes = (map.nr_bits as usize).div_ceil(8).min(raw.len());
-    guestmem::read_bytes(map.bitmap.get(), raw.get_mut(..bytes).unwrap_or_default())?;
-    let mask = 1u64.checked_shl(map.nr_bits).map_or(u64::MAX, |end| end - 1);
-    Ok(u64::from_le_bytes(raw) & mask)
+    let bits = guestmem::read_number(map.bitmap.get(), (map.nr_bits as usize).div_ceil(8))?;
+    Ok(bits & 1u64.checked_shl(map.nr_bits).map_or(u64::MAX, |end| end - 1))
 }
 
 /// Stores a bitmap into as many bytes as the caller has; the rest of a longer one is cleared.

@@ -218,10 +218,7 @@ fn flush_cache(here: &Here, otherwise: Errno) -> Result<(), Errno> {
 /// `EFAULT`.
 pub fn read_vcpu_mask(here: &Here, bitmap: u64) -> Result<u64, Errno> {
     let dom = here.dom();
-    let mut raw = [0u8; 8];
-    let bytes = dom.vcpus.len().div_ceil(8).min(raw.len());
-    guestmem::read_bytes(bitmap, raw.get_mut(..bytes).unwrap_or_default())?;
-    let wanted = u64::from_le_bytes(raw);
+    let wanted = guestmem::read_number(bitmap, dom.vcpus.len().div_ceil(8))?;
     let named = dom.vcpus.iter().filter(|vcpu| wanted >> vcpu.id.get() & 1 != 0);
     let cpus = named.map(|vcpu| vcpu.cpu.load(Ordering::SeqCst)).filter(|cpu| *cpu != NO_CPU);
     Ok(cpus.fold(0, |mask, cpu| mask | 1 << cpu))

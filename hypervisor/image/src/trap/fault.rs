@@ -168,11 +168,7 @@ fn find_table(here: &Here, va: GuestVa) -> Option<Translation> {
 
 /// The instruction at rip as a write to `va`.
 fn decode(regs: &GuestRegs, va: GuestVa) -> Option<Store> {
-    let read = |source: GuestVa, width: u8| {
-        let mut raw = [0u8; 8];
-        guestmem::read_bytes(source.get(), raw.get_mut(..usize::from(width))?).ok()?;
-        Some(u64::from_le_bytes(raw))
-    };
+    let read = |source: GuestVa, width: u8| guestmem::read_number(source.get(), width.into()).ok();
     decode_store(&fetch(regs), &View(regs), va, read).ok()
 }
 

@@ -164,12 +164,10 @@ pub fn output_string(here: &Here, regs: &mut GuestRegs, string: PortString) -> E
     }
     let base = Segment::base_of(string.segment, &View(regs));
     let at = base.wrapping_add(address(regs.rsi, &string));
-    let mut value = [0u8; 4];
-    let bytes = value.get_mut(..usize::from(string.width)).unwrap_or_default();
-    if guestmem::read_bytes(at, bytes).is_err() {
+    let Ok(value) = guestmem::read_number(at, string.width.into()) else {
         return fault(here, regs, at, 0);
-    }
-    write_port(here, string.port, string.width, u32::from_le_bytes(value));
+    };
+    write_port(here, string.port, string.width, value as u32);
     regs.rsi = moved(regs.rsi, regs.rflags, &string);
     step(regs, &string)
 }
