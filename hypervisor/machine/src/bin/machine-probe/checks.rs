@@ -95,7 +95,7 @@ fn check_frames() {
     directmap::copy(blocks[1], blocks[0]);
     assert_eq!(directmap::table(blocks[1])[0].load(Ordering::Relaxed) >> 40, 0x006c_6568);
     frames::m2p_set(blocks[0], 77);
-    assert_eq!([blocks[0], blocks[1]].map(m2p_shown), [77, frames::M2P_INVALID]);
+    assert_eq!([blocks[0], blocks[1]].map(m2p_entry), [77, frames::M2P_INVALID]);
     assert!(!frames::is_ram(Mfn::new(0xb8)), "video memory is no RAM");
     assert!(frames::alloc_below(0, 32).inspect(|mfn| frames::free(*mfn, 0)).is_some());
     blocks.iter().enumerate().for_each(|(order, mfn)| frames::free(*mfn, order as u32));
@@ -104,10 +104,11 @@ fn check_frames() {
     assert!(frames::free_count() + held >= before, "frames were lost");
 }
 
-/// An entry of the machine-to-physical table, as guests see it.
-fn m2p_shown(mfn: Mfn) -> u64 {
-    let entry = layout::M2P_BASE + mfn.get() * 8;
-    // SAFETY: the frame is RAM, so the table is mapped there, too.
+/// An entry of the machine-to-physical table, where the hypervisor itself writes it: guests' view of it
+/// is out of its own reach where the CPU has SMAP.
+fn m2p_entry(mfn: Mfn) -> u64 {
+    let entry = layout::M2P_WRITE_BASE + mfn.get() * 8;
+    // SAFETY: the frame is RAM, so the table is mapped there.
     unsafe { core::ptr::with_exposed_provenance::<u64>(entry as usize).read_volatile() }
 }
 
