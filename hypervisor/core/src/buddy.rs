@@ -113,7 +113,6 @@ impl<'f> Buddy<'f> {
         Some(start)
     }
 
-    #[inline]
     fn take_spare(&mut self, last_start: u64) -> Option<Mfn> {
         let mfn = *self.spares[..self.spare_count].last()?;
         if mfn.get() > last_start {
@@ -200,7 +199,6 @@ impl<'f> Buddy<'f> {
     }
 
     /// The first frame of a block that is inside the frame table and dead.
-    #[inline]
     fn check_dead(&self, mfn: Mfn, order: u8) -> Result<&'f FrameInfo, FreeError> {
         ensure(order <= MAX_ORDER && mfn.get() & ((1 << order) - 1) == 0, FreeError::BadBlock)?;
         let last = mfn.checked_add((1 << order) - 1).ok_or(FreeError::BadBlock)?;
@@ -233,14 +231,12 @@ impl<'f> Buddy<'f> {
     }
 
     /// Order of the free block that starts at that frame.
-    #[inline]
     fn free_order(&self, number: u64) -> Option<u8> {
         let note = FrameInfo::of(self.frames, Mfn::new(number))?.note();
         note.checked_sub(1).filter(|order| *order <= MAX_ORDER)
     }
 
     /// Notes the same on all frames of a block.
-    #[inline]
     fn note(&self, mfn: Mfn, order: u8, note: u8) {
         let first = mfn.get() as usize;
         let block = self.frames.get(first..first + (1 << order)).unwrap_or_default();

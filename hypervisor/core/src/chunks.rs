@@ -26,12 +26,10 @@ impl<T> Chunks<T> {
         self.chunks.len() as u32 * CHUNK
     }
 
-    #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         self.chunks.get((index / CHUNK) as usize)?.get((index % CHUNK) as usize)
     }
 
-    #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.chunks.get_mut((index / CHUNK) as usize)?.get_mut((index % CHUNK) as usize)
     }

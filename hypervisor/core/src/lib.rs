@@ -25,7 +25,6 @@ pub mod trap;
 ///
 /// # Errors
 /// `otherwise`, unless the condition holds.
-#[inline]
 pub fn ensure<E>(holds: bool, otherwise: E) -> Result<(), E> {
     if holds {
         Ok(())

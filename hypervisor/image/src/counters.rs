@@ -33,7 +33,6 @@ impl Counters {
 }
 
 /// Adds one to a counter.
-#[inline]
 pub fn bump(counter: &AtomicU64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }

@@ -20,38 +20,31 @@ pub struct Host;
 impl PageHost for Host {
     type Page = &'static [AtomicU64; ENTRIES];
 
-    #[inline]
     fn frames(&self) -> &[FrameInfo] {
         frames::table()
     }
 
-    #[inline]
     fn page(&self, table: Mfn) -> Self::Page {
         directmap::table(table)
     }
 
-    #[inline]
     fn load(&self, page: Self::Page, index: usize) -> u64 {
         page[index].load(Ordering::Acquire)
     }
 
-    #[inline]
     fn load_any_of_four(&self, page: Self::Page, step: usize) -> u64 {
         let entries = &page.as_chunks::<4>().0[step];
         entries.iter().fold(0, |bits, entry| bits | entry.load(Ordering::Acquire))
     }
 
-    #[inline]
     fn store(&self, page: Self::Page, index: usize, value: u64) {
         page[index].store(value, Ordering::Release);
     }
 
-    #[inline]
     fn exchange(&self, page: Self::Page, index: usize, old: u64, new: u64) -> Result<(), u64> {
         page[index].compare_exchange(old, new, Ordering::SeqCst, Ordering::Acquire).map(|_| ())
     }
 
-    #[inline]
     fn stamp_now(&self) -> u32 {
         tlb::stamp_now()
     }
@@ -64,7 +57,6 @@ impl PageHost for Host {
         cpu::wbinvd();
     }
 
-    #[inline]
     fn hv_slot(&self, slot: usize, _table: Mfn) -> u64 {
         hvslots::entry(slot)
     }

@@ -11,7 +11,6 @@
 pub struct Relax;
 
 impl spin::relax::RelaxStrategy for Relax {
-    #[inline]
     fn relax() {
         core::hint::spin_loop();
         #[cfg(target_os = "none")]

@@ -30,7 +30,6 @@ pub struct Outcome {
 }
 
 /// Applies a store to the eight bytes around its target.
-#[inline]
 #[must_use]
 pub fn apply(store: &Store, old_entry: u64, regs: &impl GuestRegs) -> Outcome {
     let Store { op, value, width, .. } = *store;

@@ -52,7 +52,6 @@ pub struct Prefixes {
 
 impl Prefixes {
     /// Takes note of a byte if it is a prefix, and returns whether it is.
-    #[inline]
     fn take(&mut self, byte: u8) -> bool {
         match byte {
             0x40..=0x4f => {
@@ -137,7 +136,6 @@ pub struct Instruction<'a, R> {
 
 impl<'a, R: GuestRegs> Instruction<'a, R> {
     /// Reads prefixes and opcode.
-    #[inline]
     pub fn start(code: &'a Code, regs: &'a R) -> Self {
         let prefixes = Prefixes::default();
         let mut instruction = Self { code, position: 0, regs, prefixes, opcode: 0 };
@@ -156,7 +154,6 @@ impl<'a, R: GuestRegs> Instruction<'a, R> {
     }
 
     /// Bytes read so far.
-    #[inline]
     pub fn position(&self) -> u8 {
         // An instruction with all its parts is shorter than 64 bytes.
         self.position as u8
@@ -168,7 +165,6 @@ impl<'a, R: GuestRegs> Instruction<'a, R> {
     ///
     /// # Errors
     /// `Truncated` instead of the result.
-    #[inline]
     pub fn finish<T>(&self, result: Result<T, DecodeError>) -> Result<T, DecodeError> {
         match self.position <= self.code.fetched() {
             true => result,
@@ -177,21 +173,18 @@ impl<'a, R: GuestRegs> Instruction<'a, R> {
     }
 
     /// Reads one byte.
-    #[inline]
     pub fn byte(&mut self) -> u8 {
         let byte = self.code.at(self.position);
         self.position += 1;
         byte
     }
 
-    #[inline]
     fn array<const N: usize>(&mut self) -> [u8; N] {
         core::array::from_fn(|_| self.byte())
     }
 
     /// Reads an immediate for an operand of `width` bytes, sign-extended; eight-byte operands have
     /// four-byte immediates.
-    #[inline]
     pub fn immediate(&mut self, width: u8) -> u64 {
         match width {
             1 => i64::from(i8::from_le_bytes(self.array())) as u64,
@@ -219,7 +212,6 @@ impl<'a, R: GuestRegs> Instruction<'a, R> {
     ///
     /// # Errors
     /// `Unknown` if the operand is a register.
-    #[inline]
     pub fn modrm(&mut self) -> Result<ModRm, DecodeError> {
         let byte = self.byte();
         let (mode, mut base) = (byte >> 6, byte & 7);

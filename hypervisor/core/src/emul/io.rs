@@ -13,7 +13,6 @@ use crate::trap::Mode;
 pub const NR_PORTS: u32 = 0x1_0000;
 
 /// Whether the virtual I/O privilege level allows ports (and CLI and STI) without a bitmap.
-#[inline]
 #[must_use]
 pub const fn has_privilege(mode: Mode, iopl: u8, has_architectural_iopl: bool) -> bool {
     match mode {

@@ -86,7 +86,6 @@ impl PrivOp {
 ///
 /// # Errors
 /// `Unknown` for everything that is not emulated, `Truncated` when more bytes are needed.
-#[inline]
 pub fn decode(code: &Code, regs: &impl GuestRegs) -> Result<(PrivOp, u8), DecodeError> {
     let mut instruction = Instruction::start(code, regs);
     let op = match instruction.prefixes.has_lock {

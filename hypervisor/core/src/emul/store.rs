@@ -68,7 +68,6 @@ pub struct Store {
 ///
 /// # Errors
 /// The guest is to get its page fault.
-#[inline]
 pub fn decode_store(
     code: &Code,
     regs: &impl GuestRegs,

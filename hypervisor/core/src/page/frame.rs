@@ -61,7 +61,6 @@ impl FrameInfo {
     }
 
     /// Applies a transition until nobody has interfered, and returns what it says.
-    #[inline]
     fn transit<T, E>(&self, step: impl Fn(State) -> Result<(State, T), E>) -> Result<T, E> {
         let mut seen = self.state.load(Ordering::Acquire);
         loop {
@@ -76,7 +75,6 @@ impl FrameInfo {
     }
 
     /// Makes a transition of [`State`] that is always possible.
-    #[inline]
     pub fn change<T>(&self, step: impl Fn(State) -> (State, T)) -> T {
         let Ok(value) = self.transit(|state| Ok::<_, Infallible>(step(state)));
         value
@@ -86,7 +84,6 @@ impl FrameInfo {
     ///
     /// # Errors
     /// Those of the transition.
-    #[inline]
     pub fn try_change<T>(&self, step: impl Fn(State) -> Next<T>) -> Result<T, PageError> {
         self.transit(step)
     }
@@ -94,7 +91,6 @@ impl FrameInfo {
     /// Drops a general and a type reference; true when the frame is dead now. `now` is asked for
     /// the time when it is the last type reference, *before* that becomes visible, so that a later
     /// taker always finds the stamp.
-    #[inline]
     pub fn drop_typed(&self, now: impl Fn() -> u32) -> bool {
         self.change(|state| {
             let dropped = state.drop_typed();
@@ -169,12 +165,10 @@ impl FrameInfo {
     }
 
     /// The allocator's note about the frame.
-    #[inline]
     pub(crate) fn note(&self) -> u8 {
         self.note.load(Ordering::Relaxed)
     }
 
-    #[inline]
     pub(crate) fn set_note(&self, note: u8) {
         self.note.store(note, Ordering::Relaxed);
     }

@@ -26,7 +26,6 @@ pub trait PageHost {
     fn load(&self, page: Self::Page, index: usize) -> u64;
 
     /// Loads the four entries from number `4 * step` on, each atomically: the bits any of them has.
-    #[inline]
     fn load_any_of_four(&self, page: Self::Page, step: usize) -> u64 {
         (4 * step..4 * step + 4).fold(0, |bits, index| bits | self.load(page, index))
     }
@@ -76,7 +75,6 @@ pub trait PageHost {
     ///
     /// # Errors
     /// `BadFrame` when there is no memory of that number.
-    #[inline]
     fn frame(&self, mfn: Mfn) -> Result<&FrameInfo, PageError> {
         let frame = FrameInfo::of(self.frames(), mfn).filter(|frame| !frame.is_hole());
         frame.ok_or(PageError::BadFrame)

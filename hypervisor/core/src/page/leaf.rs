@@ -21,7 +21,6 @@ use super::types::PageType;
 
 impl<H: PageHost> PageTables<'_, H> {
     /// The entry has a bit this machine does not have.
-    #[inline]
     pub(super) fn is_unsupported(&self, entry: Entry) -> bool {
         entry.has_any(pte::NX) && !self.host.nx_supported()
     }

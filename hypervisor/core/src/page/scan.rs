@@ -41,12 +41,10 @@ impl<H: PageHost> PageTables<'_, H> {
         found.map_or(end, |index| index + 1)
     }
 
-    #[inline]
     fn is_present(&self, page: H::Page, index: usize) -> bool {
         self.host.load(page, index) & pte::PRESENT != 0
     }
 
-    #[inline]
     fn any_present(&self, page: H::Page, step: usize) -> bool {
         self.host.load_any_of_four(page, step) & pte::PRESENT != 0
     }

@@ -92,7 +92,6 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     ///
     /// # Errors
     /// `Preempted` when the budget is used up before the end; at least one unit has been done.
-    #[inline]
     pub fn settle(&self, mmu: &mut MmuState, budget: &mut u32) -> Progress<()> {
         if mmu.has_work() {
             self.finish_work(mmu, budget)
@@ -226,7 +225,6 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     }
 
     /// `table` is a validated table of this owner, of this level. Stable under the owner's lock.
-    #[inline]
     pub(super) fn is_validated(&self, table: Mfn, page_type: PageType) -> bool {
         FrameInfo::of(self.host.frames(), table).is_some_and(|frame| {
             frame.state().is_valid_table(page_type) && frame.owner() == self.owner
@@ -234,7 +232,6 @@ impl<'a, H: PageHost> PageTables<'a, H> {
     }
 
     /// An entry as it is now.
-    #[inline]
     pub(super) fn read(&self, table: Mfn, index: usize) -> Entry {
         Entry::new(self.host.load(self.host.page(table), index))
     }

@@ -67,7 +67,6 @@ impl<H: PageHost> PageTables<'_, H> {
     /// # Errors
     /// The frame is not the owner's or in use as something that cannot be written, or the entry is
     /// not acceptable at its level; see [`PageError`].
-    #[inline]
     pub fn update_entry(
         &self,
         mmu: &mut MmuState,
@@ -252,12 +251,10 @@ impl<H: PageHost> PageTables<'_, H> {
     }
 
     /// The frame is a validated leaf table of the owner.
-    #[inline]
     pub fn is_leaf_table(&self, table: Mfn) -> bool {
         self.is_validated(table, PageType::L1)
     }
 
-    #[inline]
     fn check_leaf(&self, table: Mfn, index: usize) -> Result<(), PageError> {
         ensure(index < ENTRIES && self.is_leaf_table(table), PageError::NoLeafTable)
     }

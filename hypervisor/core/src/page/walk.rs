@@ -116,7 +116,6 @@ impl MmuState {
 impl<H: PageHost> PageTables<'_, H> {
     /// Takes a reference on a frame of the owner as a table of `level`: at once, from the verdict,
     /// or by way of the task that is returned. That is to be pushed and done before asking again.
-    #[inline]
     pub(super) fn acquire_table(
         &self,
         mmu: &mut MmuState,
@@ -149,7 +148,6 @@ impl<H: PageHost> PageTables<'_, H> {
 
     /// Drops a use of a table; the last use becomes a task that takes it apart.
     #[must_use]
-    #[inline]
     pub(super) fn release_table(&self, table: Mfn) -> Option<Task> {
         let frame = FrameInfo::of(self.host.frames(), table)?;
         if frame.try_change(State::drop_typed_fast).is_ok() {

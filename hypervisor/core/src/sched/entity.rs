@@ -75,12 +75,10 @@ impl Entity {
 pub(super) struct Entities(pub(super) Vec<Option<Entity>>);
 
 impl Entities {
-    #[inline]
     pub(super) fn get(&self, id: SchedId) -> Option<&Entity> {
         self.0.get(id.0)?.as_ref()
     }
 
-    #[inline]
     pub(super) fn get_mut(&mut self, id: SchedId) -> Option<&mut Entity> {
         self.0.get_mut(id.0)?.as_mut()
     }

@@ -49,7 +49,6 @@ impl<K: Copy + PartialEq> TimerQueue<K> {
     ///
     /// # Errors
     /// `NoRoom` if all room is taken by others.
-    #[inline]
     pub fn arm(&mut self, key: K, deadline_ns: u64) -> Result<(), NoRoom> {
         let mut at = match self.position(key) {
             Some(at) => {
@@ -79,7 +78,6 @@ impl<K: Copy + PartialEq> TimerQueue<K> {
     }
 
     /// Disarms a timer and returns the deadline it had.
-    #[inline]
     pub fn cancel(&mut self, key: K) -> Option<u64> {
         for at in self.position(key)? + 1..self.armed.len() {
             self.armed.swap(at - 1, at);
@@ -88,7 +86,6 @@ impl<K: Copy + PartialEq> TimerQueue<K> {
     }
 
     /// The earliest deadline.
-    #[inline]
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
         self.armed.last().map(|(deadline_ns, _)| *deadline_ns)

@@ -93,13 +93,11 @@ pub struct Bounce {
 
 impl Kind {
     /// Words of a frame of this kind.
-    #[inline]
     pub const fn words(&self) -> usize {
         self.head() + TAIL
     }
 
     /// Whether only user mode can bring it about.
-    #[inline]
     pub const fn is_from_user(&self) -> bool {
         matches!(self, Kind::Syscall | Kind::Syscall32 | Kind::Sysenter)
     }

@@ -42,7 +42,6 @@ pub const GUEST_CHOICE: u64 = ARITHMETIC | TF | DF | NT | RF | AC | ID;
 
 /// The real flags for a guest that asked for `wanted`: its own choice, interrupts on, I/O
 /// privilege level 0.
-#[inline]
 pub const fn for_guest(wanted: u64) -> u64 {
     (wanted & GUEST_CHOICE) | IF | ONE
 }

@@ -30,7 +30,6 @@ pub struct IretOutcome {
 }
 
 /// Decodes a frame.
-#[inline]
 #[must_use]
 pub fn decode(frame: &IretContext) -> IretOutcome {
     let rflags = flags::for_guest(frame.rflags);

@@ -21,7 +21,6 @@ pub const FETCH: u32 = 1 << 4;
 /// Translates the error code of the processor; nothing if a reserved bit was set in an entry. The
 /// hypervisor never stores reserved bits in present entries, so such a fault means that a table is
 /// damaged, and the domain has to be crashed.
-#[inline]
 #[must_use]
 pub fn guest_error_code(hardware: u32, mode: Mode) -> Option<u32> {
     let user = if mode == Mode::User { USER } else { 0 };
@@ -30,7 +29,6 @@ pub fn guest_error_code(hardware: u32, mode: Mode) -> Option<u32> {
 
 /// Whether a fault may be a write of a guest kernel to one of its page tables, which is emulated
 /// when the guest has enabled it and the frame is a level 1 table.
-#[inline]
 pub fn may_be_page_table_write(hardware: u32, mode: Mode) -> bool {
     mode == Mode::Kernel && hardware & (PRESENT | WRITE | RESERVED | FETCH) == PRESENT | WRITE
 }

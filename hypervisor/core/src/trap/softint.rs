@@ -20,7 +20,6 @@ const OPCODE_INT: u8 = 0xcd;
 pub const INT_LEN: u64 = 2;
 
 /// Whether the error code of a general protection fault says that an interrupt gate was refused.
-#[inline]
 pub const fn is_gate_error(error_code: u32) -> bool {
     error_code & (ERROR_IDT | ERROR_EXTERNAL) == ERROR_IDT
 }

@@ -23,7 +23,6 @@ pub struct Handler {
 
 impl Handler {
     /// A handler at `address`; `None` for address 0 and for addresses that are not canonical.
-    #[inline]
     pub const fn new(address: u64, masks_events: bool) -> Option<Self> {
         if address == 0 || !is_canonical(address) {
             return None;
@@ -32,13 +31,11 @@ impl Handler {
     }
 
     /// The address.
-    #[inline]
     pub const fn address(self) -> u64 {
         self.address
     }
 
     /// Whether entering it masks events.
-    #[inline]
     pub const fn masks_events(self) -> bool {
         self.masks_events
     }
@@ -103,14 +100,12 @@ impl TrapTable {
     }
 
     /// The entry of a vector in the form of a vCPU context.
-    #[inline]
     pub fn info(&self, vector: u8) -> TrapInfo {
         // 256 entries for 256 vectors: this cannot be out of bounds.
         self.entries[usize::from(vector)]
     }
 
     /// The handler of a vector, if there is one.
-    #[inline]
     pub fn handler(&self, vector: u8) -> Option<Handler> {
         // 256 entries for 256 vectors: this cannot be out of bounds.
         let entry = &self.entries[usize::from(vector)];

@@ -18,7 +18,6 @@ pub const INT80: u8 = 0x80;
 /// Whether an exception of this vector pushes an error code; a software interrupt never does. Those
 /// that do: double fault, invalid task state segment, segment not present, stack segment, general
 /// protection, page fault, alignment check, control protection.
-#[inline]
 pub const fn has_error_code(vector: u8) -> bool {
     matches!(vector, 8 | 10..=14 | 17 | 21)
 }
@@ -26,7 +25,6 @@ pub const fn has_error_code(vector: u8) -> bool {
 /// Whether an exception of this vector raised in a guest may be delivered to the guest. The
 /// hypervisor handles the others itself: the non-maskable interrupt, double fault, spurious
 /// interrupt, machine check and control protection.
-#[inline]
 pub const fn is_bounced(vector: u8) -> bool {
     vector < 32 && !matches!(vector, NMI | 8 | 15 | 18 | 21)
 }

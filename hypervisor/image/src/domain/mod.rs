@@ -137,7 +137,6 @@ impl Domain {
     }
 
     /// Whether something holds the whole domain off the CPUs.
-    #[inline]
     pub fn is_held(&self) -> bool {
         self.pause_count.load(Ordering::SeqCst) != 0
             || self.shutdown.load(Ordering::SeqCst) != NOT_SHUT_DOWN
@@ -151,19 +150,16 @@ impl Domain {
     }
 
     /// Whether teardown began.
-    #[inline]
     pub fn is_dying(&self) -> bool {
         self.dying.load(Ordering::SeqCst)
     }
 
     /// Whether an assistance feature is on.
-    #[inline]
     pub fn assisted(&self, feature: u32) -> bool {
         self.vm_assist.load(Ordering::Relaxed) >> feature & 1 != 0
     }
 
     /// Its page tables, changed on its own behalf. The caller holds the lock of [`Self::mmu`].
-    #[inline]
     pub fn tables(&self) -> PageTables<'static, Host> {
         PageTables::new(&Host, self.id, self.id)
     }

@@ -40,7 +40,6 @@ pub enum Named<'a> {
 impl Deref for Named<'_> {
     type Target = DomainRef;
 
-    #[inline]
     fn deref(&self) -> &DomainRef {
         match self {
             Self::Own(dom) => dom,

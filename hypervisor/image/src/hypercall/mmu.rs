@@ -45,7 +45,6 @@ pub fn foreign(here: &Here, id: DomId) -> Result<DomainRef, Errno> {
 ///
 /// # Errors
 /// As [`foreign`].
-#[inline]
 fn frame_owner(here: &Here, id: DomId) -> Result<DomId, Errno> {
     match id {
         DomId::SELF => Ok(here.dom().id),
@@ -204,7 +203,6 @@ fn update_mapping(call: &Call<'_>, page_owner: Option<DomId>) -> Answer {
 }
 
 /// Flushes what the caller of `update_va_mapping` asks for.
-#[inline]
 fn flush_after(here: &Here, va: GuestVa, flags: u64) -> Result<(), Errno> {
     let what = match flags & uvmf::FLUSHTYPE_MASK {
         uvmf::TLB_FLUSH => tlb::Flush::All,

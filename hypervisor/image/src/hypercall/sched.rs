@@ -172,7 +172,6 @@ pub fn set_timer_op(call: &mut Call<'_>) -> Answer {
 }
 
 /// Arms the calling vCPU's one-shot timer; 0 stops it, a time in the past fires at once.
-#[inline]
 pub fn set_singleshot(here: &Here, deadline_ns: u64) {
     let (dom, vcpu) = (here.dom(), here.vcpu());
     if deadline_ns == 0 {

@@ -58,7 +58,6 @@ pub fn page_fault(here: &Here, regs: &mut GuestRegs) {
 
 /// Whether it may be a write to a page table that is emulated. Those are when the domain asked for it,
 /// and for a control domain always, as Xen does.
-#[inline]
 fn may_be_write(here: &Here, hardware: u32) -> bool {
     pagefault::may_be_page_table_write(hardware, upcall::mode())
         && (here.dom().privileged || here.dom().assisted(vm_assist::TYPE_WRITABLE_PAGETABLES))
@@ -109,7 +108,6 @@ fn map_ldt_page(here: &Here, offset: u64) -> Option<()> {
 const IRETQ: [u8; 2] = [0x48, 0xcf];
 
 /// Whether no processor makes such a fault; see [`emulate_iretq`].
-#[inline]
 fn is_impossible(hardware: u32, va: u64) -> bool {
     hardware & (PRESENT | USER) == PRESENT && GuestVa::new(va).is_guest_accessible()
 }
