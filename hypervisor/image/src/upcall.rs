@@ -35,15 +35,8 @@ pub fn mode() -> Mode {
 
 #[inline(always)]
 fn interrupted(regs: &GuestRegs) -> Interrupted {
-    Interrupted {
-        rcx: regs.rcx,
-        r11: regs.r11,
-        rip: regs.rip,
-        cs: regs.cs as u16,
-        rflags: regs.rflags,
-        rsp: regs.rsp,
-        ss: regs.ss as u16,
-    }
+    let GuestRegs { rcx, r11, rip, cs, rflags, rsp, ss, .. } = *regs;
+    Interrupted { rcx, r11, rip, cs: cs as u16, rflags, rsp, ss: ss as u16 }
 }
 
 /// Makes the guest continue in a handler, on a frame that leads back to where it is now. In line,
@@ -56,7 +49,6 @@ pub fn deliver(
     handler: impl FnOnce(&VcpuState) -> Option<Handler>,
 ) {
     bump(&here.counters().bounces);
-    let words = cpuinfo::vcpu_words();
     let mut state = here.vcpu().state.lock();
     let Some(handler) = handler(&state) else {
         drop(state);
@@ -70,25 +62,28 @@ pub fn deliver(
     let context = StackContext {
         mode,
         kernel_sp: state.kernel_sp,
-        upcall_mask: words.mask.load(Ordering::Relaxed),
-        shown_iopl: shown_iopl(here, &state),
+        upcall_mask: cpuinfo::vcpu_words().mask.load(Ordering::Relaxed),
+        shown_iopl: if shows_iopl(here) { state.iopl } else { 0 },
     };
     drop(state);
-    let Some(bounce) = Bounce::new(kind, handler, &interrupted(regs), &context) else {
+    push(here, regs, kind, handler, &context);
+}
+
+/// The part that needs no lock.
+#[inline(always)]
+fn push(here: &Here, regs: &mut GuestRegs, kind: Kind, handler: Handler, context: &StackContext) {
+    let Some(bounce) = Bounce::new(kind, handler, &interrupted(regs), context) else {
         return die(here, regs, "has no stack for its handler");
     };
     let word = |index| bounce.word(index, &interrupted(regs));
     if guest::copy_out_words(GuestVa::new(bounce.base), kind.words(), word).is_err() {
         return die(here, regs, "has no memory where its stack points");
     }
-    regs.rip = bounce.rip;
-    regs.cs = u64::from(Bounce::CS);
-    regs.rflags = bounce.rflags;
-    regs.rsp = bounce.base;
-    regs.ss = u64::from(Bounce::SS);
+    (regs.rip, regs.rsp, regs.rflags) = (bounce.rip, bounce.base, bounce.rflags);
+    (regs.cs, regs.ss) = (u64::from(Bounce::CS), u64::from(Bounce::SS));
     regs.vector = VECTOR_SYSCALL_EXIT;
     if bounce.sets_mask {
-        words.mask.store(1, Ordering::Release);
+        cpuinfo::vcpu_words().mask.store(1, Ordering::Release);
     }
 }
 
@@ -99,18 +94,10 @@ fn die(here: &Here, regs: &GuestRegs, why: &str) {
     lifecycle::crash(here.dom(), why);
 }
 
-/// The I/O privilege level shown in saved flags.
+/// Whether saved flags show the I/O privilege level.
 #[inline(always)]
-fn shown_iopl(here: &Here, state: &VcpuState) -> u8 {
-    #[cold]
-    fn own(state: &VcpuState) -> u8 {
-        state.iopl
-    }
-    if here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL) {
-        own(state)
-    } else {
-        0
-    }
+fn shows_iopl(here: &Here) -> bool {
+    here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL)
 }
 
 /// Switches to the other mode; `None` without a root table for it.
@@ -139,9 +126,23 @@ pub fn raise(here: &Here, regs: &mut GuestRegs, vector: u8, error_code: u32) {
     }
 }
 
-/// Tells the guest of its events, when that is all there is to do.
+/// Tells the guest of its events, when that is all there is to do. The mask is 0 then.
 pub extern "C" fn event(regs: &mut GuestRegs, current: &Current) {
-    deliver(current::here(current), regs, Kind::Plain, |state| state.callbacks.event);
+    let here = current::here(current);
+    let state = here.vcpu().state.try_lock().filter(|state| state.kernel_mode);
+    match state.and_then(|state| state.callbacks.event) {
+        Some(handler) if handler.masks_events() && !shows_iopl(here) => {
+            bump(&here.counters().bounces);
+            push(here, regs, Kind::Plain, handler, &StackContext::default());
+        }
+        _ => event_any(here, regs),
+    }
+}
+
+/// The same in any state of the vCPU.
+#[inline(never)]
+fn event_any(here: &Here, regs: &mut GuestRegs) {
+    deliver(here, regs, Kind::Plain, |state| state.callbacks.event);
 }
 
 /// Delivers what waits for the running vCPU: a non-maskable interrupt, then events.
@@ -154,7 +155,7 @@ pub fn deliver_pending(here: &Here, regs: &mut GuestRegs) {
         nmi(here, regs);
     }
     if events::upcall_wanted() {
-        deliver(here, regs, Kind::Plain, |state| state.callbacks.event);
+        event_any(here, regs);
     }
 }
 
@@ -215,7 +216,7 @@ pub fn iret(here: &Here, regs: &mut GuestRegs) {
     (regs.cs, regs.ss) = (u64::from(cs), u64::from(ss));
     regs.vector = if out.by_sysret { VECTOR_SYSCALL_EXIT } else { EXIT_BY_IRET };
     cpuinfo::vcpu_words().mask.store(out.masks_events.into(), Ordering::Release);
-    let has_iopl = here.dom().assisted(vm_assist::TYPE_ARCHITECTURAL_IOPL);
+    let has_iopl = shows_iopl(here);
     if (out.to_user || has_iopl) && return_to(here, &out, has_iopl).is_none() {
         return die(here, regs, "returned to user mode without a user root table");
     }

@@ -32,10 +32,16 @@ impl<T> Mutex<T> {
     /// Waits until the lock is free and takes it.
     #[inline(always)]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        match self.0.try_lock() {
+        match self.try_lock() {
             Some(guard) => guard,
             None => self.wait(),
         }
+    }
+
+    /// Takes the lock if it is free.
+    #[inline(always)]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock()
     }
 
     #[cold]

@@ -46,8 +46,8 @@ pub struct Interrupted {
     pub ss: u16,
 }
 
-/// What a delivery needs of the vCPU besides its registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a delivery needs of the vCPU besides its registers; by default in kernel mode, unmasked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StackContext {
     /// Mode that was interrupted.
     pub mode: Mode,

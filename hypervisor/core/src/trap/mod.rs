@@ -34,9 +34,10 @@ pub use iret::IretOutcome;
 pub use table::{Handler, TrapTable};
 
 /// Whether a vCPU executes its guest's kernel or its guest's user programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Guest kernel: hypercalls and privileged instructions are allowed.
+    #[default]
     Kernel,
     /// Guest user.
     User,

@@ -77,6 +77,7 @@
 .macro hv_prepare_sysret unusual
     cmp dword ptr [rsp + {vector}], {VECTOR_SYSCALL_EXIT}
     jne \unusual
+66: # For those who know that.
     mov rcx, [rsp + {rip}]
     shl rcx, 16
     sar rcx, 16

@@ -40,7 +40,8 @@ pub struct Hooks<C: 'static> {
     /// The return to the guest faulted.
     pub iret_fault: extern "C" fn(&mut GuestRegs, &C, u8),
     /// On the way out of the first three, and nothing else to do: an event waits that the guest wants
-    /// to be told of. Changes of the same registers have no effect.
+    /// to be told of. Changes of the same registers have no effect. It asks for work, or leaves a frame
+    /// for `sysret`.
     pub event: extern "C" fn(&mut GuestRegs, &C),
     /// Something is to be done before the guest continues.
     pub exit_work: extern "C" fn(&mut GuestRegs, &mut C),

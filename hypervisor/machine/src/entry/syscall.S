@@ -30,7 +30,6 @@ hv_syscall32_pointer:
 # rbx, rbp and r12 to r15, so they are neither saved nor loaded here: the hook can neither see nor
 # change them. Whoever does, does it in exit_work.
     .macro hv_exit_called
-7:
     hv_check_work hv_unusual_exit, 8f
 9:
     hv_prepare_sysret hv_exit_iret_kept
@@ -40,7 +39,10 @@ hv_syscall32_pointer:
 8:
     hv_check_mask 9b
     hv_call_hook {event}
-    jmp 7b
+    # Once is enough: the handler that the guest is in now looks for all events.
+    cmp dword ptr [rsp + {work}], 0
+    je 66b
+    jmp hv_unusual_exit
     .endm
 
     .type hv_syscall64, @function
