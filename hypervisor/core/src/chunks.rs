@@ -1,6 +1,6 @@
 //! An array that grows by chunks of [`CHUNK`] elements.
 //!
-//! Used by the tables whose size a guest decides: ports, grants, mappings. Growing moves no element
+//! Used by the tables whose size a guest decides: grants, mappings. Growing moves no element
 //! and never needs a big block of memory; nothing is given back before the array dies, so an index
 //! that was valid once stays valid.
 
@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
-/// Elements in one chunk. Xen's port tables grow by the same number, which a guest can observe.
+/// Elements in one chunk.
 pub(crate) const CHUNK: u32 = 64;
 
 #[derive(Debug)]
@@ -32,10 +32,6 @@ impl<T> Chunks<T> {
 
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         self.chunks.get_mut((index / CHUNK) as usize)?.get_mut((index % CHUNK) as usize)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
     }
 
     /// Adds a chunk, whose elements are made from their indices.

@@ -36,9 +36,6 @@ fn at(port: EvtchnPort) -> usize {
 
 impl EventWords for Words {
     type Vcpu = VcpuId;
-    fn vcpu(&self, vcpu: VcpuId) -> Option<VcpuId> {
-        Some(vcpu)
-    }
     fn test_and_set_pending(&self, port: EvtchnPort) -> bool {
         std::mem::replace(&mut self.pending.borrow_mut()[at(port)], true)
     }
@@ -155,9 +152,6 @@ fn the_last_port_uses_the_last_selector_bit() {
     struct Last(Cell<u32>);
     impl EventWords for Last {
         type Vcpu = VcpuId;
-        fn vcpu(&self, vcpu: VcpuId) -> Option<VcpuId> {
-            Some(vcpu)
-        }
         fn test_and_set_pending(&self, _: EvtchnPort) -> bool {
             false
         }

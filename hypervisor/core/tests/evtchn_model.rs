@@ -193,18 +193,26 @@ impl World {
     /// Closes as the image does: alone first, with the peer when told so.
     fn close(&mut self, dom: u16, port: u32) -> Result<Channel, EvtchnError> {
         let port = EvtchnPort::new(port);
-        let outcome = match close(self.table(dom), port, None)? {
+        let was = self.table(dom).status(port)?.channel;
+        let cleared = std::cell::Cell::new(false);
+        let clear = || cleared.set(true);
+        let outcome = match close(self.table(dom), port, None, clear)? {
             CloseOutcome::NeedsPeer(peer) => {
                 // The table of the wrong domain must not be touched.
                 let wrong = (0..DOMS).find(|other| *other != dom && *other != peer.get()).unwrap();
-                let again = self.with_pair(dom, wrong, |a, b| close(a, port, Some(b)))?;
+                let again = self.with_pair(dom, wrong, |a, b| close(a, port, Some(b), clear))?;
                 assert_eq!(again, CloseOutcome::NeedsPeer(peer));
-                self.with_pair(dom, peer.get(), |a, b| close(a, port, Some(b)))?
+                assert!(!cleared.get());
+                self.with_pair(dom, peer.get(), |a, b| close(a, port, Some(b), clear))?
             }
             done => done,
         };
         match outcome {
-            CloseOutcome::Closed(was) => Ok(was),
+            CloseOutcome::Closed(pirq) => {
+                assert!(cleared.get());
+                assert_eq!(pirq.is_some(), matches!(was, Channel::Pirq { .. }));
+                Ok(was)
+            }
             CloseOutcome::NeedsPeer(_) => panic!("still needs a peer"),
         }
     }

@@ -68,9 +68,6 @@ fn bit(port: EvtchnPort) -> u64 {
 
 impl EventWords for Words {
     type Vcpu = VcpuId;
-    fn vcpu(&self, vcpu: VcpuId) -> Option<VcpuId> {
-        Some(vcpu)
-    }
     fn test_and_set_pending(&self, port: EvtchnPort) -> bool {
         locked(|| self.pending.fetch_or(bit(port), Ordering::SeqCst)) & bit(port) != 0
     }

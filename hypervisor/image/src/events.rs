@@ -5,41 +5,34 @@
 //! its vCPUs, reached through the direct map. Called with no event lock held unless said otherwise.
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use hv_core::evtchn::{self, Delivery, Destination, EventWords};
+use hv_core::evtchn::{self, Delivery, Destination, EventWords, PortTable};
 use hv_machine::percpu::{self, CpuId};
-use hv_machine::sync::Mutex;
-use hv_machine::{cpuinfo, directmap, irq};
-use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq, PAGE_SIZE};
+use hv_machine::sync::{Mutex, MutexGuard};
+use hv_machine::{cpuinfo, irq};
+use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId, Virq};
 
+use crate::current::Here;
 use crate::domain::vcpu::NO_CPU;
-use crate::domain::{table, Domain, Ports};
+use crate::domain::{table, Domain, Ports, SharedPage, Vcpu};
+use crate::hypercall::ensure;
 use crate::sched;
 
 /// Byte offsets in shared info.
 const PENDING: usize = 0x800;
 const MASK: usize = 0xa00;
-/// Index of the word `evtchn_pending_sel` in `vcpu_info`.
-const SELECTOR: usize = 1;
+
+/// The event channels of a domain, locked.
+type Locked<'a> = MutexGuard<'a, Ports>;
+/// The vCPU whose hypercall raises an event, if one does.
+type Caller<'a> = Option<&'a Vcpu>;
 
 /// The shared words of a domain.
-struct Words<'a> {
-    dom: &'a Domain,
-    page: &'static Page,
-}
-
-type Page = [AtomicU64; PAGE_SIZE / 8];
-
-/// The words of a vCPU, by the index of the first.
-type Info = (&'static Page, usize);
-
-fn words(dom: &Domain) -> Words<'_> {
-    Words { dom, page: directmap::table(dom.shared_info) }
-}
+struct Words<'a>(&'a SharedPage);
 
 impl Words<'_> {
     #[inline]
     fn word(&self, base: usize, port: EvtchnPort) -> &AtomicU64 {
-        &self.page[base / 8 + (port.get() as usize / 64) % 64]
+        &self.0[base / 8 + (port.get() as usize / 64) % 64]
     }
 }
 
@@ -48,15 +41,9 @@ fn bit(port: EvtchnPort) -> u64 {
     1 << (port.get() % 64)
 }
 
-impl EventWords for Words<'_> {
-    type Vcpu = Info;
-
-    #[inline(always)]
-    fn vcpu(&self, vcpu: VcpuId) -> Option<Info> {
-        let (mfn, offset) = self.dom.vcpu(vcpu)?.info_place();
-        let page = if mfn == self.dom.shared_info { self.page } else { directmap::table(mfn) };
-        Some((page, offset / 8))
-    }
+impl<'a> EventWords for Words<'a> {
+    /// Its words may move to another place, and are looked for when the pending bit is set.
+    type Vcpu = &'a Vcpu;
 
     #[inline]
     fn test_and_set_pending(&self, port: EvtchnPort) -> bool {
@@ -75,7 +62,7 @@ impl EventWords for Words<'_> {
 
     #[inline]
     fn is_masked(&self, port: EvtchnPort) -> bool {
-        self.word(MASK, port).load(Ordering::SeqCst) & bit(port) != 0
+        self.word(MASK, port).load(Ordering::SeqCst) >> (port.get() % 64) & 1 != 0
     }
 
     #[inline]
@@ -84,36 +71,42 @@ impl EventWords for Words<'_> {
     }
 
     #[inline]
-    fn test_and_set_selector(&self, (page, first): Info, word: u32) -> bool {
+    fn test_and_set_selector(&self, vcpu: &Vcpu, word: u32) -> bool {
         let bit = 1 << (word % 64);
-        page[(first + SELECTOR) % page.len()].fetch_or(bit, Ordering::SeqCst) & bit != 0
+        vcpu.info.words().selector.fetch_or(bit, Ordering::SeqCst) & bit != 0
     }
 
-    /// The upcall byte is the first of its word.
     #[inline]
-    fn test_and_set_upcall(&self, (page, first): Info) -> bool {
-        page[first].fetch_or(1, Ordering::SeqCst) & 1 != 0
+    fn test_and_set_upcall(&self, vcpu: &Vcpu) -> bool {
+        vcpu.info.words().pending.swap(1, Ordering::SeqCst) != 0
     }
 }
 
-/// Sets a port pending and wakes who waits for it. The domain's ports are locked by the caller.
-pub fn set_pending(dom: &Domain, ports: &Ports, port: EvtchnPort, vcpu: VcpuId) {
-    raise(dom, ports, port, vcpu);
-}
-
+/// Sets a port pending and wakes who waits for it.
 #[inline(always)]
-fn raise(dom: &Domain, ports: &Ports, port: EvtchnPort, vcpu: VcpuId) {
-    let delivery = evtchn::set_pending(&words(dom), port, vcpu);
-    if let Delivery::Raised { kick: true } = delivery {
-        notify(dom, vcpu);
+pub fn raise(dom: &Domain, ports: Locked, port: EvtchnPort, vcpu: VcpuId, caller: Caller) {
+    let Some(vcpu) = dom.vcpu(vcpu) else { return };
+    let kick = match evtchn::set_pending(&Words(dom.shared), port, vcpu) {
+        Delivery::AlreadyPending => return,
+        delivery => delivery == Delivery::Raised { kick: true } && !is_awake(vcpu, caller),
+    };
+    if kick || !ports.pollers.is_empty() {
+        wake(dom, ports, port, kick.then_some(vcpu));
     }
-    if delivery != Delivery::AlreadyPending && !ports.pollers.is_empty() {
-        wake_pollers(dom, ports, port);
-    }
+}
+
+/// Whether a vCPU looks for events before its guest goes on: it is in a hypercall, and has not said
+/// in the same list of calls that it wants to wait.
+#[inline(always)]
+fn is_awake(vcpu: &Vcpu, caller: Caller) -> bool {
+    caller.is_some_and(|caller| core::ptr::eq(caller, vcpu)) && !vcpu.blocked.load(Ordering::SeqCst)
 }
 
 #[cold]
-fn wake_pollers(dom: &Domain, ports: &Ports, port: EvtchnPort) {
+fn wake(dom: &Domain, ports: Locked, port: EvtchnPort, sleeper: Option<&Vcpu>) {
+    if let Some(vcpu) = sleeper {
+        notify(dom, vcpu);
+    }
     for poller in ports.pollers.waiting_for(port) {
         if let Some(vcpu) = dom.vcpu(poller) {
             sched::unblock(dom, vcpu);
@@ -122,9 +115,8 @@ fn wake_pollers(dom: &Domain, ports: &Ports, port: EvtchnPort) {
 }
 
 /// Makes a vCPU look at its upcall byte: wakes it, or interrupts the CPU it runs on.
-#[inline(always)]
-fn notify(dom: &Domain, vcpu: VcpuId) {
-    let Some(vcpu) = dom.vcpu(vcpu) else { return };
+#[inline(never)]
+fn notify(dom: &Domain, vcpu: &Vcpu) {
     if vcpu.blocked.load(Ordering::SeqCst) {
         sched::unblock(dom, vcpu);
     }
@@ -134,47 +126,55 @@ fn notify(dom: &Domain, vcpu: VcpuId) {
     }
 }
 
-/// `EVTCHNOP_send`.
+/// `EVTCHNOP_send`, by `caller` if the domain itself asks.
 ///
 /// # Errors
 /// `EINVAL` for a port that cannot be sent on.
 #[inline(always)]
-pub fn send(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
-    let ports = dom.ports.lock();
+pub fn send(dom: &Domain, port: EvtchnPort, caller: Caller) -> Result<(), Errno> {
+    // Waiting leads to a copy of the rest, because nothing else in it needs registers to be saved.
+    match dom.ports.try_lock() {
+        Some(ports) => send_on(dom, ports, port, caller),
+        None => wait_and_send(dom, port, caller),
+    }
+}
+
+#[cold]
+fn wait_and_send(dom: &Domain, port: EvtchnPort, caller: Caller) -> Result<(), Errno> {
+    send_on(dom, dom.ports.lock(), port, caller)
+}
+
+#[inline(always)]
+fn send_on(dom: &Domain, ports: Locked, port: EvtchnPort, caller: Caller) -> Result<(), Errno> {
     match ports.table.send(port)? {
         Destination::Nowhere => {}
-        Destination::Own(port, vcpu) => raise(dom, &ports, port, vcpu),
+        Destination::Own(port, vcpu) => raise(dom, ports, port, vcpu, caller),
         Destination::Other(receiver, port) => {
             drop(ports);
-            arrive(receiver, port);
+            if let Some(dom) = table::get(receiver) {
+                raise_at(&dom, |table| Some((port, table.arrival(port)?)));
+            }
         }
     }
     Ok(())
 }
 
-/// An event for a port of another domain; dropped if the port is gone by now.
-pub fn arrive(id: DomId, port: EvtchnPort) {
-    let Some(dom) = table::get(id) else { return };
+/// Raises an event that is no hypercall of the domain's, if it finds a port and a vCPU for it.
+fn raise_at(dom: &Domain, find: impl FnOnce(&PortTable) -> Option<(EvtchnPort, VcpuId)>) {
     let ports = dom.ports.lock();
-    if let Some(vcpu) = ports.table.arrival(port) {
-        set_pending(&dom, &ports, port, vcpu);
+    if let Some((port, vcpu)) = find(&ports.table) {
+        raise(dom, ports, port, vcpu, None);
     }
 }
 
 /// A virtual interrupt for a vCPU; dropped if nothing is bound to it.
 pub fn raise_virq(dom: &Domain, vcpu: VcpuId, virq: Virq) {
-    let ports = dom.ports.lock();
-    if let Some((port, vcpu)) = ports.table.virq_target(vcpu, virq) {
-        set_pending(dom, &ports, port, vcpu);
-    }
+    raise_at(dom, |table| table.virq_target(vcpu, virq));
 }
 
 /// A physical interrupt for the domain that has it bound.
 pub fn raise_pirq(dom: &Domain, pirq: u32) {
-    let ports = dom.ports.lock();
-    if let Some((port, vcpu)) = ports.table.pirq_target(pirq) {
-        set_pending(dom, &ports, port, vcpu);
-    }
+    raise_at(dom, |table| table.pirq_target(pirq));
 }
 
 /// Domains that receive the global virtual interrupts; dom0 unless the toolstack said otherwise.
@@ -186,12 +186,8 @@ static HANDLERS: Mutex<[DomId; Virq::COUNT as usize]> =
 /// # Errors
 /// `EINVAL` for one that is not global.
 pub fn set_virq_handler(virq: Virq, dom: DomId) -> Result<(), Errno> {
-    if !virq.is_global() {
-        return Err(Errno::EINVAL);
-    }
-    let mut handlers = HANDLERS.lock();
-    let slot = handlers.get_mut(virq.get() as usize).ok_or(Errno::EINVAL)?;
-    *slot = dom;
+    ensure(virq.is_global(), Errno::EINVAL)?;
+    *HANDLERS.lock().get_mut(virq.get() as usize).ok_or(Errno::EINVAL)? = dom;
     Ok(())
 }
 
@@ -214,10 +210,13 @@ pub fn release_handlers(dom: DomId) {
 /// # Errors
 /// `EINVAL` for a bad port.
 #[inline(always)]
-pub fn unmask(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
+pub fn unmask(here: &Here, port: EvtchnPort) -> Result<(), Errno> {
+    let dom = here.dom();
     let ports = dom.ports.lock();
-    if let Some(vcpu) = ports.table.unmask_vcpu(port)? {
-        if evtchn::unmask(&words(dom), port, vcpu) {
+    if let Some(vcpu) = ports.table.unmask_vcpu(port)?.and_then(|vcpu| dom.vcpu(vcpu)) {
+        let raised = evtchn::unmask(&Words(dom.shared), port, vcpu);
+        drop(ports);
+        if raised && !is_awake(vcpu, Some(here.vcpu())) {
             notify(dom, vcpu);
         }
     }
@@ -226,12 +225,12 @@ pub fn unmask(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
 
 /// Clears the pending bit of a closed port.
 pub fn clear_pending(dom: &Domain, port: EvtchnPort) {
-    words(dom).clear_pending(port);
+    Words(dom.shared).clear_pending(port);
 }
 
 /// Whether a port is pending.
 pub fn is_pending(dom: &Domain, port: EvtchnPort) -> bool {
-    words(dom).is_pending(port)
+    Words(dom.shared).is_pending(port)
 }
 
 /// Whether an event waits that the vCPU running here wants to be told of.

@@ -14,8 +14,6 @@ use zerocopy::transmute;
 
 use crate::domain::{Domain, Vcpu};
 
-/// Offset of the time information in `vcpu_info`.
-const TIME_OFFSET: usize = 32;
 /// Offsets of the wall clock in `shared_info`.
 const WC_VERSION: usize = 0xc00;
 const WC_SEC: usize = 0xc04;
@@ -130,8 +128,7 @@ pub fn update(vcpu: &Vcpu, kernel_mode: bool) {
         tsc_shift: scale.shift,
         ..VcpuTimeInfo::default()
     };
-    let (mfn, offset) = vcpu.info_place();
-    let words = &directmap::words32(mfn)[(offset + TIME_OFFSET) / 4..];
+    let words = &vcpu.info.words().time;
     versioned(&words[0], |odd| {
         info.version = odd;
         let values: [u32; 8] = transmute!(info);

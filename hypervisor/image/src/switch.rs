@@ -38,7 +38,7 @@ pub fn switch_to(regs: &mut GuestRegs, current: &mut Current, next: Option<Here>
     match next {
         Some(next) => switch_in(regs, current, next),
         None => {
-            cpuinfo::set_vcpu_words(None);
+            cpuinfo::set_vcpu_words(&cpuinfo::InfoPlace::default());
             cpu::load_idle_root();
             GUEST_CPUS.fetch_and(!percpu::cpu_id().mask(), Ordering::SeqCst);
         }
@@ -101,7 +101,7 @@ fn switch_in(regs: &mut GuestRegs, current: &mut Current, next: Here) {
     next.dom().dirty_cpus.fetch_or(this.mask(), Ordering::SeqCst);
     GUEST_CPUS.fetch_or(this.mask(), Ordering::SeqCst);
     let segments_ok = load(next.dom(), vcpu, regs);
-    cpuinfo::set_vcpu_words(Some(vcpu.info_place()));
+    cpuinfo::set_vcpu_words(&vcpu.info);
     pvtime::update(vcpu, cpuinfo::kernel_mode());
     resume(&next);
     current::replace(current, Some(next));

@@ -5,13 +5,13 @@
 
 use crate::percpu::{self, CpuId};
 use crate::{irq, layout};
-use core::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering};
 use hypercall_abi::{Mfn, PAGE_SIZE};
 
 /// The work bit that is set when a CPU first reaches its exit loop.
 pub const WORK_SCHEDULE: u32 = 1;
 
-/// The words of a `vcpu_info` that entries into guests use.
+/// A `vcpu_info`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct VcpuWords {
@@ -24,11 +24,52 @@ pub struct VcpuWords {
     pub selector: AtomicU64,
     /// Address of the last page fault.
     pub cr2: AtomicU64,
+    _unused: AtomicU64,
+    /// The time information.
+    pub time: [AtomicU32; 8],
 }
 
 /// What the exit path looks at while no guest runs.
-static NO_VCPU: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
-const _: () = assert!(size_of::<VcpuWords>() == 24);
+static NO_VCPU: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+const _: () = assert!(size_of::<VcpuWords>() == size_of_val(&NO_VCPU));
+
+/// Where a `vcpu_info` lies: looked at for every event, so the frame is checked only once.
+#[repr(transparent)]
+pub struct InfoPlace(AtomicU64);
+
+impl Default for InfoPlace {
+    /// That of no vCPU.
+    fn default() -> Self {
+        Self(AtomicU64::new(core::ptr::from_ref(&NO_VCPU).expose_provenance() as u64))
+    }
+}
+
+impl InfoPlace {
+    /// Moves it. The frame must stay a guest's until another place is set.
+    ///
+    /// # Panics
+    /// When the words do not lie aligned in one frame of a guest.
+    pub fn set(&self, mfn: Mfn, offset: usize) {
+        let fits = offset <= PAGE_SIZE - size_of::<VcpuWords>() && offset.is_multiple_of(8);
+        assert!(fits && crate::frames::is_open(mfn), "no place for a vcpu_info");
+        self.0.store(layout::direct(mfn.maddr()) + offset as u64, Ordering::SeqCst);
+    }
+
+    /// The words.
+    #[inline]
+    pub fn words(&self) -> &'static VcpuWords {
+        let address = self.0.load(Ordering::Acquire) as usize;
+        // SAFETY: `NO_VCPU`, or an address that `set` stored: mapped for ever, aligned, and in a
+        // frame that was open then, which only atomics, copies in assembly and guests access. The
+        // image names another place before it lets go of the frame.
+        unsafe { &*core::ptr::with_exposed_provenance(address) }
+    }
+
+    /// The frame.
+    pub fn frame(&self) -> Mfn {
+        Mfn::from_maddr(self.0.load(Ordering::Acquire) - layout::DIRECT_BASE)
+    }
+}
 
 /// Whether `syscall` on this CPU is a hypercall from now on.
 #[inline]
@@ -71,41 +112,21 @@ pub fn raise_work_on(cpu: CpuId, bits: u32) {
     }
 }
 
-/// Where this CPU's guest has its `vcpu_info`; `None` when no guest runs here. The frame must stay a
-/// guest's until another place is set.
-///
-/// # Panics
-/// When the words do not lie aligned in one frame of a guest.
-pub fn set_vcpu_words(place: Option<(Mfn, usize)>) {
-    let address = match place {
-        Some((mfn, offset)) => {
-            let fits = offset <= PAGE_SIZE - size_of::<VcpuWords>() && offset.is_multiple_of(8);
-            assert!(fits && crate::frames::is_open(mfn), "no place for a vcpu_info");
-            layout::direct(mfn.maddr()) + offset as u64
-        }
-        None => no_vcpu(),
-    };
-    percpu::info().vcpu_words.store(address, Ordering::Relaxed);
+/// Tells where the vCPU that runs here has its words now.
+pub fn set_vcpu_words(place: &InfoPlace) {
+    percpu::info().vcpu_words.0.store(place.0.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 /// The words of the vCPU that runs here.
 #[inline]
 pub fn vcpu_words() -> &'static VcpuWords {
-    let address = percpu::info().vcpu_words.load(Ordering::Relaxed) as usize;
-    // SAFETY: an address that `set_vcpu_words` stored: mapped for ever, aligned, and in a frame that
-    // was open then, which only atomics, copies in assembly and guests access. The image names
-    // another place before it lets go of the frame.
-    unsafe { &*core::ptr::with_exposed_provenance(address) }
-}
-
-fn no_vcpu() -> u64 {
-    core::ptr::from_ref(&NO_VCPU).expose_provenance() as u64
+    percpu::info().vcpu_words.words()
 }
 
 /// Prepares this CPU's block.
 pub(crate) fn prepare(cpu: CpuId) {
     let info = percpu::info();
     info.cpu_id.store(cpu.0, Ordering::Relaxed);
-    info.vcpu_words.store(no_vcpu(), Ordering::Relaxed);
+    set_vcpu_words(&InfoPlace::default());
     info.work.store(WORK_SCHEDULE, Ordering::Relaxed);
 }

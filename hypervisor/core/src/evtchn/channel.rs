@@ -63,5 +63,5 @@ impl Port {
     pub(super) const FREE: Self = Self { channel: Channel::Free, vcpu: VcpuId::new(0) };
 }
 
-// A domain with few ports must stay cheap: the 64 of a chunk are 768 bytes.
+// A domain with few ports must stay cheap: its first 64 are 768 bytes.
 const _: () = assert!(size_of::<Port>() == 12);

@@ -13,17 +13,15 @@
 //! (`tests/loom_evtchn.rs`). It trusts nothing it reads: a guest that scribbles over its words
 //! only loses or gains events of its own.
 
-use hypercall_abi::{EvtchnPort, VcpuId};
+use hypercall_abi::EvtchnPort;
 
 /// The words of one domain's shared page and of its vCPUs' info structures.
 ///
 /// Every operation is one atomic access. The ones that change something are full barriers, as
 /// locked instructions are.
 pub trait EventWords {
-    /// Where a vCPU's selector and upcall byte are.
+    /// A vCPU, which has a selector and an upcall byte.
     type Vcpu: Copy;
-    /// Finds them; `None` for a vCPU that does not exist.
-    fn vcpu(&self, vcpu: VcpuId) -> Option<Self::Vcpu>;
     /// Sets the pending bit and returns whether it was set.
     fn test_and_set_pending(&self, port: EvtchnPort) -> bool;
     /// Reads the pending bit.
@@ -59,7 +57,7 @@ const PORTS_PER_WORD_SHIFT: u32 = 6;
 
 /// Makes an event of `port` visible to `vcpu`.
 #[inline]
-pub fn set_pending<W: EventWords>(words: &W, port: EvtchnPort, vcpu: VcpuId) -> Delivery {
+pub fn set_pending<W: EventWords>(words: &W, port: EvtchnPort, vcpu: W::Vcpu) -> Delivery {
     if words.test_and_set_pending(port) {
         return Delivery::AlreadyPending;
     }
@@ -73,16 +71,14 @@ pub fn set_pending<W: EventWords>(words: &W, port: EvtchnPort, vcpu: VcpuId) -> 
 /// `EVTCHNOP_unmask`: clears the mask bit and raises what it hid. Returns whether the vCPU must be
 /// kicked.
 #[inline]
-pub fn unmask<W: EventWords>(words: &W, port: EvtchnPort, vcpu: VcpuId) -> bool {
+pub fn unmask<W: EventWords>(words: &W, port: EvtchnPort, vcpu: W::Vcpu) -> bool {
     words.test_and_clear_mask(port) && words.is_pending(port) && select(words, port, vcpu)
 }
 
 #[inline(always)]
-fn select<W: EventWords>(words: &W, port: EvtchnPort, vcpu: VcpuId) -> bool {
+fn select<W: EventWords>(words: &W, port: EvtchnPort, vcpu: W::Vcpu) -> bool {
     // A selector bit that is set already promises that the guest has yet to take it, and that the
     // one who set it sets the upcall byte.
-    words.vcpu(vcpu).is_some_and(|vcpu| {
-        !words.test_and_set_selector(vcpu, port.get() >> PORTS_PER_WORD_SHIFT)
-            && !words.test_and_set_upcall(vcpu)
-    })
+    !words.test_and_set_selector(vcpu, port.get() >> PORTS_PER_WORD_SHIFT)
+        && !words.test_and_set_upcall(vcpu)
 }

@@ -10,7 +10,7 @@
 //! * the two ends of an interdomain channel name each other, always;
 //! * an allocation takes the lowest free port; port 0 is never allocated;
 //! * a failing operation changes nothing that a guest or a peer can see;
-//! * memory is allocated only by the operations that open a port, 64 ports at a time, and
+//! * memory is allocated only by the operations that open a port, when 64 more become valid, and
 //!   exhaustion is an error.
 //!
 //! Not here: rights and look-up of domains, the shared pages, waking and interrupting CPUs, the

@@ -4,10 +4,9 @@
 //! another domain and left out when both ends are in `local`. The invariant kept here is that both
 //! ends of an interdomain channel name each other: both tables change in one call or neither does.
 
-use crate::ensure;
 use hypercall_abi::{DomId, EvtchnPort, VcpuId};
 
-use super::channel::Channel;
+use super::channel::{Channel, Port};
 use super::table::PortTable;
 use super::EvtchnError;
 
@@ -33,7 +32,7 @@ pub fn bind_interdomain(
     }
     let there = Channel::Interdomain { remote: remote.dom, remote_port };
     let here = Channel::Interdomain { remote: local.dom, remote_port: local_port };
-    local.store.open(there, VcpuId::new(0))?;
+    local.store.take(local_port, Port { channel: there, vcpu: VcpuId::new(0) })?;
     peer.unwrap_or(local).store.get_mut(remote_port)?.channel = here;
     Ok(local_port)
 }
@@ -41,16 +40,16 @@ pub fn bind_interdomain(
 /// What [`close`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseOutcome {
-    /// The port is free now. It was this, for instance a physical interrupt to let go of; its
-    /// pending bit must be cleared before the port can be used again.
-    Closed(Channel),
+    /// The port is free now. It was bound to this physical interrupt, which is to be let go of.
+    Closed(Option<u32>),
     /// Nothing changed: the other end is in this domain, whose table is needed too. The caller
     /// locks both tables in order and calls again; the answer may have changed in between.
     NeedsPeer(DomId),
 }
 
 /// `EVTCHNOP_close`. The other end of an interdomain channel becomes unbound and waits for the
-/// closing domain to bind again.
+/// closing domain to bind again. `clear_pending` is called when the port is free, and acts before
+/// anybody can open it.
 ///
 /// # Errors
 /// `BadPort`, or `WrongState` if the port is not in use.
@@ -59,18 +58,24 @@ pub fn close(
     local: &mut PortTable,
     port: EvtchnPort,
     peer: Option<&mut PortTable>,
+    clear_pending: impl FnOnce(),
 ) -> Result<CloseOutcome, EvtchnError> {
     let was = local.store.get(port)?.channel;
-    ensure(was.is_open(), EvtchnError::WrongState)?;
-    if let Channel::Interdomain { remote, remote_port } = was {
-        let waiting = Channel::Unbound { remote: local.dom };
-        let far = match peer {
-            _ if remote == local.dom => &mut *local,
-            Some(table) if table.dom == remote => table,
-            _ => return Ok(CloseOutcome::NeedsPeer(remote)),
-        };
-        far.store.get_mut(remote_port)?.channel = waiting;
+    match was {
+        Channel::Free => return Err(EvtchnError::WrongState),
+        Channel::Interdomain { remote, remote_port } => {
+            let waiting = Channel::Unbound { remote: local.dom };
+            let far = match peer {
+                _ if remote == local.dom => &mut *local,
+                Some(table) if table.dom == remote => table,
+                _ => return Ok(CloseOutcome::NeedsPeer(remote)),
+            };
+            far.store.get_mut(remote_port)?.channel = waiting;
+        }
+        Channel::Virq { .. } | Channel::Pirq { .. } => local.forget_interrupt(port),
+        Channel::Unbound { .. } | Channel::Ipi => {}
     }
-    local.free(port, was)?;
-    Ok(CloseOutcome::Closed(was))
+    local.store.close(port)?;
+    clear_pending();
+    Ok(CloseOutcome::Closed(if let Channel::Pirq { pirq } = was { Some(pirq) } else { None }))
 }

@@ -66,13 +66,19 @@ impl PortTable {
     #[inline]
     pub fn send(&self, port: EvtchnPort) -> Result<Destination, EvtchnError> {
         let found = self.store.get(port)?;
+        if let Channel::Interdomain { remote, remote_port } = found.channel {
+            if remote != self.dom {
+                return Ok(Destination::Other(remote, remote_port));
+            }
+            return Ok(Destination::Own(remote_port, self.store.get(remote_port)?.vcpu));
+        }
+        self.send_alone(port, found)
+    }
+
+    /// The same on a port that has no other end.
+    #[cold]
+    fn send_alone(&self, port: EvtchnPort, found: Port) -> Result<Destination, EvtchnError> {
         match found.channel {
-            Channel::Interdomain { remote, remote_port } if remote == self.dom => {
-                Ok(Destination::Own(remote_port, self.store.get(remote_port)?.vcpu))
-            }
-            Channel::Interdomain { remote, remote_port } => {
-                Ok(Destination::Other(remote, remote_port))
-            }
             Channel::Ipi => Ok(Destination::Own(port, found.vcpu)),
             Channel::Unbound { .. } => Ok(Destination::Nowhere),
             _ => Err(EvtchnError::WrongState),
@@ -181,20 +187,13 @@ impl PortTable {
         Some((port, self.arrival(port)?))
     }
 
-    /// Frees a port, which was `was`, and forgets its interrupt binding.
-    #[inline]
-    pub(super) fn free(&mut self, port: EvtchnPort, was: Channel) -> Result<(), EvtchnError> {
-        match was {
-            // The notified vCPU of a global interrupt may have moved away from its slot's owner, so
-            // the slot is found by its content.
-            Channel::Virq { .. } => {
-                let slots = self.virqs.iter_mut().filter(|slot| **slot == Some(port));
-                slots.for_each(|slot| *slot = None);
-            }
-            Channel::Pirq { .. } => self.pirqs.retain(|(_, bound)| *bound != port),
-            _ => {}
-        }
-        self.store.close(port)
+    /// Forgets which interrupt a port is bound to. The notified vCPU of a global one may have moved
+    /// away from its slot's owner, so the slot is found by its content.
+    #[cold]
+    pub(super) fn forget_interrupt(&mut self, port: EvtchnPort) {
+        let slots = self.virqs.iter_mut().filter(|slot| **slot == Some(port));
+        slots.for_each(|slot| *slot = None);
+        self.pirqs.retain(|(_, bound)| *bound != port);
     }
 
     fn check_vcpu(&self, vcpu: VcpuId) -> Result<(), EvtchnError> {

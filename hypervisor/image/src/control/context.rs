@@ -277,9 +277,9 @@ fn reset(dom: &Domain, vcpu: &Vcpu) {
 pub fn drop_all(dom: &Domain) {
     for vcpu in &dom.vcpus {
         drop_tables(dom, vcpu);
-        let (info, _) = vcpu.info_place();
+        let info = vcpu.info.frame();
         if info != dom.shared_info {
-            vcpu.info.store(dom.shared_info.maddr(), Ordering::SeqCst);
+            vcpu.info.set(dom.shared_info, 0);
             page::put_writable(&Host, WritableRef::from_raw(info));
         }
     }

@@ -101,6 +101,7 @@ fn build(
         privileged: id == DomId::DOM0,
         relaxed_msrs: config.arch.misc_flags & X86_MSR_RELAXED != 0,
         shared_info,
+        shared: directmap::table(shared_info),
         vcpus: vcpus(config.max_vcpus, shared_info)?,
         vcpus_created: AtomicBool::default(),
         mmu: Mutex::new(MmuState::default()),
@@ -135,8 +136,7 @@ fn build(
 fn vcpus(count: u32, shared_info: Mfn) -> Result<Box<[Arc<Vcpu>]>, Errno> {
     let mut vcpus = Vec::new();
     vcpus.try_reserve_exact(count as usize).map_err(|_| Errno::ENOMEM)?;
-    let info = |id| shared_info.maddr() + u64::from(id) * INFO_BYTES;
-    vcpus.extend((0..count).map(|id| Arc::new(Vcpu::new(VcpuId::new(id), info(id)))));
+    vcpus.extend((0..count).map(|id| Arc::new(Vcpu::new(VcpuId::new(id), shared_info))));
     Ok(vcpus.into_boxed_slice())
 }
 

@@ -70,7 +70,7 @@ pub fn shutdown(dom: &Domain, code: u32) {
     events::raise_global(Virq::DOM_EXC);
     let port = dom.control.lock().suspend_port;
     if let (Some(port), reason::SUSPEND) = (port, code) {
-        let _ = events::send(dom, port);
+        let _ = events::send(dom, port, None);
     }
 }
 

@@ -21,7 +21,7 @@ use hv_core::grant::{GrantTable, Maptrack};
 use hv_core::page::{MmuState, PageList, PageTables};
 use hv_machine::sync::Mutex;
 use hypercall_abi::memory::E820Entry;
-use hypercall_abi::{DomId, EvtchnPort, Mfn, VcpuId};
+use hypercall_abi::{DomId, EvtchnPort, Mfn, VcpuId, PAGE_SIZE};
 
 use crate::control::rights::Rights;
 use crate::host::Host;
@@ -79,6 +79,9 @@ pub struct Control {
     pub watchdogs: [u64; 2],
 }
 
+/// The words of a shared info frame.
+pub type SharedPage = [AtomicU64; PAGE_SIZE / 8];
+
 /// A domain.
 pub struct Domain {
     /// Its number.
@@ -89,6 +92,8 @@ pub struct Domain {
     pub relaxed_msrs: bool,
     /// The shared info frame.
     pub shared_info: Mfn,
+    /// Its words. They are the domain's until it is dead: no port of a dying domain is opened.
+    pub shared: &'static SharedPage,
     /// Its vCPUs; the table is complete when the domain is created.
     pub vcpus: Box<[Arc<Vcpu>]>,
     /// Whether the toolstack asked for the vCPUs.

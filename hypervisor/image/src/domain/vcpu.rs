@@ -11,6 +11,7 @@ use hv_core::msr::MsrState;
 use hv_core::sched::SchedId;
 use hv_core::trap::{Callbacks, DebugRegs, TrapTable};
 use hv_machine::cpu::FpuArea;
+use hv_machine::cpuinfo::{InfoPlace, VcpuWords};
 use hv_machine::segments::SegState;
 use hv_machine::sync::{Mutex, Once};
 use hv_machine::GuestRegs;
@@ -103,8 +104,8 @@ pub struct Vcpu {
     pub sched: Once<SchedId>,
     /// CPU it runs on, or [`NO_CPU`].
     pub cpu: AtomicU32,
-    /// Where its `vcpu_info` lies: machine address.
-    pub info: AtomicU64,
+    /// Where its `vcpu_info` lies.
+    pub info: InfoPlace,
     /// Secondary time area: guest address, or 0.
     pub time_area: AtomicU64,
     /// Period of the periodic timer in ns, or 0.
@@ -121,15 +122,15 @@ pub struct Vcpu {
 const DEFAULT_PERIOD_NS: u64 = 10_000_000;
 
 impl Vcpu {
-    /// A vCPU that is down, with its `vcpu_info` at machine address `info`.
-    pub fn new(id: VcpuId, info: u64) -> Self {
+    /// A vCPU that is down, with its `vcpu_info` in this frame.
+    pub fn new(id: VcpuId, shared_info: Mfn) -> Self {
         let vcpu = Self {
             id,
             cpu: AtomicU32::new(NO_CPU),
-            info: AtomicU64::new(info),
             period_ns: AtomicU64::new(DEFAULT_PERIOD_NS),
             ..Self::default()
         };
+        vcpu.info.set(shared_info, id.get() as usize * size_of::<VcpuWords>());
         vcpu.state.lock().kernel_mode = true;
         vcpu.state.lock().xcr0 = DEFAULT_XCR0;
         vcpu
@@ -155,13 +156,6 @@ impl Vcpu {
     /// Clears flags; returns those that were set before.
     pub fn clear(&self, flags: u32) -> u32 {
         self.flags.fetch_and(!flags, Ordering::SeqCst)
-    }
-
-    /// Frame and offset of the vCPU's `vcpu_info`.
-    #[inline]
-    pub fn info_place(&self) -> (Mfn, usize) {
-        let maddr = self.info.load(Ordering::Acquire);
-        (Mfn::from_maddr(maddr), (maddr & 0xfff) as usize)
     }
 }
 

@@ -9,40 +9,33 @@ use hv_machine::sync::MutexGuard;
 use hypercall_abi::evtchn as abi;
 use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId};
 
-use super::{physdev, Answer, Call};
+use super::{ensure, physdev, Answer, Call, Handler};
 use crate::current::Here;
 use crate::domain::{table, Domain, Ports};
 use crate::{events, guestmem};
 
-/// `event_channel_op(cmd, arg)`: only a jump, so that each command saves no more registers than it
-/// needs itself.
+/// `event_channel_op(cmd, arg)`.
 pub fn event_channel_op(call: &mut Call<'_>) -> Answer {
-    match call.args[0] as u32 {
-        abi::SEND => send(call),
-        abi::UNMASK => unmask(call),
-        abi::ALLOC_UNBOUND => alloc_unbound(call),
-        abi::BIND_INTERDOMAIN => bind_interdomain(call),
-        abi::CLOSE => close(call),
-        abi::STATUS => port_status(call),
-        _ => other(call),
-    }
+    let Some(operation) = OPERATIONS.get(call.args[0] as u32 as usize) else { return other(call) };
+    operation(call)
 }
 
-#[inline(never)]
+/// By number. The frequent ones have functions, so that each saves no more registers than it needs.
+static OPERATIONS: [Handler; 10] =
+    [bind_interdomain, other, other, close, send, port_status, alloc_unbound, other, other, unmask];
+
 fn send(call: &mut Call<'_>) -> Answer {
     let op: abi::EvtchnSend = guestmem::read(call.args[1])?;
-    events::send(call.here.dom(), op.port)?;
+    events::send(call.here.dom(), op.port, Some(call.here.vcpu()))?;
     Ok(0)
 }
 
-#[inline(never)]
 fn unmask(call: &mut Call<'_>) -> Answer {
     let op: abi::EvtchnUnmask = guestmem::read(call.args[1])?;
-    events::unmask(call.here.dom(), op.port)?;
+    events::unmask(call.here, op.port)?;
     Ok(0)
 }
 
-#[inline(never)]
 fn other(call: &mut Call<'_>) -> Answer {
     let [command, arg, ..] = call.args;
     let here = call.here;
@@ -50,22 +43,29 @@ fn other(call: &mut Call<'_>) -> Answer {
         abi::BIND_VIRQ => bind_virq(here.dom(), arg)?,
         abi::BIND_IPI => bind_ipi(here.dom(), arg)?,
         abi::BIND_PIRQ => bind_pirq(here.dom(), arg)?,
-        abi::BIND_VCPU => bind_vcpu(here.dom(), &guestmem::read(arg)?)?,
-        abi::RESET => reset(here, &guestmem::read(arg)?)?,
+        abi::BIND_VCPU => {
+            let op: abi::EvtchnBindVcpu = guestmem::read(arg)?;
+            here.dom().ports.lock().table.bind_vcpu(op.port, op.vcpu).map_err(Errno::from)?;
+        }
+        abi::RESET => {
+            let dom = table::target(here, guestmem::read::<abi::EvtchnReset>(arg)?.dom)?;
+            close_all(&dom, u32::MAX);
+        }
         _ => return Err(Errno::ENOSYS.into()),
     }
     Ok(0)
 }
 
-#[inline(never)]
 fn alloc_unbound(call: &mut Call<'_>) -> Answer {
     let (here, arg) = (call.here, call.args[1]);
     let mut op: abi::EvtchnAllocUnbound = guestmem::read(arg)?;
-    let dom = table::target(here, op.dom)?;
+    let dom = &**table::target(here, op.dom)?;
     let remote = if op.remote_dom == DomId::SELF { here.dom().id } else { op.remote_dom };
-    let allocated = dom.ports.lock().table.alloc_unbound(remote);
-    op.port = allocated.map_err(Errno::from)?;
-    publish_or_close(&dom, op.port, arg, &op)?;
+    let mut ports = dom.ports.lock();
+    ensure(!dom.is_dying(), Errno::EINVAL)?;
+    op.port = ports.table.alloc_unbound(remote).map_err(Errno::from)?;
+    drop(ports);
+    publish_or_close(dom, op.port, arg, &op)?;
     Ok(0)
 }
 
@@ -81,32 +81,30 @@ fn publish_or_close<T: zerocopy::IntoBytes + zerocopy::Immutable>(
     })
 }
 
-#[inline(never)]
 fn bind_interdomain(call: &mut Call<'_>) -> Answer {
     let (here, arg) = (call.here, call.args[1]);
     let mut op: abi::EvtchnBindInterdomain = guestmem::read(arg)?;
     let local = here.dom();
-    let remote = table::named(here, op.remote_dom)?;
+    let remote = &**table::named(here, op.remote_dom)?;
     op.local_port = if remote.id == local.id {
-        bind(local, &mut local.ports.lock(), None, op.remote_port)?
+        bind(here, local.ports.lock(), None, op.remote_port)?
     } else {
-        let (mut mine, mut theirs) = lock_both(local, &remote);
-        bind(local, &mut mine, Some(&mut theirs.table), op.remote_port)?
+        let (mine, mut theirs) = lock_both(local, remote);
+        bind(here, mine, Some(&mut theirs.table), op.remote_port)?
     };
     publish_or_close(local, op.local_port, arg, &op)?;
     Ok(0)
 }
 
 /// Binds, and raises an event: one that was sent before the channel existed may have been lost.
-#[inline]
 fn bind(
-    local: &Domain,
-    mine: &mut Ports,
+    here: &Here,
+    mut mine: MutexGuard<'_, Ports>,
     theirs: Option<&mut PortTable>,
     remote_port: EvtchnPort,
 ) -> Result<EvtchnPort, Errno> {
     let port = evtchn::bind_interdomain(&mut mine.table, theirs, remote_port)?;
-    events::set_pending(local, mine, port, VcpuId::new(0));
+    events::raise(here.dom(), mine, port, VcpuId::new(0), Some(here.vcpu()));
     Ok(port)
 }
 
@@ -144,7 +142,6 @@ fn bind_pirq(dom: &Domain, arg: u64) -> Result<(), Errno> {
     publish_or_close(dom, op.port, arg, &op)
 }
 
-#[inline(never)]
 fn close(call: &mut Call<'_>) -> Answer {
     let op: abi::EvtchnClose = guestmem::read(call.args[1])?;
     close_port(call.here.dom(), op.port)?;
@@ -157,33 +154,33 @@ fn close(call: &mut Call<'_>) -> Answer {
 /// `EINVAL` for a port that is not in use.
 #[inline(always)]
 pub fn close_port(dom: &Domain, port: EvtchnPort) -> Result<(), Errno> {
+    let clear = || events::clear_pending(dom, port);
     // Ends before the match, which would keep the lock while both ends are locked in order.
-    let outcome = evtchn::close(&mut dom.ports.lock().table, port, None)?;
-    let was = match outcome {
-        CloseOutcome::Closed(was) => was,
+    let outcome = evtchn::close(&mut dom.ports.lock().table, port, None, clear)?;
+    let pirq = match outcome {
+        CloseOutcome::Closed(pirq) => pirq,
         CloseOutcome::NeedsPeer(peer) => close_with_peer(dom, port, peer)?,
     };
-    events::clear_pending(dom, port);
-    if let Channel::Pirq { pirq } = was {
+    if let Some(pirq) = pirq {
         physdev::stop(dom, pirq);
     }
     Ok(())
 }
 
 #[inline(never)]
-fn close_with_peer(dom: &Domain, port: EvtchnPort, mut peer: DomId) -> Result<Channel, Errno> {
+fn close_with_peer(dom: &Domain, port: EvtchnPort, mut peer: DomId) -> Result<Option<u32>, Errno> {
+    let clear = || events::clear_pending(dom, port);
     loop {
         let other = table::get(peer).ok_or(Errno::EINVAL)?;
         let (mut mine, mut theirs) = lock_both(dom, &other);
-        match evtchn::close(&mut mine.table, port, Some(&mut theirs.table))? {
-            CloseOutcome::Closed(was) => return Ok(was),
+        match evtchn::close(&mut mine.table, port, Some(&mut theirs.table), clear)? {
+            CloseOutcome::Closed(pirq) => return Ok(pirq),
             // The channel changed while nothing was locked: another peer is asked for.
             CloseOutcome::NeedsPeer(next) => peer = next,
         }
     }
 }
 
-#[inline(never)]
 fn port_status(call: &mut Call<'_>) -> Answer {
     let arg = call.args[1];
     let mut op: abi::EvtchnStatus = guestmem::read(arg)?;
@@ -200,16 +197,6 @@ fn port_status(call: &mut Call<'_>) -> Answer {
     }
     guestmem::write(arg, &op)?;
     Ok(0)
-}
-
-fn bind_vcpu(dom: &Domain, op: &abi::EvtchnBindVcpu) -> Result<(), Errno> {
-    Ok(dom.ports.lock().table.bind_vcpu(op.port, op.vcpu)?)
-}
-
-fn reset(here: &Here, op: &abi::EvtchnReset) -> Result<(), Errno> {
-    let dom = table::target(here, op.dom)?;
-    close_all(&dom, u32::MAX);
-    Ok(())
 }
 
 /// Closes up to `budget` ports; true when none is left open.

@@ -116,24 +116,23 @@ fn register_info(here: &Here, vcpu: &Vcpu, op: &abi::VcpuRegisterVcpuInfo) -> Re
     let (mfn, offset) = (op.mfn, op.offset as usize);
     ensure(offset <= PAGE_SIZE - INFO_BYTES && offset % 8 == 0, Errno::ENXIO)?;
     let dom = here.dom();
-    let (old, old_offset) = vcpu.info_place();
     let own = vcpu.id == here.vcpu().id;
-    ensure(old == dom.shared_info && (own || !vcpu.has(flag::UP)), Errno::EINVAL)?;
+    ensure(vcpu.info.frame() == dom.shared_info && (own || !vcpu.has(flag::UP)), Errno::EINVAL)?;
     let held = page::get_writable(&Host, mfn, dom.id).map_err(|_| Errno::EINVAL)?;
     // The vCPU keeps the reference until its domain dies.
     let _ = held.into_raw();
-    let (source, target) = (directmap::table(old), directmap::table(mfn));
-    for word in 0..INFO_BYTES / 8 {
-        let value = source[old_offset / 8 + word].load(Ordering::SeqCst);
-        target[offset / 8 + word].store(value, Ordering::SeqCst);
+    let source = &dom.shared[vcpu.id.get() as usize * INFO_BYTES / 8..];
+    let target = &directmap::table(mfn)[offset / 8..][..INFO_BYTES / 8];
+    for (from, to) in source.iter().zip(target) {
+        to.store(from.load(Ordering::SeqCst), Ordering::SeqCst);
     }
-    vcpu.info.store(mfn.maddr() | offset as u64, Ordering::Release);
+    vcpu.info.set(mfn, offset);
     if own {
-        cpuinfo::set_vcpu_words(Some((mfn, offset)));
+        cpuinfo::set_vcpu_words(&vcpu.info);
     }
     // Nothing raised during the move may be lost: the guest finds every selector bit set once.
-    target[offset / 8 + 1].store(u64::MAX, Ordering::SeqCst);
-    directmap::bytes8(mfn)[offset].store(1, Ordering::SeqCst);
+    vcpu.info.words().selector.store(u64::MAX, Ordering::SeqCst);
+    vcpu.info.words().pending.store(1, Ordering::SeqCst);
     pvtime::update(vcpu, true);
     Ok(())
 }

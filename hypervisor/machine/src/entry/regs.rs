@@ -54,7 +54,7 @@ pub(crate) struct CpuInfo {
     /// Whether a `syscall` is a hypercall.
     pub(crate) kernel_mode: AtomicU8,
     /// Address of the guest's pending and mask bytes and what follows them, or of zeros.
-    pub(crate) vcpu_words: AtomicU64,
+    pub(crate) vcpu_words: crate::cpuinfo::InfoPlace,
     /// Address of what the image keeps about the guest this CPU runs; see [`super::hooks::Hooks`].
     pub(crate) current: AtomicU64,
     /// Number of this CPU.

@@ -181,7 +181,9 @@ pub extern "C" fn hypercall(regs: &mut GuestRegs, (): &()) {
         }
         3 => {
             directmap::bytes8(data())[0].store(1, Ordering::Relaxed);
-            cpuinfo::set_vcpu_words(Some((data(), 0)));
+            let place = cpuinfo::InfoPlace::default();
+            place.set(data(), 0);
+            cpuinfo::set_vcpu_words(&place);
         }
         4 => cpuinfo::set_kernel_mode(false),
         8 => enter_32bit(regs),
