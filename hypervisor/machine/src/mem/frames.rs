@@ -2,49 +2,52 @@
 //!
 //! Called by the image for all guest memory, by the heap for its pages. A frame is either *open*,
 //! then its content is reached through `directmap` by atomics and copies only, or it belongs to the
-//! machine (image, tables, stacks, heap), then it is not reachable there. A bitmap says which; it is
+//! machine (image, tables, stacks, heap), then it is not reachable there. A table says which; it is
 //! what makes the direct map's safe functions sound.
 
 use super::pt;
 use crate::layout::{LARGE_PAGE, M2P_BASE, M2P_WRITE_BASE, PAGE};
 use crate::sync::Mutex;
+use core::cell::UnsafeCell;
 use core::ops::Range;
-use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hv_core::buddy::Buddy;
 use hv_core::page::FrameInfo;
 use hypercall_abi::Mfn;
 
 /// A table that the boot code makes, for ever; empty until then. Page-table operations look here
-/// several times for each entry, so a look is two loads and no question.
-struct Table<T: 'static> {
-    start: AtomicPtr<T>,
-    len: AtomicUsize,
-}
+/// several times for each entry, so a look is one at ordinary memory.
+struct Table<T: 'static>(UnsafeCell<&'static [T]>);
+
+// SAFETY: the cell is written once, by the boot code, before another CPU runs.
+unsafe impl<T: Sync> Sync for Table<T> {}
 
 impl<T: Sync> Table<T> {
     const fn new() -> Self {
-        Self { start: AtomicPtr::new(core::ptr::dangling_mut()), len: AtomicUsize::new(0) }
+        Self(UnsafeCell::new(&[]))
     }
 
     /// Once only: a table never changes its place.
-    fn install(&self, table: &'static [T]) {
+    ///
+    /// # Safety
+    /// No other CPU runs yet.
+    unsafe fn install(&self, table: &'static [T]) {
         assert!(self.get().is_empty(), "a table of all frames was made twice");
-        self.start.store(table.as_ptr().cast_mut(), Ordering::Relaxed);
-        self.len.store(table.len(), Ordering::Release);
+        // SAFETY: as required of the caller; no reference to the cell outlives `get`.
+        unsafe { *self.0.get() = table };
     }
 
     #[inline]
     fn get(&self) -> &'static [T] {
-        let len = self.len.load(Ordering::Acquire);
-        // SAFETY: an empty slice, or what `install` got, whose length it stored last.
-        unsafe { core::slice::from_raw_parts(self.start.load(Ordering::Relaxed), len) }
+        // SAFETY: written by nobody now, see `install`.
+        unsafe { *self.0.get() }
     }
 }
 
 /// The frame table.
 static FRAMES: Table<FrameInfo> = Table::new();
-/// Bit per frame: open.
-static OPEN: Table<AtomicU64> = Table::new();
+/// For each frame whether it is open: bytes, because every look at a page table asks.
+static OPEN: Table<AtomicBool> = Table::new();
 /// Frames of RAM, whoever uses them.
 static RAM_PAGES: AtomicU64 = AtomicU64::new(0);
 static BUDDY: Mutex<Option<Buddy<'static>>> = Mutex::new(None);
@@ -58,7 +61,7 @@ pub fn table() -> &'static [FrameInfo] {
 /// One more than the highest frame number of RAM.
 #[inline]
 pub fn max_mfn() -> u64 {
-    FRAMES.len.load(Ordering::Acquire) as u64
+    table().len() as u64
 }
 
 /// Whether there is memory behind the number.
@@ -117,31 +120,25 @@ pub fn free_count() -> u64 {
 /// Whether a frame's content may be reached through the direct map.
 #[inline]
 pub(crate) fn is_open(mfn: Mfn) -> bool {
-    let word = OPEN.get().get(mfn.get() as usize / 64);
-    word.is_some_and(|word| word.load(Ordering::Relaxed) >> (mfn.get() % 64) & 1 != 0)
+    OPEN.get().get(mfn.get() as usize).is_some_and(|open| open.load(Ordering::Relaxed))
 }
 
 /// Takes the frames from `first` to before `end` out of reach of the direct map, or puts them into it.
 pub(crate) fn set_open(first: u64, end: u64, open: bool) {
-    let words = OPEN.get();
-    let touched = (first / 64) as usize..words.len().min(end.div_ceil(64) as usize);
-    for index in touched {
-        let (word, start) = (&words[index], index as u64 * 64);
-        let (from, to) = (first.max(start), end.min(start + 64));
-        let mask = (u64::MAX >> (64 - (to - from))) << (from - start);
-        if open {
-            word.fetch_or(mask, Ordering::Relaxed);
-        } else {
-            word.fetch_and(!mask, Ordering::Relaxed);
-        }
-    }
+    let touched = OPEN.get().iter().take(end as usize).skip(first as usize);
+    touched.for_each(|frame| frame.store(open, Ordering::Relaxed));
 }
 
 /// Records the tables the boot code has made; no frame is free or open.
-pub(crate) fn install(frames: &'static [FrameInfo], open: &'static [AtomicU64], ram_pages: u64) {
-    FRAMES.install(frames);
-    OPEN.install(open);
-    RAM_PAGES.store(ram_pages, Ordering::Relaxed);
+///
+/// # Safety
+/// No other CPU runs yet.
+pub(crate) unsafe fn install(frames: &'static [FrameInfo], open: &'static [AtomicBool], ram: u64) {
+    // SAFETY: as required of the caller.
+    unsafe { FRAMES.install(frames) };
+    // SAFETY: as above.
+    unsafe { OPEN.install(open) };
+    RAM_PAGES.store(ram, Ordering::Relaxed);
     *BUDDY.lock() = Some(Buddy::new(frames));
 }
 
