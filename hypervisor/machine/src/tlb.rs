@@ -88,9 +88,13 @@ pub fn flush_cpus(mask: u64, what: Flush) {
         flush_local(what);
     }
     let others = mask & percpu::online_mask() & !this.mask();
-    if others == 0 {
-        return;
+    if others != 0 {
+        flush_others(others, what);
     }
+}
+
+#[inline(never)]
+fn flush_others(others: u64, what: Flush) {
     let _request = REQUESTS.lock();
     let page = if let Flush::Page(va) = what { va & !0xfff } else { EVERYTHING };
     PAGE.store(page, Ordering::SeqCst);
