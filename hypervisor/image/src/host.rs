@@ -32,6 +32,10 @@ impl PageHost for Host {
         page[index].load(Ordering::Acquire)
     }
 
+    fn load_upper(&self, table: Mfn, index: usize) -> u64 {
+        directmap::peek(table, index)
+    }
+
     fn load_any_of_four(&self, page: Self::Page, step: usize) -> u64 {
         let entries = &page.as_chunks::<4>().0[step];
         entries.iter().fold(0, |bits, entry| bits | entry.load(Ordering::Acquire))

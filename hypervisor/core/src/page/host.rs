@@ -25,6 +25,9 @@ pub trait PageHost {
     /// Loads one entry of a page atomically.
     fn load(&self, page: Self::Page, index: usize) -> u64;
 
+    /// Loads one entry of a table that is on the way to another, atomically.
+    fn load_upper(&self, table: Mfn, index: usize) -> u64;
+
     /// Loads the four entries from number `4 * step` on, each atomically: the bits any of them has.
     fn load_any_of_four(&self, page: Self::Page, step: usize) -> u64 {
         (4 * step..4 * step + 4).fold(0, |bits, index| bits | self.load(page, index))

@@ -10,6 +10,7 @@
 use hypercall_abi::mmu::pte;
 use hypercall_abi::{GuestVa, Mfn};
 
+use super::entry::Entry;
 use super::host::PageHost;
 use super::tables::PageTables;
 
@@ -47,7 +48,7 @@ impl<H: PageHost> PageTables<'_, H> {
         }
         let (mut table, mut is_writable) = (root, true);
         for level in [4, 3, 2] {
-            let entry = self.read(table, pte::index(va.get(), level));
+            let entry = Entry::new(self.host.load_upper(table, pte::index(va.get(), level)));
             if !entry.is_present() {
                 return None;
             }

@@ -285,6 +285,10 @@ impl PageHost for FrameWorld {
         self.peek(table, index)
     }
 
+    fn load_upper(&self, table: Mfn, index: usize) -> u64 {
+        self.peek(table, index)
+    }
+
     fn store(&self, table: Mfn, index: usize, value: u64) {
         self.note_store(table, index, value);
     }
