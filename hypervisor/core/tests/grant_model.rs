@@ -257,21 +257,21 @@ impl World {
     fn unmap(&mut self, mapper: usize, handle: u32, kinds: UseKinds) {
         let handle = GrantHandle::new(handle);
         let Some(mut mapping) = self.maps.get(&(mapper, handle.get())).copied() else {
-            assert_eq!(self.tracks[mapper].lookup(handle), Err(GrantError::BadHandle));
-            assert_eq!(self.tracks[mapper].remove(handle, kinds), Err(GrantError::BadHandle));
+            assert_eq!(mapped(&mut self.tracks[mapper], handle), Err(GrantError::BadHandle));
             return;
         };
-        assert_eq!(self.tracks[mapper].lookup(handle), Ok(mapping));
+        assert_eq!(mapped(&mut self.tracks[mapper], handle), Ok(mapping));
         let host_addr = if kinds.contains(UseKinds::HOST) { 0x1000 } else { 0 };
         let device = kinds.contains(UseKinds::DEVICE) && mapping.frame.get() != 0;
         let dev_addr = if device { mapping.frame.maddr() } else { 0 };
         assert_eq!(mapping.plan_unmap(host_addr, !0), Err(GrantError::WrongAddress));
         let planned = mapping.plan_unmap(host_addr, dev_addr).unwrap();
-        let removed = self.tracks[mapper].remove(handle, planned).unwrap();
-        assert_eq!(removed, planned);
+        let removed = self.tracks[mapper].lookup(handle).unwrap().remove(planned);
+        assert_eq!(removed, Mapping { kinds: planned, ..mapping });
+        let removed = removed.kinds;
         mapping.kinds -= planned;
         let is_gone = mapping.kinds.is_empty();
-        assert_eq!(self.tracks[mapper].lookup(handle).is_err(), is_gone);
+        assert_eq!(mapped(&mut self.tracks[mapper], handle).is_err(), is_gone);
         match is_gone {
             true => self.maps.remove(&(mapper, handle.get())),
             false => self.maps.insert((mapper, handle.get()), mapping),
@@ -453,6 +453,11 @@ fn a_table_has_at_least_one_frame() {
     assert_eq!(table.locate(GrantRef::new(u32::MAX)), Err(GrantError::BadRef));
 }
 
+/// What a handle stands for.
+fn mapped(track: &mut Maptrack, handle: GrantHandle) -> Result<Mapping, GrantError> {
+    track.lookup(handle).map(|found| *found.mapping())
+}
+
 #[test]
 fn handles_run_out_at_the_limit_and_come_back() {
     let mut none = Maptrack::new(0);
@@ -468,9 +473,10 @@ fn handles_run_out_at_the_limit_and_come_back() {
     };
     let handles: Vec<_> = (0..256).map(|_| track.reserve().unwrap().commit(mapping)).collect();
     assert_eq!(track.reserve().err(), Some(GrantError::NoHandles));
-    assert_eq!(track.remove(handles[9], UseKinds::HOST), Ok(UseKinds::HOST));
+    assert_eq!(track.lookup(handles[9]).unwrap().remove(UseKinds::HOST), mapping);
     let _ = track.reserve().unwrap();
-    assert_eq!(track.lookup(handles[9]), Err(GrantError::BadHandle), "reserved is not mapped");
+    let unmapped = mapped(&mut track, handles[9]);
+    assert_eq!(unmapped, Err(GrantError::BadHandle), "reserved is not mapped");
     assert_eq!(track.reserve().unwrap().commit(mapping), handles[9]);
-    assert_eq!(track.lookup(GrantHandle::new(u32::MAX)), Err(GrantError::BadHandle));
+    assert_eq!(mapped(&mut track, GrantHandle::new(u32::MAX)), Err(GrantError::BadHandle));
 }

@@ -3,14 +3,16 @@
 //! Used by the image to decode arguments and by [`super::Maptrack`] to remember them.
 
 use hypercall_abi::grant::gntmap;
+use hypercall_abi::mmu::pte;
 use hypercall_abi::{DomId, GrantRef, Mfn};
 
 use super::GrantError;
 
 /// Whether the frame may be written through the grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
     /// Only read.
+    #[default]
     ReadOnly,
     /// Read and written.
     ReadWrite,
@@ -18,12 +20,12 @@ pub enum Access {
 
 bitflags::bitflags! {
     /// What an entry is used for; each kind holds page references of its own.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct UseKinds: u8 {
-        /// A mapping for the CPU, through a page-table entry.
-        const HOST = 1;
         /// A mapping for devices, by machine address.
-        const DEVICE = 2;
+        const DEVICE = gntmap::DEVICE_MAP as u8;
+        /// A mapping for the CPU, through a page-table entry.
+        const HOST = gntmap::HOST_MAP as u8;
         /// One copy, released right after.
         const COPY = 4;
     }
@@ -33,8 +35,8 @@ impl UseKinds {
     /// How many kinds these are.
     #[inline]
     pub const fn count(self) -> u16 {
-        let bits = self.bits() as u16;
-        (bits & 1) + (bits >> 1 & 1) + (bits >> 2 & 1)
+        const COUNTS: [u16; 8] = [0, 1, 1, 2, 1, 2, 2, 3];
+        COUNTS[self.bits() as usize % 8]
     }
 }
 
@@ -45,12 +47,11 @@ pub struct MapRequest {
     pub kinds: UseKinds,
     /// Read only or not.
     pub access: Access,
-    /// For user mode of the guest instead of its kernel.
-    pub for_user: bool,
     /// The host address is the machine address of a page-table entry.
     pub contains_pte: bool,
-    /// Bits 9 to 11 of the page-table entry, which are the guest's own, in place.
-    pub avail_bits: u64,
+    /// Bits of the page-table entry, but for the frame and the right to execute. Bits 9 to 11 are the
+    /// guest's own.
+    pub leaf_bits: u64,
 }
 
 /// Number of `GUEST_AVAIL` bits that have a place in a page-table entry.
@@ -65,29 +66,28 @@ impl MapRequest {
     /// # Errors
     /// `NothingToMap`.
     pub fn decode(flags: u32) -> Result<Self, GrantError> {
-        let mut kinds = UseKinds::empty();
-        kinds.set(UseKinds::HOST, flags & gntmap::HOST_MAP != 0);
-        kinds.set(UseKinds::DEVICE, flags & gntmap::DEVICE_MAP != 0);
+        let kinds =
+            UseKinds::from_bits_retain(flags as u8) & UseKinds::HOST.union(UseKinds::DEVICE);
         if kinds.is_empty() {
             return Err(GrantError::NothingToMap);
         }
-        let access = match flags & gntmap::READONLY {
-            0 => Access::ReadWrite,
-            _ => Access::ReadOnly,
+        let (access, rights) = match flags & gntmap::READONLY {
+            0 => (Access::ReadWrite, pte::RW),
+            _ => (Access::ReadOnly, 0),
         };
         let avail = (flags >> gntmap::GUEST_AVAIL0.trailing_zeros()) & AVAIL_MASK;
-        Ok(Self {
-            kinds,
-            access,
-            for_user: flags & gntmap::APPLICATION_MAP != 0,
-            contains_pte: flags & gntmap::CONTAINS_PTE != 0,
-            avail_bits: u64::from(avail) << PTE_AVAIL_SHIFT,
-        })
+        let mut leaf_bits = pte::PRESENT | pte::ACCESSED | pte::DIRTY | rights;
+        leaf_bits |= u64::from(avail) << PTE_AVAIL_SHIFT;
+        if flags & gntmap::APPLICATION_MAP != 0 {
+            leaf_bits |= pte::USER;
+        }
+        let contains_pte = flags & gntmap::CONTAINS_PTE != 0;
+        Ok(Self { kinds, access, contains_pte, leaf_bits })
     }
 }
 
 /// What a handle stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mapping {
     /// The domain whose frame is mapped.
     pub granter: DomId,

@@ -21,9 +21,11 @@ const _: () = assert!(HANDLES_PER_FRAME.is_multiple_of(CHUNK));
 const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
-enum Slot {
-    Free { next: u32 },
-    Used(Mapping),
+struct Slot {
+    /// Without kinds when the handle is free.
+    mapping: Mapping,
+    /// While it is free, the next handle that is.
+    next: u32,
 }
 
 /// The mappings of one domain.
@@ -31,25 +33,52 @@ enum Slot {
 pub struct Maptrack {
     slots: Chunks<Slot>,
     limit: u32,
+    list: List,
+}
+
+/// Which handles are free, and how many are not.
+#[derive(Debug)]
+struct List {
     first_free: u32,
     live: u32,
 }
 
-/// A free handle for a mapping to come. Dropped, it stays free.
+/// A handle that was found: a free one for a mapping to come, which stays free when this is dropped,
+/// or one that stands for a mapping.
 #[derive(Debug)]
-pub struct FreeHandle<'a> {
-    track: &'a mut Maptrack,
+pub struct Found<'a> {
+    slot: &'a mut Slot,
+    list: &'a mut List,
     index: u32,
-    next: u32,
 }
 
-impl FreeHandle<'_> {
-    /// Makes the handle stand for a mapping. This cannot fail.
+impl Found<'_> {
+    /// Makes the free handle stand for a mapping. This cannot fail.
     pub fn commit(self, mapping: Mapping) -> GrantHandle {
-        self.track.put(self.index, Slot::Used(mapping));
-        self.track.first_free = self.next;
-        self.track.live += 1;
-        GrantHandle::new(self.index)
+        let first = core::mem::replace(&mut self.list.first_free, self.slot.next);
+        self.list.live += 1;
+        self.slot.mapping = mapping;
+        GrantHandle::new(first)
+    }
+
+    /// What the handle stands for.
+    #[must_use]
+    pub const fn mapping(&self) -> &Mapping {
+        &self.slot.mapping
+    }
+
+    /// Removes kinds of the mapping; the handle is freed with the last one. Returns the mapping with
+    /// those that were mapped and are not any more: they are to be released at the granter.
+    pub fn remove(self, kinds: UseKinds) -> Mapping {
+        let mapping = &mut self.slot.mapping;
+        let removed = Mapping { kinds: mapping.kinds & kinds, ..*mapping };
+        mapping.kinds -= kinds;
+        if mapping.kinds.is_empty() {
+            self.slot.next = self.list.first_free;
+            self.list.first_free = self.index;
+            self.list.live -= 1;
+        }
+        removed
     }
 }
 
@@ -57,57 +86,36 @@ impl Maptrack {
     /// An empty table; `max_frames` is the limit of the interface, 0 for "no mappings".
     pub const fn new(max_frames: u32) -> Self {
         let limit = max_frames.saturating_mul(HANDLES_PER_FRAME);
-        Self { slots: Chunks::new(), limit, first_free: NONE, live: 0 }
+        Self { slots: Chunks::new(), limit, list: List { first_free: NONE, live: 0 } }
     }
 
     /// Number of handles that are not free; zero after everything was unmapped.
     pub const fn live(&self) -> u32 {
-        self.live
+        self.list.live
     }
 
     /// Finds a free handle for a mapping to come.
     ///
     /// # Errors
     /// `NoHandles`.
-    pub fn reserve(&mut self) -> Result<FreeHandle<'_>, GrantError> {
-        if self.first_free == NONE {
+    pub fn reserve(&mut self) -> Result<Found<'_>, GrantError> {
+        if self.list.first_free == NONE {
             self.grow()?;
         }
-        let index = self.first_free;
-        match self.slots.get(index).copied() {
-            Some(Slot::Free { next }) => Ok(FreeHandle { track: self, index, next }),
-            _ => Err(GrantError::NoHandles),
-        }
+        self.find(self.list.first_free).ok_or(GrantError::NoHandles)
     }
 
-    /// What a handle stands for.
+    /// A handle that stands for a mapping.
     ///
     /// # Errors
     /// `BadHandle`.
-    pub fn lookup(&self, handle: GrantHandle) -> Result<Mapping, GrantError> {
-        match self.slots.get(handle.get()) {
-            Some(Slot::Used(mapping)) => Ok(*mapping),
-            _ => Err(GrantError::BadHandle),
-        }
+    pub fn lookup(&mut self, handle: GrantHandle) -> Result<Found<'_>, GrantError> {
+        let found = self.find(handle.get()).filter(|found| !found.mapping().kinds.is_empty());
+        found.ok_or(GrantError::BadHandle)
     }
 
-    /// Removes kinds of a mapping; the handle is freed with the last one. Returns those that were
-    /// mapped and are not any more: they are to be released at the granter.
-    ///
-    /// # Errors
-    /// `BadHandle`.
-    pub fn remove(&mut self, handle: GrantHandle, kinds: UseKinds) -> Result<UseKinds, GrantError> {
-        let mut mapping = self.lookup(handle)?;
-        let removed = mapping.kinds & kinds;
-        mapping.kinds -= removed;
-        if mapping.kinds.is_empty() {
-            self.put(handle.get(), Slot::Free { next: self.first_free });
-            self.first_free = handle.get();
-            self.live -= 1;
-        } else {
-            self.put(handle.get(), Slot::Used(mapping));
-        }
-        Ok(removed)
+    fn find(&mut self, index: u32) -> Option<Found<'_>> {
+        Some(Found { slot: self.slots.get_mut(index)?, list: &mut self.list, index })
     }
 
     /// Takes some mapping out, whole: the step of the mapper's teardown. At most `budget` slots are
@@ -120,33 +128,27 @@ impl Maptrack {
         cursor: &mut u32,
         budget: &mut u32,
     ) -> Result<Option<Mapping>, BudgetSpent> {
-        while self.live != 0 && *cursor < self.slots.len() {
+        while self.list.live != 0 && *cursor < self.slots.len() {
             *budget = budget.checked_sub(1).ok_or(BudgetSpent)?;
             let handle = GrantHandle::new(*cursor);
             *cursor += 1;
-            if let Ok(mapping) = self.lookup(handle) {
-                let removed = self.remove(handle, mapping.kinds);
-                debug_assert_eq!(removed, Ok(mapping.kinds));
-                return Ok(Some(mapping));
+            if let Ok(found) = self.lookup(handle) {
+                return Ok(Some(found.remove(UseKinds::all())));
             }
         }
         Ok(None)
     }
 
-    fn put(&mut self, index: u32, new: Slot) {
-        if let Some(slot) = self.slots.get_mut(index) {
-            *slot = new;
-        }
-    }
-
     /// Adds free slots to the free list, which is empty.
+    #[cold]
     fn grow(&mut self) -> Result<(), GrantError> {
         let first = self.slots.len();
         ensure(first < self.limit, GrantError::NoHandles)?;
         let last = first + CHUNK - 1;
-        let make = |index| Slot::Free { next: if index == last { NONE } else { index + 1 } };
+        let next = |index| if index == last { NONE } else { index + 1 };
+        let make = |index| Slot { mapping: Mapping::default(), next: next(index) };
         self.slots.grow(make).map_err(|_| GrantError::NoHandles)?;
-        self.first_free = first;
+        self.list.first_free = first;
         Ok(())
     }
 }

@@ -8,9 +8,9 @@
 //!
 //! The image drives it: to map, [`MapRequest::decode`], [`Maptrack::reserve`],
 //! [`GrantTable::acquire`], then page references and the page-table entry, then
-//! [`FreeHandle::commit`]; any failure undoes the steps before with [`GrantTable::release`] and
+//! [`Found::commit`]; any failure undoes the steps before with [`GrantTable::release`] and
 //! leaves the handle free. To unmap, [`Maptrack::lookup`], [`Mapping::plan_unmap`], the page-table
-//! entry and references, [`Maptrack::remove`], then [`GrantTable::release`]. It holds the mapper's
+//! entry and references, [`Found::remove`], then [`GrantTable::release`]. It holds the mapper's
 //! maptrack lock over a whole map or unmap, and the granter's table lock around each call on it.
 //!
 //! Invariants: READING is set in the shared entry exactly while it is in use, WRITING exactly while
@@ -31,7 +31,7 @@ use hypercall_abi::grant::gntst;
 pub use copy::{CopyPlan, CopySide};
 pub use entry::{EntryPlace, SharedEntries};
 pub use map::{Access, MapRequest, Mapping, UseKinds};
-pub use maptrack::{BudgetSpent, FreeHandle, Maptrack};
+pub use maptrack::{BudgetSpent, Found, Maptrack};
 pub use table::{check_version, GrantTable};
 
 /// Why a grant operation failed; each becomes one status of the interface.

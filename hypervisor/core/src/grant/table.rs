@@ -25,26 +25,15 @@ struct Active {
     frame: u32,
     /// The only domain that uses the entry.
     mapper: DomId,
-    /// Uses that only read; each kind of a mapping counts as one.
-    readers: u16,
-    /// Uses that may write.
-    writers: u16,
+    /// Uses; each kind of a mapping counts as one. In the lower half those that only read, in the
+    /// upper half those that may write.
+    uses: u32,
 }
 
-impl Active {
-    #[inline]
-    fn is_pinned(&self) -> bool {
-        self.readers != 0 || self.writers != 0
-    }
-
-    #[inline]
-    fn count(&mut self, access: Access) -> &mut u16 {
-        match access {
-            Access::ReadOnly => &mut self.readers,
-            Access::ReadWrite => &mut self.writers,
-        }
-    }
-}
+/// The uses that may write begin at this bit.
+const WRITERS: u32 = 16;
+/// Most uses of an access.
+const MOST: u32 = 0xffff;
 
 /// The grant table of one domain.
 #[derive(Debug)]
@@ -153,12 +142,12 @@ impl GrantTable {
     ) -> Result<Mfn, GrantError> {
         let at = self.locate(gref)?;
         let active = self.active.get_mut(gref.get()).ok_or(GrantError::BadRef)?;
-        let is_pinned = active.is_pinned();
+        let is_pinned = active.uses != 0;
         ensure(!is_pinned || active.mapper == mapper, GrantError::InUseByOther)?;
-        let uses = active.count(access).checked_add(kinds.count());
-        let uses = uses.ok_or(GrantError::TooManyUses)?;
+        let (shift, count) = (access as u32 * WRITERS, u32::from(kinds.count()));
+        ensure((active.uses >> shift & MOST) + count <= MOST, GrantError::TooManyUses)?;
         // The shared word is asked again only when the use adds a right that no use has yet.
-        let is_first_writer = access == Access::ReadWrite && active.writers == 0;
+        let is_first_writer = access == Access::ReadWrite && active.uses >> WRITERS == 0;
         if !is_pinned || is_first_writer {
             let frame = mark_in_use(entries, at, mapper, access, kinds)?;
             if !is_pinned {
@@ -166,7 +155,7 @@ impl GrantTable {
                 self.pinned += 1;
             }
         }
-        *active.count(access) = uses;
+        active.uses += count << shift;
         Ok(Mfn::new(u64::from(active.frame)))
     }
 
@@ -181,23 +170,26 @@ impl GrantTable {
         access: Access,
         kinds: UseKinds,
     ) {
-        let place = self.locate(gref);
         let Some(active) = self.active.get_mut(gref.get()) else { return };
-        let had_writer = active.writers != 0;
-        let left = active.count(access).checked_sub(kinds.count());
-        debug_assert!(left.is_some() && !kinds.is_empty(), "release of a use that never began");
-        let Some(left) = left.filter(|_| !kinds.is_empty()) else { return };
-        *active.count(access) = left;
+        let (shift, count) = (access as u32 * WRITERS, u32::from(kinds.count()));
+        let is_in_use = count != 0 && active.uses >> shift & MOST >= count;
+        debug_assert!(is_in_use, "release of a use that never began");
+        if !is_in_use {
+            return;
+        }
+        active.uses -= count << shift;
         let mut ended = 0;
-        if had_writer && active.writers == 0 {
+        if access == Access::ReadWrite && active.uses >> WRITERS == 0 {
             ended |= gtf::WRITING;
         }
-        if !active.is_pinned() {
+        if active.uses == 0 {
             ended |= gtf::READING;
             self.pinned -= 1;
         }
-        if let Some(at) = place.ok().filter(|_| ended != 0) {
-            entries.clear_flags(entries.find(at), ended);
+        if ended != 0 {
+            if let Ok(at) = self.locate(gref) {
+                entries.clear_flags(entries.find(at), ended);
+            }
         }
     }
 
@@ -215,7 +207,8 @@ impl GrantTable {
         if a == b {
             return Ok(());
         }
-        let is_busy = |gref: &GrantRef| self.active.get(gref.get()).is_some_and(Active::is_pinned);
+        let is_busy =
+            |gref: &GrantRef| self.active.get(gref.get()).is_some_and(|active| active.uses != 0);
         ensure(![a, b].iter().any(is_busy), GrantError::Busy)?;
         let [entry_a, entry_b] = places.map(|at| entries.find(at));
         let (a, b) = (entries.load(entry_a), entries.load(entry_b));

@@ -18,6 +18,8 @@ impl Entry {
     pub const CACHE: u64 = pte::PWT | pte::PCD | pte::PAT;
     /// The two bits the CPU sets by itself.
     pub const ACCESSED_DIRTY: u64 = pte::ACCESSED | pte::DIRTY;
+    /// What an entry maps, and whether for writing.
+    pub(super) const MAPPING: u64 = pte::FRAME_MASK | pte::RW | pte::PRESENT;
     /// Bits no entry above the leaf level may have.
     pub(super) const UPPER_FORBIDDEN: u64 = Self::CACHE | pte::GLOBAL;
     /// Bits that may change without a new look at the frame. Not the writable bit and not the cache

@@ -93,5 +93,5 @@ pub use refs::{
 pub use state::{Next, State, Taken};
 pub use tables::PageTables;
 pub use types::{Level, PageType, ENTRIES};
-pub use update::{EntryUpdate, ExpectedLeaf, UpdateMode, Updated};
+pub use update::{EntryUpdate, UpdateMode, Updated};
 pub use walk::MmuState;

@@ -191,6 +191,7 @@ pub fn put_page<H: PageHost>(host: &H, page: PageRef) {
 ///
 /// # Errors
 /// Not a frame of `owner`, in use as a table or as descriptors, or too many references.
+#[inline(always)]
 pub fn get_writable<H: PageHost>(
     host: &H,
     mfn: Mfn,

@@ -52,15 +52,6 @@ pub struct EntryUpdate {
     pub page_owner: DomId,
 }
 
-/// What a leaf entry must be for [`PageTables::swap_leaf`] to replace it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExpectedLeaf {
-    /// The frame it maps.
-    pub mfn: Mfn,
-    /// Whether it maps it writable.
-    pub is_writable: bool,
-}
-
 impl<H: PageHost> PageTables<'_, H> {
     /// Replaces an entry as `mmu_update` does.
     ///
@@ -218,8 +209,8 @@ impl<H: PageHost> PageTables<'_, H> {
     }
 
     /// Stores an entry whose references the caller already holds, and returns the old entry with
-    /// *its* references, for [`Self::drop_leaf`]. With `expected`, the old entry must map that
-    /// frame with that permission (XSA-234). For grants; no walk may be pending ([`Self::settle`]).
+    /// *its* references, for [`Self::drop_leaf`]. With `expected`, the old entry must map the same
+    /// frame with the same permission (XSA-234). For grants; no walk may be pending ([`Self::settle`]).
     ///
     /// # Errors
     /// `NoLeafTable` when the frame is no validated leaf table of the owner, `EntryChanged` when
@@ -229,14 +220,13 @@ impl<H: PageHost> PageTables<'_, H> {
         table: Mfn,
         index: usize,
         new: Entry,
-        expected: Option<ExpectedLeaf>,
+        expected: Option<Entry>,
     ) -> Result<Entry, PageError> {
         self.check_leaf(table, index)?;
         let page = self.host.page(table);
         let old = Entry::new(self.host.load(page, index));
-        let found = ExpectedLeaf { mfn: old.mfn(), is_writable: old.is_writable() };
-        let is_as = |expected| old.is_present() && found == expected;
-        ensure(expected.is_none_or(is_as), PageError::EntryChanged)?;
+        let is_other = |expected: Entry| (old.bits() ^ expected.bits()) & Entry::MAPPING != 0;
+        ensure(!expected.is_some_and(is_other), PageError::EntryChanged)?;
         self.host.store(page, index, new.bits());
         Ok(old)
     }

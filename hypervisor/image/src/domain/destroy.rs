@@ -71,7 +71,7 @@ fn maptrack(dom: &Domain, mut cursor: u32) -> Stage {
     let mut budget = BUDGET;
     loop {
         match dom.maptrack.lock().drain_step(&mut cursor, &mut budget) {
-            Ok(Some(mapping)) => grant_map::end(table::get(mapping.granter).as_ref(), &mapping),
+            Ok(Some(mapping)) => grant_map::end_at(table::get(mapping.granter).as_ref(), &mapping),
             Ok(None) => return Stage::Vcpus,
             Err(_) => return Stage::Maptrack(cursor),
         }

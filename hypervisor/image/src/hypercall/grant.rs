@@ -30,7 +30,7 @@ pub fn grant_table_op(call: &mut Call<'_>) -> Answer {
     ensure(call.args[2] as i32 >= 0, Errno::EINVAL)?;
     match call.args[0] as u32 {
         abi::MAP_GRANT_REF => grant_map::map(call),
-        abi::UNMAP_GRANT_REF => grant_map::unmap(call),
+        abi::UNMAP_GRANT_REF => grant_map::unmap::<false>(call),
         abi::COPY => grant_copy::copy(call),
         _ => other(call),
     }
@@ -41,10 +41,12 @@ fn other(call: &mut Call<'_>) -> Answer {
     let [command, list, count, ..] = call.args;
     let (here, count) = (call.here, count as u32);
     match command as u32 {
-        abi::UNMAP_AND_REPLACE => return grant_map::unmap_and_replace(call),
-        abi::SWAP_GRANT_REF => return each(call, |op| swap(here, op)),
+        abi::UNMAP_AND_REPLACE => return grant_map::unmap::<true>(call),
+        abi::SWAP_GRANT_REF => {
+            return each::<abi::GnttabSwapGrantRef>(call, |at| answer(at, |op| swap(here, op)))
+        }
         abi::TRANSFER => {
-            return each(call, |op: &mut abi::GnttabTransfer| op.status = gntst::GENERAL_ERROR)
+            return each::<abi::GnttabTransfer>(call, |at| answer(at, refuse_transfer))
         }
         abi::SETUP_TABLE if count == 1 => guestmem::update(list, |op| setup(here, op))?,
         abi::QUERY_SIZE if count == 1 => guestmem::update(list, |op| size(here, op))?,
@@ -56,30 +58,41 @@ fn other(call: &mut Call<'_>) -> Answer {
     Ok(0)
 }
 
-/// Applies an operation to each element of the list, a bounded number at a time.
-pub fn each<T>(call: &mut Call<'_>, mut apply: impl FnMut(&mut T)) -> Answer
-where
-    T: FromBytes + IntoBytes + Immutable,
-{
-    let [_, list, count, ..] = call.args;
-    let count = count as u32;
-    let now = count.min(OPS_PER_PASS);
-    for index in 0..now {
-        guestmem::update(guestmem::element::<T>(list, u64::from(index))?, |op| {
-            apply(op);
-            Ok(())
-        })?;
+/// Applies an operation to the address of each element of the list, a bounded number at a time.
+#[inline(always)]
+pub fn each<T>(call: &mut Call<'_>, mut apply: impl FnMut(u64) -> Answer) -> Answer {
+    // Most calls have one element.
+    match call.args[2] as u32 {
+        1 => apply(call.args[1]),
+        count => several::<T>(call, count, apply),
     }
-    if now == count {
-        return Ok(0);
+}
+
+#[inline(never)]
+fn several<T>(call: &mut Call<'_>, count: u32, mut apply: impl FnMut(u64) -> Answer) -> Answer {
+    for _ in 0..count.min(OPS_PER_PASS) {
+        apply(call.args[1])?;
+        call.args[1] = call.args[1].wrapping_add(size_of::<T>() as u64);
     }
-    call.args[1] = guestmem::element::<T>(list, u64::from(now))?;
-    call.args[2] = u64::from(count - now);
-    Err(End::AGAIN)
+    call.args[2] = u64::from(count.saturating_sub(OPS_PER_PASS));
+    match call.args[2] {
+        0 => Ok(0),
+        _ => Err(End::AGAIN),
+    }
+}
+
+/// Lets an operation work on a copy of its element.
+#[inline(always)]
+pub fn answer<T: FromBytes + IntoBytes + Immutable>(at: u64, act: impl FnOnce(&mut T)) -> Answer {
+    guestmem::update(at, |op| {
+        act(op);
+        Ok(())
+    })?;
+    Ok(0)
 }
 
 /// The shared entries, reached through the direct map.
-struct Entries;
+pub struct Entries;
 
 impl SharedEntries for Entries {
     type Entry = &'static AtomicU64;
@@ -107,21 +120,6 @@ impl SharedEntries for Entries {
     fn store(&self, entry: &AtomicU64, value: u64) {
         entry.store(value, Ordering::SeqCst);
     }
-}
-
-/// Begins a use of a grant: the frame it stands for.
-///
-/// # Errors
-/// What the core says.
-#[inline(always)]
-pub fn acquire(
-    granter: &Domain,
-    gref: GrantRef,
-    mapper: DomId,
-    access: Access,
-    kinds: UseKinds,
-) -> Result<Mfn, GrantError> {
-    granter.grants.lock().acquire(&Entries, gref, mapper, access, kinds)
 }
 
 /// Ends a use of a grant.
@@ -228,6 +226,10 @@ fn get_version(here: &Here, op: &mut abi::GnttabGetVersion) -> Result<(), Errno>
     table::target(here, op.dom)?;
     op.version = 1;
     Ok(())
+}
+
+fn refuse_transfer(op: &mut abi::GnttabTransfer) {
+    op.status = gntst::GENERAL_ERROR;
 }
 
 fn swap(here: &Here, op: &mut abi::GnttabSwapGrantRef) {

@@ -6,72 +6,81 @@
 //! address. Uses end only after stale translations are flushed.
 
 use hv_core::grant::{status_of, Access, GrantError, MapRequest, Mapping, UseKinds};
-use hv_core::page::{Entry, ExpectedLeaf, PageTables};
-use hv_machine::{cpu, tlb};
-use hypercall_abi::grant::{
-    GnttabMapGrantRef, GnttabUnmapAndReplace, GnttabUnmapGrantRef, GrantHandle,
-};
+use hv_core::page::{Entry, MmuState, PageTables};
+use hv_machine::cpu;
+use hypercall_abi::grant::{GnttabMapGrantRef, GnttabUnmapGrantRef as Unmap};
 use hypercall_abi::mmu::pte;
-use hypercall_abi::{GuestVa, Mfn};
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use hypercall_abi::{DomId, GuestVa, Mfn};
 
-use super::grant::{acquire, each, hold, let_go, release, OPS_PER_PASS};
-use super::mmu::{entry_place, flush_domain, BUDGET};
+use super::grant::{answer, each, hold, let_go, release, Entries, OPS_PER_PASS};
+use super::mmu::{entry_place, flush_domain};
 use super::{Answer, Call};
 use crate::current::Here;
 use crate::domain::{table, Domain, DomainRef};
-use crate::host::Host;
+use crate::host::{to_end, Host};
 
 /// `GNTTABOP_map_grant_ref`.
 #[inline(never)]
 pub fn map(call: &mut Call<'_>) -> Answer {
     let here = call.here;
-    each(call, |op: &mut GnttabMapGrantRef| op.status = status_of(&map_one(here, op)))
+    each::<GnttabMapGrantRef>(call, |at| map_at(here, at))
 }
 
-fn map_one(here: &Here, op: &mut GnttabMapGrantRef) -> Result<(), GrantError> {
-    let request = MapRequest::decode(op.flags)?;
-    let granter = table::numbered(here, op.dom).filter(|dom| !dom.is_dying());
-    let granter = granter.ok_or(GrantError::BadDomain)?;
+#[inline(never)]
+fn map_at(here: &Here, at: u64) -> Answer {
+    answer(at, |op: &mut GnttabMapGrantRef| {
+        let granter = table::numbered(here, op.dom);
+        op.status = status_of(&map_one(here, granter.as_deref(), op));
+    })
+}
+
+#[inline(always)]
+fn map_one(
+    here: &Here,
+    granter: Option<&DomainRef>,
+    op: &mut GnttabMapGrantRef,
+) -> Result<(), GrantError> {
+    let MapRequest { access, kinds, contains_pte, leaf_bits } = MapRequest::decode(op.flags)?;
+    let granter = granter.filter(|dom| !dom.is_dying()).ok_or(GrantError::BadDomain)?;
+    let (granter, gref): (&Domain, _) = (granter, op.gref);
     let mut maptrack = here.dom().maptrack.lock();
     let handle = maptrack.reserve()?;
-    let mapping = map_reserved(here, &granter, &request, op)?;
-    op.handle = handle.commit(mapping);
-    op.dev_bus_addr = mapping.frame.maddr();
+    let own = here.dom().id;
+    let frame = granter.grants.lock().acquire(&Entries, gref, own, access, kinds)?;
+    let mapping = || Mapping { granter: granter.id, gref, frame, access, kinds, contains_pte };
+    // One page reference per kind of mapping.
+    let wanted = usize::from(kinds.count());
+    let held = match kinds {
+        UseKinds::HOST => hold(frame, granter.id, access).is_ok().into(),
+        _ => (0..wanted).take_while(|_| hold(frame, granter.id, access).is_ok()).count(),
+    };
+    let mut mapped = if held < wanted { Err(GrantError::BadFrame) } else { Ok(()) };
+    if mapped.is_ok() && kinds.contains(UseKinds::HOST) {
+        let nx = if cpu::features().nx { pte::NX } else { 0 };
+        let new = Entry::new(pte::make(frame, leaf_bits | nx)).adjusted_leaf();
+        mapped = on_tables(here, |own| set_entry(own, contains_pte, op.host_addr, new, None));
+    }
+    if mapped.is_err() {
+        give_up(granter, &mapping(), held);
+        return mapped;
+    }
+    op.handle = handle.commit(mapping());
+    op.dev_bus_addr = frame.maddr();
     Ok(())
 }
 
-fn map_reserved(
-    here: &Here,
-    granter: &Domain,
-    request: &MapRequest,
-    op: &GnttabMapGrantRef,
-) -> Result<Mapping, GrantError> {
-    let MapRequest { access, kinds, contains_pte, .. } = *request;
-    let frame = acquire(granter, op.gref, here.dom().id, access, kinds)?;
-    // One page reference per kind of mapping.
-    let wanted = kinds.count();
-    let mut held = 0;
-    while held < wanted && hold(frame, granter.id, access).is_ok() {
-        held += 1;
-    }
-    let mapped = if held < wanted {
-        Err(GrantError::BadFrame)
-    } else if kinds.contains(UseKinds::HOST) {
-        write_entry(here, request, op.host_addr, frame)
-    } else {
-        Ok(())
-    };
-    mapped.inspect_err(|_| {
-        (0..held).for_each(|_| let_go(frame, access));
-        release(granter, op.gref, access, kinds);
-    })?;
-    Ok(Mapping { granter: granter.id, gref: op.gref, frame, access, kinds, contains_pte })
+/// Undoes what was done for a mapping that cannot be made.
+#[cold]
+#[inline(never)]
+fn give_up(granter: &Domain, mapping: &Mapping, held: usize) {
+    (0..held).for_each(|_| let_go(mapping.frame, mapping.access));
+    release(granter, mapping.gref, mapping.access, mapping.kinds);
 }
 
 /// Ends the use of a grant by kinds of mapping that are gone. The reference of a mapping for the CPU
 /// lies in its page-table entry and goes with that; one for a device has a reference of its own.
-pub fn end(granter: Option<&DomainRef>, mapping: &Mapping) {
+#[inline(always)]
+pub fn end_at(granter: Option<&DomainRef>, mapping: &Mapping) {
     if mapping.kinds.contains(UseKinds::DEVICE) {
         let_go(mapping.frame, mapping.access);
     }
@@ -81,153 +90,141 @@ pub fn end(granter: Option<&DomainRef>, mapping: &Mapping) {
 }
 
 /// Does something to the caller's leaf tables; `None` stands for an address that does not do.
-fn on_tables<R>(
-    here: &Here,
-    act: impl FnOnce(&PageTables<'_, Host>) -> Option<R>,
-) -> Result<R, GrantError> {
+#[inline(always)]
+fn on_tables(here: &Here, act: impl FnOnce(DomId) -> Option<()>) -> Result<(), GrantError> {
     let dom = here.dom();
-    let tables = dom.tables();
     let mut mmu = dom.mmu.lock();
-    let mut budget = BUDGET;
-    // What an earlier operation left over is bounded by the domain's own page tables.
-    while tables.settle(&mut mmu, &mut budget).is_err() {
-        budget = BUDGET;
-        tlb::service();
+    if mmu.has_work() {
+        settle(dom, &mut mmu);
     }
-    act(&tables).ok_or(GrantError::WrongAddress)
+    act(dom.id).ok_or(GrantError::WrongAddress)
+}
+
+/// What an earlier operation left over is bounded by the domain's own page tables.
+#[cold]
+#[inline(never)]
+fn settle(dom: &Domain, mmu: &mut MmuState) {
+    let _ = to_end(|budget| dom.tables().settle(mmu, budget));
 }
 
 /// The place of the page-table entry an address names. Whoever uses it checks the table.
 #[inline(always)]
-fn slot(
-    here: &Here,
-    tables: &PageTables<'_, Host>,
+fn slot(tables: PageTables<'_, Host>, contains_pte: bool, addr: u64) -> Option<(Mfn, usize)> {
+    if contains_pte {
+        return addr.is_multiple_of(8).then(|| entry_place(addr));
+    }
+    // Kernels make hypercalls, so the tables that are loaded are those of the kernel.
+    tables.leaf_place(cpu::current_root(), GuestVa::new(addr))
+}
+
+/// Puts an entry, whose references are held, where an address says, and drops those of the one that
+/// was there, which must map what is expected. Short of registers, so it stands alone.
+#[inline(never)]
+fn set_entry(
+    owner: DomId,
     contains_pte: bool,
     addr: u64,
-) -> Option<(Mfn, usize)> {
-    if contains_pte {
-        return (addr.is_multiple_of(8)).then(|| entry_place(addr));
-    }
-    let root = here.vcpu().state.lock().root?;
-    tables.leaf_place(root, GuestVa::new(addr))
+    new: Entry,
+    expected: Option<Entry>,
+) -> Option<()> {
+    let tables = PageTables::new(&Host, owner, owner);
+    let (table, index) = slot(tables, contains_pte, addr)?;
+    tables.drop_leaf(tables.swap_leaf(table, index, new, expected).ok()?);
+    Some(())
 }
 
-fn write_entry(here: &Here, request: &MapRequest, addr: u64, frame: Mfn) -> Result<(), GrantError> {
-    let flag = |wanted, bit| if wanted { bit } else { 0 };
-    let bits = pte::PRESENT
-        | pte::ACCESSED
-        | pte::DIRTY
-        | request.avail_bits
-        | flag(cpu::features().nx, pte::NX)
-        | flag(request.access == Access::ReadWrite, pte::RW)
-        | flag(request.for_user, pte::USER);
-    let entry = Entry::new(pte::make(frame, bits)).adjusted_leaf();
-    on_tables(here, |tables| {
-        let (table, index) = slot(here, tables, request.contains_pte, addr)?;
-        let old = tables.swap_leaf(table, index, entry, None).ok()?;
+/// Moves the entry of an address to where another one says, in the same manner.
+#[cold]
+#[inline(never)]
+fn move_entry(here: &Here, mapping: &Mapping, op: &Unmap, old: Entry) -> Result<(), GrantError> {
+    on_tables(here, |own| {
+        let tables = PageTables::new(&Host, own, own);
+        let (table, index) = slot(tables, mapping.contains_pte, op.host_addr)?;
+        // An entry cannot replace itself: it would stay, and its references would go.
+        let source =
+            slot(tables, false, op.dev_bus_addr).filter(|source| *source != (table, index))?;
+        let new = tables.read_leaf(source.0, source.1).ok()?;
+        let old = tables.swap_leaf(table, index, new, Some(old)).ok()?;
+        // The references moved along with the entry.
+        let moved = tables.swap_leaf(source.0, source.1, Entry::new(0), None);
+        debug_assert!(moved.is_ok());
         tables.drop_leaf(old);
         Some(())
     })
 }
 
-/// `GNTTABOP_unmap_grant_ref`.
+/// `GNTTABOP_unmap_grant_ref` and `GNTTABOP_unmap_and_replace`: unmaps, flushes once for all entries
+/// that went, and only then ends the uses of the grants.
 #[inline(never)]
-pub fn unmap(call: &mut Call<'_>) -> Answer {
-    let here = call.here;
-    unmap_each(call, |op: &mut GnttabUnmapGrantRef| {
-        let unmapped = unmap_one(here, op.handle, op.host_addr, op.dev_bus_addr, 0);
-        op.status = status_of(&unmapped);
-        unmapped.ok()
-    })
-}
-
-/// `GNTTABOP_unmap_and_replace`.
-#[inline(never)]
-pub fn unmap_and_replace(call: &mut Call<'_>) -> Answer {
-    let here = call.here;
-    unmap_each(call, |op: &mut GnttabUnmapAndReplace| {
-        let unmapped = unmap_one(here, op.handle, op.host_addr, 0, op.new_addr);
-        op.status = status_of(&unmapped);
-        unmapped.ok()
-    })
-}
-
-/// Unmaps, flushes once for all entries that went, and only then ends the uses of the grants.
-fn unmap_each<T>(call: &mut Call<'_>, unmap: impl Fn(&mut T) -> Option<Mapping>) -> Answer
-where
-    T: FromBytes + IntoBytes + Immutable,
-{
+pub fn unmap<const REPLACE: bool>(call: &mut Call<'_>) -> Answer {
     // Most calls have one element, and need no room for more.
-    match call.args[2] {
-        1 => unmap_up_to::<1, T>(call, unmap),
-        _ => unmap_up_to::<{ OPS_PER_PASS as usize }, T>(call, unmap),
+    if call.args[2] != 1 {
+        return unmap_several::<REPLACE>(call);
     }
+    let (here, mut gone) = (call.here, Mapping::default());
+    let result = unmap_at::<REPLACE>(here, call.args[1], &mut gone);
+    if !gone.kinds.is_empty() {
+        flush_domain(here.dom());
+        end(here, &gone);
+    }
+    result
 }
 
-fn unmap_up_to<const N: usize, T>(
-    call: &mut Call<'_>,
-    unmap: impl Fn(&mut T) -> Option<Mapping>,
-) -> Answer
-where
-    T: FromBytes + IntoBytes + Immutable,
-{
+#[inline(never)]
+fn unmap_several<const REPLACE: bool>(call: &mut Call<'_>) -> Answer {
     let here = call.here;
-    let mut unmapped = [None; N];
-    let mut count = 0;
-    let answer = each(call, |op| {
-        if let (Some(mapping), Some(slot)) = (unmap(op), unmapped.get_mut(count)) {
-            *slot = Some(mapping);
-            count += 1;
-        }
+    let mut room = [Mapping::default(); OPS_PER_PASS as usize];
+    let mut unused = room.iter_mut();
+    let result = each::<Unmap>(call, |at| {
+        unused.next().map_or(Ok(0), |gone| unmap_at::<REPLACE>(here, at, gone))
     });
-    if count != 0 {
+    let mut gone = room.iter().filter(|mapping| !mapping.kinds.is_empty()).peekable();
+    if gone.peek().is_some() {
         flush_domain(here.dom());
     }
-    for mapping in unmapped.iter().take(count).flatten() {
-        let granter = table::numbered(here, mapping.granter);
-        end(granter.as_deref(), mapping);
-    }
-    answer
+    gone.for_each(|mapping| end(here, mapping));
+    result
 }
 
-/// Takes away what the addresses name; the answer has the kinds that are gone.
-fn unmap_one(
+#[inline(never)]
+fn unmap_at<const REPLACE: bool>(here: &Here, at: u64, gone: &mut Mapping) -> Answer {
+    answer(at, |op: &mut Unmap| op.status = status_of(&unmap_one::<REPLACE>(here, op, gone)))
+}
+
+/// Ends the uses of a grant that are gone.
+#[inline(never)]
+fn end(here: &Here, gone: &Mapping) {
+    if gone.granter == here.dom().id {
+        end_at(Some(here.dom()), gone);
+    } else {
+        end_at(table::get(gone.granter).as_ref(), gone);
+    }
+}
+
+/// Takes away what the addresses name; `gone` becomes the kinds that are gone.
+#[inline(always)]
+fn unmap_one<const REPLACE: bool>(
     here: &Here,
-    handle: GrantHandle,
-    host_addr: u64,
-    dev_bus_addr: u64,
-    new_addr: u64,
-) -> Result<Mapping, GrantError> {
+    op: &Unmap,
+    gone: &mut Mapping,
+) -> Result<(), GrantError> {
+    // Where one operation has the address for devices, the other has the one to be replaced.
+    let (device, from) = if REPLACE { (0, op.dev_bus_addr) } else { (op.dev_bus_addr, 0) };
     let mut maptrack = here.dom().maptrack.lock();
-    let mapping = maptrack.lookup(handle)?;
-    let kinds = mapping.plan_unmap(host_addr, dev_bus_addr)?;
+    let found = maptrack.lookup(op.handle)?;
+    let kinds = found.mapping().plan_unmap(op.host_addr, device)?;
     if kinds.contains(UseKinds::HOST) {
-        clear_entry(here, &mapping, host_addr, new_addr)?;
+        let Mapping { frame, access, contains_pte, .. } = *found.mapping();
+        let rights = if access == Access::ReadWrite { pte::RW } else { 0 };
+        let old = Entry::new(pte::make(frame, rights | pte::PRESENT));
+        match from {
+            0 => on_tables(here, |own| {
+                set_entry(own, contains_pte, op.host_addr, Entry::new(0), Some(old))
+            }),
+            _ => move_entry(here, found.mapping(), op, old),
+        }?;
     }
-    maptrack.remove(handle, kinds)?;
-    Ok(Mapping { kinds, ..mapping })
-}
-
-/// Takes the entry of a mapping out, or puts that of another address, if not 0, in its place.
-fn clear_entry(here: &Here, mapping: &Mapping, addr: u64, new_addr: u64) -> Result<(), GrantError> {
-    let (mfn, is_writable) = (mapping.frame, mapping.access == Access::ReadWrite);
-    on_tables(here, |tables| {
-        let place = slot(here, tables, mapping.contains_pte, addr)?;
-        let source = match new_addr {
-            0 => None,
-            // An entry cannot replace itself: it would stay, and its references would go.
-            _ => Some(slot(here, tables, false, new_addr).filter(|source| *source != place)?),
-        };
-        let read = |(table, index)| tables.read_leaf(table, index).ok();
-        let new = source.map_or(Some(Entry::new(0)), read)?;
-        let expected = ExpectedLeaf { mfn, is_writable };
-        let old = tables.swap_leaf(place.0, place.1, new, Some(expected)).ok()?;
-        if let Some((table, index)) = source {
-            // The references moved along with the entry.
-            let moved = tables.swap_leaf(table, index, Entry::new(0), None);
-            debug_assert!(moved.is_ok());
-        }
-        tables.drop_leaf(old);
-        Some(())
-    })
+    *gone = Mapping { kinds, ..*found.mapping() };
+    found.remove(kinds);
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use hypercall_abi::mmu::pte;
 use hypercall_abi::GuestVa;
 
-use super::super::{get_writable, Entry, EntryUpdate, ExpectedLeaf, PageError, UpdateMode};
+use super::super::{get_writable, Entry, EntryUpdate, PageError, UpdateMode};
 use super::fixture::{
     data, entry, leaf_slot, pinned, world, DOM0, DOMU, ENDLESS, LEAF, MIDDLE, P, ROOT, RW, TOP, US,
 };
@@ -120,7 +120,8 @@ fn grant_entry_is_swapped_only_if_frame_and_permission_match() {
     let new = Entry::new(entry(held.into_raw(), P | RW | US));
     let replaced = tables.swap_leaf(LEAF, 8, new, None).expect("a leaf table");
     tables.drop_leaf(replaced);
-    let expect = |mfn, is_writable| Some(ExpectedLeaf { mfn, is_writable });
+    let expect =
+        |mfn, is_writable| Some(Entry::new(entry(mfn, if is_writable { P | RW } else { P })));
     let changed = Err(PageError::EntryChanged);
     assert_eq!(tables.swap_leaf(LEAF, 8, Entry::new(0), expect(granted, false)), changed);
     assert_eq!(tables.swap_leaf(LEAF, 8, Entry::new(0), expect(data(DOM0, 3), true)), changed);
