@@ -29,7 +29,7 @@ pub(super) fn init(loader: &LoaderInfo<'_>) {
     paging::build(&ram, &mut free);
     let count = (ram.end() / PAGE) as usize;
     let table = build_frame_table(&ram, &mut free);
-    let open = take_table(&mut free, count);
+    let open = take_table(&mut free, count.div_ceil(64));
     // SAFETY: the other CPUs are started when the boot sequence is done with memory.
     unsafe { frames::install(table, open, ram.total() / PAGE) };
     build_m2p(&ram, &mut free);
@@ -68,7 +68,7 @@ fn take_filled(free: &mut Ranges, len: u64, align: u64, fill: u64) -> *mut u64 {
 }
 
 /// Takes memory for ever for `count` entries of zeros, which the types this is used for may consist
-/// of: truth values and frame table entries, all of them atomics.
+/// of: words and frame table entries, all of them atomics.
 fn take_table<T>(free: &mut Ranges, count: usize) -> &'static [T] {
     let start = take_filled(free, (count * size_of::<T>()) as u64, PAGE, 0);
     // SAFETY: zeroed memory of that size, taken for this purpose just now.

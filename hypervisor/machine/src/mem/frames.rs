@@ -10,7 +10,7 @@ use crate::layout::{LARGE_PAGE, M2P_BASE, M2P_WRITE_BASE, PAGE};
 use crate::sync::Mutex;
 use core::cell::UnsafeCell;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use hv_core::buddy::Buddy;
 use hv_core::page::FrameInfo;
 use hypercall_abi::Mfn;
@@ -46,8 +46,8 @@ impl<T: Sync> Table<T> {
 
 /// The frame table.
 static FRAMES: Table<FrameInfo> = Table::new();
-/// For each frame whether it is open: bytes, because every look at a page table asks.
-static OPEN: Table<AtomicBool> = Table::new();
+/// Bit per frame: open.
+static OPEN: Table<AtomicU64> = Table::new();
 /// Frames of RAM, whoever uses them.
 static RAM_PAGES: AtomicU64 = AtomicU64::new(0);
 static BUDDY: Mutex<Option<Buddy<'static>>> = Mutex::new(None);
@@ -120,20 +120,31 @@ pub fn free_count() -> u64 {
 /// Whether a frame's content may be reached through the direct map.
 #[inline]
 pub(crate) fn is_open(mfn: Mfn) -> bool {
-    OPEN.get().get(mfn.get() as usize).is_some_and(|open| open.load(Ordering::Relaxed))
+    let word = OPEN.get().get(mfn.get() as usize / 64);
+    word.is_some_and(|word| word.load(Ordering::Relaxed) & 1 << (mfn.get() % 64) != 0)
 }
 
 /// Takes the frames from `first` to before `end` out of reach of the direct map, or puts them into it.
 pub(crate) fn set_open(first: u64, end: u64, open: bool) {
-    let touched = OPEN.get().iter().take(end as usize).skip(first as usize);
-    touched.for_each(|frame| frame.store(open, Ordering::Relaxed));
+    let words = OPEN.get();
+    let touched = (first / 64) as usize..words.len().min(end.div_ceil(64) as usize);
+    for index in touched {
+        let (word, start) = (&words[index], index as u64 * 64);
+        let (from, to) = (first.max(start), end.min(start + 64));
+        let mask = (u64::MAX >> (64 - (to - from))) << (from - start);
+        if open {
+            word.fetch_or(mask, Ordering::Relaxed);
+        } else {
+            word.fetch_and(!mask, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Records the tables the boot code has made; no frame is free or open.
 ///
 /// # Safety
 /// No other CPU runs yet.
-pub(crate) unsafe fn install(frames: &'static [FrameInfo], open: &'static [AtomicBool], ram: u64) {
+pub(crate) unsafe fn install(frames: &'static [FrameInfo], open: &'static [AtomicU64], ram: u64) {
     // SAFETY: as required of the caller.
     unsafe { FRAMES.install(frames) };
     // SAFETY: as above.
