@@ -10,7 +10,7 @@ use hv_core::page::{Entry, MmuState, PageTables};
 use hv_machine::cpu;
 use hypercall_abi::grant::{GnttabMapGrantRef, GnttabUnmapGrantRef as Unmap};
 use hypercall_abi::mmu::pte;
-use hypercall_abi::{DomId, GuestVa, Mfn};
+use hypercall_abi::{DomId, GrantRef, GuestVa, Mfn};
 
 use super::grant::{answer, each, hold, let_go, release, Entries, OPS_PER_PASS};
 use super::mmu::{entry_place, flush_domain};
@@ -47,34 +47,55 @@ fn map_one(
     let handle = maptrack.reserve()?;
     let own = here.dom().id;
     let frame = granter.grants.lock().acquire(&Entries, gref, own, access, kinds)?;
-    let mapping = || Mapping { granter: granter.id, gref, frame, access, kinds, contains_pte };
     // One page reference per kind of mapping.
-    let wanted = usize::from(kinds.count());
-    let held = match kinds {
-        UseKinds::HOST => hold(frame, granter.id, access).is_ok().into(),
-        _ => (0..wanted).take_while(|_| hold(frame, granter.id, access).is_ok()).count(),
+    let is_held = match kinds {
+        UseKinds::HOST => hold(frame, granter.id, access).is_ok(),
+        _ => hold_each(frame, granter.id, access, kinds),
     };
-    let mut mapped = if held < wanted { Err(GrantError::BadFrame) } else { Ok(()) };
-    if mapped.is_ok() && kinds.contains(UseKinds::HOST) {
+    if !is_held {
+        end_use(granter, gref, access, kinds);
+        return Err(GrantError::BadFrame);
+    }
+    if kinds.contains(UseKinds::HOST) {
         let nx = if cpu::features().nx { pte::NX } else { 0 };
         let new = Entry::new(pte::make(frame, leaf_bits | nx)).adjusted_leaf();
-        mapped = on_tables(here, |own| set_entry(own, contains_pte, op.host_addr, new, None));
+        if let Err(error) =
+            on_tables(here, |own| set_entry(own, contains_pte, op.host_addr, new, None))
+        {
+            give_up(granter, gref, frame, access, kinds);
+            return Err(error);
+        }
     }
-    if mapped.is_err() {
-        give_up(granter, &mapping(), held);
-        return mapped;
-    }
-    op.handle = handle.commit(mapping());
+    op.handle =
+        handle.commit(Mapping { granter: granter.id, gref, frame, access, kinds, contains_pte });
     op.dev_bus_addr = frame.maddr();
     Ok(())
+}
+
+/// Takes a page reference for each kind, or none.
+#[cold]
+#[inline(never)]
+fn hold_each(frame: Mfn, owner: DomId, access: Access, kinds: UseKinds) -> bool {
+    let wanted = usize::from(kinds.count());
+    let held = (0..wanted).take_while(|_| hold(frame, owner, access).is_ok()).count();
+    if held < wanted {
+        (0..held).for_each(|_| let_go(frame, access));
+    }
+    held == wanted
 }
 
 /// Undoes what was done for a mapping that cannot be made.
 #[cold]
 #[inline(never)]
-fn give_up(granter: &Domain, mapping: &Mapping, held: usize) {
-    (0..held).for_each(|_| let_go(mapping.frame, mapping.access));
-    release(granter, mapping.gref, mapping.access, mapping.kinds);
+fn give_up(granter: &Domain, gref: GrantRef, frame: Mfn, access: Access, kinds: UseKinds) {
+    (0..kinds.count()).for_each(|_| let_go(frame, access));
+    end_use(granter, gref, access, kinds);
+}
+
+#[cold]
+#[inline(never)]
+fn end_use(granter: &Domain, gref: GrantRef, access: Access, kinds: UseKinds) {
+    release(granter, gref, access, kinds);
 }
 
 /// Ends the use of a grant by kinds of mapping that are gone. The reference of a mapping for the CPU
@@ -192,7 +213,7 @@ fn unmap_at<const REPLACE: bool>(here: &Here, at: u64, gone: &mut Mapping) -> An
 }
 
 /// Ends the uses of a grant that are gone.
-#[inline(never)]
+#[inline(always)]
 fn end(here: &Here, gone: &Mapping) {
     if gone.granter == here.dom().id {
         end_at(Some(here.dom()), gone);
