@@ -52,6 +52,17 @@ impl Toolchain {
         }
     }
 
+    /// The release of the compiler, as `1.95.0`. Another one makes other instructions.
+    pub fn release(self) -> Result<String> {
+        let rustc = match self {
+            Toolchain::Rustup => env::var("RUSTC").unwrap_or("rustc".into()),
+            Toolchain::Debian => DEBIAN_RUSTC.to_string(),
+        };
+        let text = capture_text(Command::new(&rustc).arg("--version"))?;
+        let release = text.split_whitespace().nth(1).map(str::to_string);
+        release.ok_or(format!("`{rustc} --version` printed '{}'", text.trim()))
+    }
+
     /// A `cargo build` for the bare target; the caller adds what to build.
     pub fn cargo_build(self, paths: &Paths) -> Command {
         let mut command = match self {

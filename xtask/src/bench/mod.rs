@@ -23,7 +23,7 @@ use system_tests::session::Images;
 use crate::args::Args;
 use crate::build::Programs;
 use crate::paths::Paths;
-use crate::{bench_system, sh, test, trace, Result};
+use crate::{bench_system, sh, test, toolchain, trace, Result};
 use boots::{Clock, Setup};
 use files::Origin;
 use sheet::Sheet;
@@ -175,8 +175,12 @@ fn print(paths: &Paths, sheet: &Sheet, origin: &Origin) -> Result<()> {
 fn store_and_compare(paths: &Paths, options: &Options, sheet: &Sheet) -> Result<()> {
     let now = zendos(sheet);
     if let Some(name) = &options.compare {
-        let before = selected(stored::load(paths, name)?, options.pattern.is_empty(), &now);
-        let report = stored::compare(&before, &now).report();
+        let (name, tolerance) = match name == stored::BASELINE {
+            true => stored::baseline(paths, &release()?)?,
+            false => (name.clone(), stored::TOLERANCE),
+        };
+        let before = selected(stored::load(paths, &name)?, options.pattern.is_empty(), &now);
+        let report = stored::compare(&before, &now, tolerance).report();
         println!("compared with {name}: {}", if report.is_empty() { "the same" } else { "" });
         print!("{report}");
     }
@@ -185,9 +189,18 @@ fn store_and_compare(paths: &Paths, options: &Options, sheet: &Sheet) -> Result<
         if name == stored::BASELINE && (partial || options.domu) {
             return Err("the baseline is of all rows, on Zendo in dom0's place".to_string());
         }
-        println!("saved as {}", stored::save(paths, name, &now)?.display());
+        let name = match name == stored::BASELINE {
+            true => stored::baseline_of(&release()?),
+            false => name.clone(),
+        };
+        println!("saved as {}", stored::save(paths, &name, &now)?.display());
     }
     Ok(())
+}
+
+/// The release of the compiler that makes what is measured.
+fn release() -> Result<String> {
+    toolchain::find()?.release()
 }
 
 /// Where only some rows were measured, the others are not missed.
@@ -233,23 +246,25 @@ pub fn guard(paths: &Paths, images: &Images) -> Result<String> {
     let mut sheet = Sheet::default();
     sheet.take_instructions(Hypervisor::Zendo, &run);
     verdict(&sheet)?;
-    let difference = stored::compare(&stored::load(paths, stored::BASELINE)?, &zendos(&sheet));
+    let (name, tolerance) = stored::baseline(paths, &release()?)?;
+    let difference = stored::compare(&stored::load(paths, &name)?, &zendos(&sheet), tolerance);
     let report = difference.report();
     if !difference.acceptable() {
         return Err(format!(
-            "rows differ from the baseline:\n{report}  find out why with `cargo xtask profile ROW`; \
+            "rows differ from {name} by more than {:.0} %:\n{report}  find out why with `cargo xtask profile ROW`; \
              if it must be, `cargo xtask bench --only zendo --save baseline` and give the reason in \
-             the commit"
+             the commit",
+            (tolerance - 1.0) * 100.0
         ));
     }
     let over = table::over(&sheet);
     let over = over.iter().map(|(name, cost, most)| format!("\n  OVER {name}: {cost:.0} > {most}"));
-    Ok(format!("{} rows{}\n{report}", sheet.lines.len(), over.collect::<String>()))
+    Ok(format!("{} rows, {name}{}\n{report}", sheet.lines.len(), over.collect::<String>()))
 }
 
 /// Names of rows, with what is stored about them.
 fn list(paths: &Paths) -> Result<()> {
-    let ours = stored::load(paths, stored::BASELINE)?;
+    let ours = stored::load(paths, &stored::baseline(paths, &release()?)?.0)?;
     let theirs = stored::load(paths, stored::REFERENCE)?;
     println!("{:<42} {:>10} {:>10}", "row", "zendo", "xen");
     for (name, number) in ours {

@@ -1,7 +1,7 @@
 //! Figures stored in the repository: `row,instructions`, one line for each row.
 //!
-//! `tests/bench/baseline.csv` are Zendo's of the last accepted change, which no change may exceed by
-//! much; `tests/bench/xen-4.17.csv` are those of Xen measured once with another guest, against which
+//! `tests/bench/baseline-rustc-RELEASE.csv` are Zendo's of the last accepted change, as that compiler
+//! makes it, which no change may exceed by much; `tests/bench/xen-4.17.csv` are those of Xen measured once with another guest, against which
 //! our guest's honesty is checked; `tests/bench/reasons.txt` says why rows differ from these.
 //! `--save NAME` writes more of them.
 
@@ -18,7 +18,10 @@ pub const BASELINE: &str = "baseline";
 pub const REFERENCE: &str = "xen-4.17";
 
 /// How much a row may rise.
-const TOLERANCE: f64 = 1.02;
+pub const TOLERANCE: f64 = 1.02;
+
+/// How much it may rise against the baseline of another compiler.
+const OTHER_COMPILER: f64 = 1.15;
 
 const HEADER: &str = "row,instructions";
 
@@ -32,6 +35,26 @@ pub fn path(paths: &Paths, name: &str) -> Result<PathBuf> {
         true => Ok(paths.root.join("tests/bench").join(format!("{name}.csv"))),
         false => Err(format!("'{name}' cannot be the name of a file")),
     }
+}
+
+/// The file name of the baseline for a compiler.
+pub fn baseline_of(release: &str) -> String {
+    format!("{BASELINE}-rustc-{release}")
+}
+
+/// The stored baseline for a compiler, or else that of the latest there is one for, and how much more
+/// than it is tolerated.
+pub fn baseline(paths: &Paths, release: &str) -> Result<(String, f64)> {
+    let own = baseline_of(release);
+    if path(paths, &own)?.is_file() {
+        return Ok((own, TOLERANCE));
+    }
+    let folder = paths.root.join("tests/bench");
+    let files = folder.read_dir().map_err(|error| format!("{}: {error}", folder.display()))?;
+    let stem = |file: fs::DirEntry| Some(file.path().file_stem()?.to_string_lossy().into_owned());
+    let stored = files.flatten().filter_map(stem).filter(|name| name.starts_with(&baseline_of("")));
+    let latest = stored.max().ok_or(format!("{}: no baseline is stored", folder.display()))?;
+    Ok((latest, OTHER_COMPILER))
 }
 
 /// Reads figures.
@@ -99,17 +122,17 @@ pub struct Difference {
     pub new: Vec<String>,
 }
 
-/// Compares figures with stored ones.
-pub fn compare(stored: &Figures, now: &Figures) -> Difference {
+/// Compares figures with stored ones; a row may be more or less by the factor `tolerance`.
+pub fn compare(stored: &Figures, now: &Figures, tolerance: f64) -> Difference {
     let find = |list: &Figures, name: &str| list.iter().find(|(other, _)| other == name).cloned();
     let mut difference = Difference::default();
     for (name, before) in stored {
         match find(now, name) {
             None => difference.missing.push(name.clone()),
-            Some((_, after)) if after > before * TOLERANCE => {
+            Some((_, after)) if after > before * tolerance => {
                 difference.risen.push((name.clone(), *before, after));
             }
-            Some((_, after)) if after * TOLERANCE < *before => {
+            Some((_, after)) if after * tolerance < *before => {
                 difference.fallen.push((name.clone(), *before, after));
             }
             Some(_) => {}
@@ -166,7 +189,7 @@ mod tests {
     fn two_percent_more_is_too_much_and_exactly_two_is_not() {
         let stored = figures(&[("a", 100.0), ("b", 100.0), ("c", 100.0), ("d", 100.0)]);
         let now = figures(&[("a", 102.0), ("b", 102.1), ("c", 90.0), ("e", 1.0)]);
-        let difference = compare(&stored, &now);
+        let difference = compare(&stored, &now, TOLERANCE);
         assert_eq!(difference.risen, [("b".to_string(), 100.0, 102.1)]);
         assert_eq!(difference.fallen, [("c".to_string(), 100.0, 90.0)]);
         assert_eq!(
@@ -181,11 +204,21 @@ mod tests {
 
     #[test]
     fn less_is_always_acceptable() {
-        let difference = compare(&figures(&[("a", 100.0)]), &figures(&[("a", 50.0)]));
+        let difference = compare(&figures(&[("a", 100.0)]), &figures(&[("a", 50.0)]), TOLERANCE);
         assert!(difference.acceptable());
-        let same = compare(&figures(&[("a", 100.0)]), &figures(&[("a", 100.5)]));
+        let same = compare(&figures(&[("a", 100.0)]), &figures(&[("a", 100.5)]), TOLERANCE);
         assert_eq!(same, Difference::default());
         assert_eq!(same.report(), "");
+    }
+
+    #[test]
+    fn another_compiler_is_compared_with_the_latest_baseline_and_more_patience() {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let paths = Paths { target: root.join("target"), root };
+        let (name, tolerance) = baseline(&paths, "0.0.0").expect("baselines are stored");
+        assert!(name.starts_with("baseline-rustc-1.") && tolerance > TOLERANCE, "{name}");
+        let release = name.trim_start_matches("baseline-rustc-").to_string();
+        assert_eq!(baseline(&paths, &release), Ok((name, TOLERANCE)));
     }
 
     #[test]
