@@ -17,12 +17,14 @@ extern crate std;
 
 pub mod cmdline;
 pub mod console;
+pub mod device;
 pub mod frames;
 pub mod heap;
 pub mod kernel;
 pub mod platform;
 pub mod ranges;
 pub mod sched;
+pub mod sleep_lock;
 pub mod sync;
 pub mod timer;
 pub mod wait;

@@ -1,0 +1,5 @@
+//! The back halves of disks and network cards, and the switch between them, without a machine.
+//!
+//! The control domain's threads move the memory and the notifications.
+#![no_std]
+#![forbid(unsafe_code)]
