@@ -1,12 +1,15 @@
 //! Xenstore as its users see it, and what two halves of a device say to each other through it.
 //!
 //! [`Store`] is what the front halves in guests (through the shared ring) and the back halves and the
-//! toolstack in the control domain (directly) are written against. Nothing here moves bytes or waits.
+//! toolstack in the control domain (directly) are written against; [`wire`] is how calls look as
+//! bytes, [`path`] what a path may be. Nothing here moves bytes or waits.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod path;
 pub mod store;
+pub mod wire;
 
 pub use store::{retry, Perm, Rights, Store, Tx, WatchId, WatchSink};
