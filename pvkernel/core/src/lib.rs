@@ -23,6 +23,7 @@ pub mod heap;
 pub mod kernel;
 pub mod platform;
 pub mod ranges;
+pub mod refs;
 pub mod sched;
 pub mod sleep_lock;
 pub mod sync;

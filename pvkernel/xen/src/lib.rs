@@ -5,7 +5,7 @@
 //! main function with `entry!` and run as a kernel thread in which all of it is ready.
 //!
 //! The layers, from below: `hypercall` (the calls), `layout`/`p2m`/`mmu`/`frames`/`heap` (memory), `trap`/`event`/
-//! `time` (being interrupted), `thread`/`console`/`power` (what programs use), `boot` (the order in
+//! `time` (being interrupted), `grants` (memory shared with other domains), `thread`/`console`/`power` (what programs use), `boot` (the order in
 //! which it all starts), `platform` (the same things as the traits of `pvkernel-core`).
 //!
 //! Invariants: nothing beyond the public interface of Xen 4.17 is used, so the same image boots on
@@ -22,6 +22,7 @@ mod directmap;
 pub mod event;
 pub mod foreign;
 pub mod frames;
+pub mod grants;
 mod heap;
 pub mod hypercall;
 pub mod layout;

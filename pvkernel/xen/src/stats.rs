@@ -35,3 +35,21 @@ pub fn bound_ports() -> usize {
 pub fn threads() -> usize {
     crate::thread::count()
 }
+
+/// Grants of this domain that have not ended.
+#[must_use]
+pub fn grants() -> usize {
+    crate::grants::used_count()
+}
+
+/// Granted frames that were given up and that another domain still holds.
+#[must_use]
+pub fn grants_deferred() -> usize {
+    crate::grants::deferred_count()
+}
+
+/// Granted pages of other domains that are mapped.
+#[must_use]
+pub fn grant_mappings() -> usize {
+    crate::grants::mapping_count()
+}
