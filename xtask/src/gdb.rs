@@ -1,7 +1,6 @@
 //! `gdb`: the machine stands at its first instruction and a debugger is attached, with symbols.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -9,6 +8,7 @@ use system_tests::qemu::{Hypervisor, Serial};
 
 use crate::args::Args;
 use crate::build::{self, Programs};
+use crate::devices::free_port;
 use crate::paths::Paths;
 use crate::run::{interact, Options};
 use crate::{setup, sh, Result};
@@ -25,6 +25,7 @@ pub fn run(args: &mut Args) -> Result<()> {
     let built = build::build(&paths, programs)?;
     let port = free_port()?;
     let mut boot = options.boot(Hypervisor::Zendo, &built.zendo, &built);
+    options.devices.attach(&paths, &mut boot)?;
     boot.extra = vec!["-S".into(), "-gdb".into(), format!("tcp:127.0.0.1:{port}")];
     let commands = paths.images().join("gdb.commands");
     let text = debugger_commands(&built, port);
@@ -53,10 +54,4 @@ fn debugger_commands(built: &build::Built, port: u16) -> String {
         "set confirm off\nadd-symbol-file {}\ntarget remote 127.0.0.1:{port}\n",
         built.dom0.display()
     )
-}
-
-/// A port nobody listens at. Another program may take it before QEMU does; QEMU then says so.
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
 }

@@ -14,6 +14,7 @@ mod build;
 mod ci;
 mod citations;
 mod demo;
+mod devices;
 mod doctor;
 mod gdb;
 mod paths;
@@ -61,7 +62,8 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "run",
         options:
-            "[--smp N] [--mem MIB] [--cmdline WORDS] [--dom0-cmdline WORDS] [--icount] [--no-build]",
+            "[--smp N] [--mem MIB] [--cmdline WORDS] [--dom0-cmdline WORDS] [--disk FILE]... [--no-disk] \
+            [--no-net] [--icount] [--no-build]",
         help: "boot Zendo in QEMU with dom0's shell on this terminal",
         run: run::run,
     },

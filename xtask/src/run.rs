@@ -9,11 +9,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use system_tests::devices::WEB_IP;
 use system_tests::qemu::{Boot, Hypervisor, Module, Serial};
 use system_tests::session::DOM0_MIB;
 
 use crate::args::Args;
 use crate::build::{self, Built, Programs};
+use crate::devices::{Devices, Ports};
 use crate::paths::Paths;
 use crate::{setup, sh, xen_package, Result};
 
@@ -36,6 +38,8 @@ pub struct Options {
     pub dom0_words: String,
     /// Count instructions.
     pub icount: bool,
+    /// Disks and network cards.
+    pub devices: Devices,
 }
 
 impl Options {
@@ -47,10 +51,11 @@ impl Options {
             hypervisor_words: args.value("--cmdline")?.unwrap_or_default(),
             dom0_words: args.value("--dom0-cmdline")?.unwrap_or_default(),
             icount: args.flag("--icount"),
+            devices: Devices::take(args)?,
         })
     }
 
-    /// The boot they describe.
+    /// The boot they describe, still without its devices.
     pub fn boot(&self, which: Hypervisor, kernel: &std::path::Path, built: &Built) -> Boot {
         let words = format!("{} {}", which.arguments(DOM0_MIB), self.hypervisor_words);
         let mut boot = Boot::new(kernel, words.trim_end());
@@ -79,14 +84,19 @@ pub fn run_on(which: Hypervisor, args: &mut Args) -> Result<()> {
         Hypervisor::Zendo => built.zendo.clone(),
         Hypervisor::Xen => xen_package::ensure(&paths)?,
     };
-    let boot = options.boot(which, &kernel, &built);
-    announce(&boot);
+    let mut boot = options.boot(which, &kernel, &built);
+    let ports = options.devices.attach(&paths, &mut boot)?;
+    announce(&boot, ports);
     interact(&boot)
 }
 
-/// Says what is run and how to get out of it.
-pub fn announce(boot: &Boot) {
+/// Says what is run, where its networks are reached and how to get out of it.
+pub fn announce(boot: &Boot, ports: Option<Ports>) {
     println!("{}\n", boot.shell_line());
+    if let Some(Ports { web, management }) = ports {
+        println!("web:   http://127.0.0.1:{web}/ leads to port 80 of {WEB_IP}, a guest's address");
+        println!("port:  127.0.0.1:{management} leads to dom0's management");
+    }
     println!("leave: type `poweroff` at dom0's prompt, or press Ctrl-X and then x");
     println!("more:  `help` at the prompt; Ctrl-] leaves a domain's console;");
     println!("       Ctrl-X c is QEMU's own monitor and back, Ctrl-X Ctrl-X sends one Ctrl-X\n");

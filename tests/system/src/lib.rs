@@ -1,7 +1,7 @@
 //! Boots images in QEMU and judges what they print.
 //!
 //! `cargo xtask test system`, `demo`, `bench` and `ci` call this crate; it knows nothing of cargo.
-//! From the bottom up: [`qemu`] makes a command line, [`machine`] owns the running process and its
+//! From the bottom up: [`qemu`] makes a command line with [`devices`], [`machine`] owns the running process and its
 //! serial line, [`screen`] turns terminal output into the lines a person would see, [`dom0`] types
 //! at the control domain's shell, [`verdict`] and [`exit_code`] are the two witnesses of a test
 //! guest, [`hostile`] makes images nobody should boot, and [`cases`] is the table of questions.
@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cases;
+pub mod devices;
 pub mod dom0;
 pub mod exit_code;
 pub mod hostile;

@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::devices::{self, Disk, Nic};
+
 /// The program that is run.
 pub const QEMU: &str = "qemu-system-x86_64";
 
@@ -88,6 +90,10 @@ pub struct Boot {
     pub icount: bool,
     /// Where the serial line goes.
     pub serial: Serial,
+    /// Disks on the PCI bus, in the order in which dom0 finds them.
+    pub disks: Vec<Disk>,
+    /// Network cards on the PCI bus, likewise.
+    pub nics: Vec<Nic>,
     /// Further QEMU words, as for a debugger.
     pub extra: Vec<String>,
 }
@@ -103,6 +109,8 @@ impl Boot {
             cpus: 1,
             icount: false,
             serial: Serial::Pipe,
+            disks: Vec::new(),
+            nics: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -129,6 +137,7 @@ impl Boot {
         if !self.modules.is_empty() {
             add(&["-initrd", &self.initrd()]);
         }
+        words.extend(devices::words(&self.disks, &self.nics));
         words.extend(self.extra.iter().cloned());
         words
     }
