@@ -23,11 +23,13 @@ pub mod edit;
 pub mod format;
 pub mod help;
 pub mod json;
+pub mod printed;
 pub mod run;
 pub mod shell;
 pub mod verbs;
 pub mod words;
 
 pub use command::Command;
+pub use printed::{Printed, Printer, Stream};
 pub use run::{run, After, LocalCounts, Outcome, Place};
 pub use shell::{Shell, Step};

@@ -1,34 +1,37 @@
 //! Being attached to the console of a domain.
 
-use crate::screen;
+use crate::screen::CHANGED;
 use crate::services::stack;
+use crate::terminal::Terminal;
 use alloc::format;
+use zl_cli::Stream;
 use zl_toolstack::lifecycle::{ConsoleId, ConsoleText};
 use zl_toolstack::Status;
 
 /// ^] leaves the console.
 const LEAVE: u8 = 0x1d;
 
-/// Shows what a domain prints and types what the person types, until ^] or the domain's end.
-pub fn attach(console: ConsoleId) -> Status {
-    screen::print("[attached; ^] leaves]\n");
+/// Shows what a domain prints and types what the person types, until ^], the domain's end, or the
+/// person's.
+pub fn attach(console: ConsoleId, terminal: &dyn Terminal) -> Status {
+    terminal.print("[attached; ^] leaves]\n");
     let mut place = 0;
     loop {
         let mut text = None;
-        screen::CHANGED.wait_until(|| {
+        CHANGED.wait_until(|| {
             text = stack().read_console(console, place).filter(is_news);
-            text.is_some() || screen::has_typed()
+            text.is_some() || terminal.has_key() || terminal.is_gone()
         });
         if let Some(text) = text {
             place = text.next;
-            show(&text);
+            show(&text, terminal);
             if let Some(how) = text.ended {
-                screen::print(&format!("\n[the domain {how}]\n"));
+                terminal.print(&format!("\n[the domain {how}]\n"));
                 break;
             }
         }
-        if forward_typed(console) {
-            screen::print("\n[detached]\n");
+        if forward_typed(console, terminal) || terminal.is_gone() {
+            terminal.print("\n[detached]\n");
             break;
         }
     }
@@ -40,16 +43,16 @@ fn is_news(text: &ConsoleText) -> bool {
     !text.bytes.is_empty() || text.missed > 0 || text.ended.is_some()
 }
 
-fn show(text: &ConsoleText) {
+fn show(text: &ConsoleText, terminal: &dyn Terminal) {
     if text.missed > 0 {
-        screen::print(&format!("[{} bytes are lost]\n", text.missed));
+        terminal.print(&format!("[{} bytes are lost]\n", text.missed));
     }
-    screen::show(&text.bytes);
+    terminal.write(Stream::Out, &text.bytes);
 }
 
 /// Types what was typed; returns whether ^] was among it. Bytes behind it stay for the shell.
-fn forward_typed(console: ConsoleId) -> bool {
-    while let Some(byte) = screen::read() {
+fn forward_typed(console: ConsoleId, terminal: &dyn Terminal) -> bool {
+    while let Some(byte) = terminal.take_key() {
         if byte == LEAVE {
             return true;
         }

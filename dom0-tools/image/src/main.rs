@@ -20,6 +20,7 @@ mod screen;
 mod services;
 mod shell;
 mod steps;
+mod terminal;
 mod transport;
 
 use pvkernel_xen::boot::BootInfo;

@@ -3,9 +3,11 @@
 //! All output of the shell goes through here, and all typed bytes come from here. A thread moves
 //! typed bytes into a bounded queue, so that whoever waits for a key can wait for other things too.
 
+use crate::terminal::Terminal;
 use alloc::collections::VecDeque;
 use pvkernel_core::sync::Lock;
 use pvkernel_xen::{console, thread};
+use zl_cli::Stream;
 
 /// Woken whenever there may be something new for the person: a key, a notice, a guest's output.
 pub static CHANGED: thread::WaitQueue = thread::WaitQueue::new();
@@ -67,5 +69,30 @@ pub fn take_interrupt() -> bool {
             true
         }
         None => false,
+    }
+}
+
+/// The console as the terminal of the shell.
+pub struct Screen;
+
+impl Terminal for Screen {
+    fn write(&self, _to: Stream, bytes: &[u8]) {
+        show(bytes);
+    }
+
+    fn take_key(&self) -> Option<u8> {
+        read()
+    }
+
+    fn has_key(&self) -> bool {
+        has_typed()
+    }
+
+    fn take_interrupt(&self) -> bool {
+        take_interrupt()
+    }
+
+    fn is_gone(&self) -> bool {
+        false
     }
 }

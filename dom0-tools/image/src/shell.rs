@@ -3,7 +3,7 @@
 //! What a line means is decided in `zl-cli`; `steps` carries it out. Notices about domains that
 //! ended appear above the line that is being typed.
 
-use crate::screen::{self, CHANGED};
+use crate::screen::{self, Screen, CHANGED};
 use crate::services::stack;
 use crate::{steps, transport};
 use alloc::format;
@@ -40,8 +40,8 @@ pub fn run(boot: &'static BootInfo) -> ! {
         run_script(&mut shell, file);
     }
     match args.value("zl.then") {
-        Some("poweroff") => steps::end_machine(Step::PowerOff),
-        Some("reboot") => steps::end_machine(Step::Reboot),
+        Some("poweroff") => steps::end_machine(Step::PowerOff, &Screen),
+        Some("reboot") => steps::end_machine(Step::Reboot, &Screen),
         _ => {}
     }
     let mut editor = Editor::new(PROMPT);
@@ -110,11 +110,11 @@ fn show_notices() {
 fn carry_out(shell: &mut Shell, line: &str) {
     let commands = match shell.split(line) {
         Ok(commands) => commands,
-        Err(error) => return steps::complain(shell, &error),
+        Err(error) => return steps::complain(shell, &Screen, &error),
     };
     for words in &commands {
         let step = shell.step(words);
-        steps::carry_out(shell, step);
+        steps::carry_out(shell, &Screen, step);
         if screen::take_interrupt() {
             screen::print("^C\n");
             return;

@@ -1,17 +1,19 @@
 //! Carries the steps of the shell out: prints, waits, attaches, ends the machine.
 //!
-//! Called by `shell` with one step at a time. Waiting happens here and only here, always without
-//! holding the toolstack; ^C ends every wait.
+//! Called by `shell`, and by sessions from the host, with one step at a time and the terminal of the
+//! person. Waiting happens here and only here, always without holding the toolstack; ^C ends every
+//! wait, and so does the loss of the person.
 
-use crate::screen::{self, CHANGED};
+use crate::screen::CHANGED;
 use crate::services::stack;
+use crate::terminal::Terminal;
 use crate::{attach, transport};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use hypercall_abi::DomId;
 use pvkernel_xen::{power, stats, thread, time};
-use zl_cli::{run as run_verb, After, LocalCounts, Outcome, Place, Shell, Step};
+use zl_cli::{run as run_verb, After, Command, LocalCounts, Outcome, Place, Printed, Shell, Step};
 use zl_toolstack::client::Hypervisor;
 use zl_toolstack::config::shown;
 use zl_toolstack::{Status, ToolError};
@@ -25,58 +27,61 @@ const GONE_POLL_NS: u64 = NS_PER_MS / 2;
 const PAGES_PER_MIB: u64 = 256;
 
 /// Prints a complaint and remembers its status.
-pub fn complain(shell: &mut Shell, error: &ToolError) {
-    screen::print(&format!("{error}\n"));
+pub fn complain(shell: &mut Shell, terminal: &dyn Terminal, error: &ToolError) {
+    terminal.complain(&format!("{error}\n"));
     shell.set_status(error.status);
 }
 
 /// Carries one step out, and says how long it took and at which tick it began.
-fn carry_out_timed(shell: &mut Shell, step: Step) {
+fn carry_out_timed(shell: &mut Shell, terminal: &dyn Terminal, step: Step) {
     let (from, start_ns) = (time::tsc(), time::now_ns());
-    carry_out(shell, step);
+    carry_out(shell, terminal, step);
     let (ns, ticks) = (time::now_ns() - start_ns, time::tsc() - from);
     let status = shell.status();
-    screen::print(&format!("time: status={status} ns={ns} ticks={ticks} from={from}\n"));
+    terminal.print(&format!("time: status={status} ns={ns} ticks={ticks} from={from}\n"));
 }
 
 /// Carries one step out and remembers its status.
-pub fn carry_out(shell: &mut Shell, step: Step) {
+pub fn carry_out(shell: &mut Shell, terminal: &dyn Terminal, step: Step) {
     let done = match step {
-        Step::Time(step) => return carry_out_timed(shell, *step),
-        Step::Zl(command) => {
-            let mut text = String::new();
-            let outcome = run_verb(&command, &mut stack(), &Here, &mut text);
-            screen::print(&text);
-            finish(outcome)
-        }
+        Step::Time(step) => return carry_out_timed(shell, terminal, *step),
+        Step::Zl(command) => carry_out_verb(&command, terminal),
         Step::Print(text) => {
-            screen::print(&text);
+            terminal.print(&text);
             Ok(Status::Ok)
         }
         Step::Complain(error) => Err(error),
-        Step::Files => list_files(),
-        Step::Show(file) => show_file(&file),
-        Step::Free => show_memory(),
+        Step::Files => list_files(terminal),
+        Step::Show(file) => show_file(&file, terminal),
+        Step::Free => show_memory(terminal),
         Step::Clear => {
-            screen::print("\x1b[H\x1b[2J");
+            terminal.print("\x1b[H\x1b[2J");
             Ok(Status::Ok)
         }
-        Step::Sleep(ms) => sleep(ms),
-        ending @ (Step::PowerOff | Step::Reboot) => end_machine(ending),
+        Step::Sleep(ms) => sleep(ms, terminal),
+        ending @ (Step::PowerOff | Step::Reboot) => end_machine(ending, terminal),
     };
     match done {
         Ok(status) => shell.set_status(status),
-        Err(error) => complain(shell, &error),
+        Err(error) => complain(shell, terminal, &error),
     }
 }
 
+/// The toolstack is held while the verb runs; what it printed is shown when it is free again.
+fn carry_out_verb(command: &Command, terminal: &dyn Terminal) -> Result<Status, ToolError> {
+    let mut printed = Printed::default();
+    let outcome = run_verb(command, &mut stack(), &Here, &mut printed);
+    printed.pieces().for_each(|(stream, text)| terminal.write(stream, text.as_bytes()));
+    finish(outcome, terminal)
+}
+
 /// Does what remains to be done after a verb.
-fn finish(outcome: Outcome) -> Result<Status, ToolError> {
+fn finish(outcome: Outcome, terminal: &dyn Terminal) -> Result<Status, ToolError> {
     let after = match outcome.after {
         After::Nothing => return Ok(outcome.status),
-        After::Attach(console) => return Ok(attach::attach(console)),
+        After::Attach(console) => return Ok(attach::attach(console, terminal)),
         After::WaitGone(domains) => wait_gone(&domains)?,
-        After::WaitEnded { domains, timeout_s } => wait_ended(&domains, timeout_s)?,
+        After::WaitEnded { domains, timeout_s } => wait_ended(&domains, timeout_s, terminal)?,
     };
     Ok(if outcome.status == Status::Ok { after } else { outcome.status })
 }
@@ -97,12 +102,16 @@ fn wait_gone(domains: &[DomId]) -> Result<Status, ToolError> {
     Ok(Status::Ok)
 }
 
-fn wait_ended(domains: &[DomId], timeout_s: u64) -> Result<Status, ToolError> {
+fn wait_ended(
+    domains: &[DomId],
+    timeout_s: u64,
+    terminal: &dyn Terminal,
+) -> Result<Status, ToolError> {
     let limit_ns = time::now_ns().saturating_add(timeout_s.saturating_mul(NS_PER_S));
     let all_ended = || domains.iter().all(|domain| stack().has_ended(*domain));
     let mut interrupted = false;
     let is_done = CHANGED.wait_deadline(limit_ns, || {
-        interrupted = screen::take_interrupt();
+        interrupted = terminal.take_interrupt();
         interrupted || all_ended()
     });
     if interrupted {
@@ -122,25 +131,25 @@ fn wait_gone_unless_kept(domains: &[DomId]) -> Result<Status, ToolError> {
     wait_gone(&destroyed)
 }
 
-fn sleep(ms: u64) -> Result<Status, ToolError> {
+fn sleep(ms: u64, terminal: &dyn Terminal) -> Result<Status, ToolError> {
     let limit_ns = time::now_ns() + ms * NS_PER_MS;
-    let interrupted = CHANGED.wait_deadline(limit_ns, screen::take_interrupt);
+    let interrupted = CHANGED.wait_deadline(limit_ns, || terminal.take_interrupt());
     match interrupted {
         true => Err(ToolError::failed("interrupted")),
         false => Ok(Status::Ok),
     }
 }
 
-fn list_files() -> Result<Status, ToolError> {
+fn list_files(terminal: &dyn Terminal) -> Result<Status, ToolError> {
     let mut text = String::new();
     for (name, data) in stack().archive().files() {
         text.push_str(&format!("{:>9} {name}\n", data.len()));
     }
-    screen::print(&text);
+    terminal.print(&text);
     Ok(Status::Ok)
 }
 
-fn show_file(file: &str) -> Result<Status, ToolError> {
+fn show_file(file: &str, terminal: &dyn Terminal) -> Result<Status, ToolError> {
     let data = stack().archive().get(file).ok_or_else(|| {
         let file = shown(file);
         ToolError::failed(format!("cat: {file}: no such file in the boot archive; see 'ls'"))
@@ -149,21 +158,21 @@ fn show_file(file: &str) -> Result<Status, ToolError> {
         let (file, len) = (shown(file), data.len());
         ToolError::failed(format!("cat: {file}: {len} bytes that are not text; it may be a kernel"))
     })?;
-    screen::print(text);
+    terminal.print(text);
     if !text.ends_with('\n') {
-        screen::print("\n");
+        terminal.print("\n");
     }
     Ok(Status::Ok)
 }
 
-fn show_memory() -> Result<Status, ToolError> {
+fn show_memory(terminal: &dyn Terminal) -> Result<Status, ToolError> {
     let physical = stack().hypervisor().physinfo().map_err(|errno| {
         let advice = "this must run in the control domain";
         ToolError::hypercall("sysctl physinfo", format_args!("no argument"), errno, advice)
     })?;
     let own = Here.counts();
     let mib = |pages: u64| pages / PAGES_PER_MIB;
-    screen::print(&format!(
+    terminal.print(&format!(
         "{:<12} {:>9} {:>9}\n{:<12} {:>5} MiB {:>5} MiB\n{:<12} {:>5} MiB {:>5} MiB\n",
         "",
         "total",
@@ -179,7 +188,7 @@ fn show_memory() -> Result<Status, ToolError> {
 }
 
 /// Ends all domains, then the machine.
-pub fn end_machine(how: Step) -> ! {
+pub fn end_machine(how: Step, terminal: &dyn Terminal) -> ! {
     let mut stack = stack();
     let domains: Vec<DomId> = match stack.list() {
         Ok(rows) => rows.iter().map(|row| row.info.domain).collect(),
@@ -190,7 +199,7 @@ pub fn end_machine(how: Step) -> ! {
         let _ = stack.destroy(domain);
     }
     drop(stack);
-    screen::print("dom0: bye\n");
+    terminal.print("dom0: bye\n");
     match how {
         Step::Reboot => power::reboot(),
         _ => power::poweroff(),

@@ -13,11 +13,11 @@ mod look_wide;
 mod tests;
 
 use crate::command::{Command, Targets};
+use crate::printed::{Printer, Stream};
 use crate::{help, verbs};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Write;
 use hypercall_abi::domctl::GetVcpuInfo;
 use hypercall_abi::DomId;
 use zl_toolstack::client::{Affinity, Hypervisor};
@@ -98,7 +98,7 @@ pub fn run<H: Hypervisor + Clone>(
     command: &Command,
     stack: &mut Toolstack<'_, H>,
     place: &dyn Place,
-    out: &mut String,
+    out: &mut dyn Printer,
 ) -> Outcome {
     let mut session = Session { stack, place, out, status: Status::Ok };
     let after = session.dispatch(command).unwrap_or_else(|error| {
@@ -111,7 +111,7 @@ pub fn run<H: Hypervisor + Clone>(
 pub(crate) struct Session<'s, 'a, H: Hypervisor + Clone> {
     pub(crate) stack: &'s mut Toolstack<'a, H>,
     pub(crate) place: &'s dyn Place,
-    pub(crate) out: &'s mut String,
+    pub(crate) out: &'s mut dyn Printer,
     /// The first bad status.
     pub(crate) status: Status,
 }
@@ -229,18 +229,17 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
     }
 
     pub(crate) fn print(&mut self, text: &str) {
-        self.out.push_str(text);
+        self.out.print(Stream::Out, text);
     }
 
     pub(crate) fn line(&mut self, text: &str) {
-        self.out.push_str(text);
-        self.out.push('\n');
+        self.print(text);
+        self.print("\n");
     }
 
     /// Writes the one line of a failure.
     pub(crate) fn complain(&mut self, error: &ToolError) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.out, "zl: {error}");
+        self.out.print(Stream::Err, &format!("zl: {error}\n"));
         if self.status == Status::Ok {
             self.status = error.status;
         }
