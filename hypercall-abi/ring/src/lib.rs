@@ -13,10 +13,12 @@
 #![forbid(unsafe_code)]
 
 mod byte;
+mod net;
 mod page;
 mod slot;
 
 pub use byte::{ByteRing, Consumer, Producer};
+pub use net::{NetRxPage, NetTxPage, RxSlot, TxSlot, NET_SLOTS};
 pub use page::{AtomicByteRing, ConsolePage, XenstorePage};
 pub use slot::{BackRing, FrontRing, PushError, SlotRing};
 
