@@ -1,14 +1,15 @@
 //! The devices of a machine that a person runs: dom0's disk, further ones, and two network cards.
 //!
 //! `run`, `xen run` and `gdb` use it. Dom0's own disk is a sparse file beside the images which stays
-//! from run to run; nothing here ever shortens or replaces a file that exists. Ports are those of the
+//! from run to run; nothing here replaces it unless `--fresh-disk` says so. Ports are those of the
 //! loopback address only.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use system_tests::devices::{Disk, Forward, Nic, WEB_IP};
+use system_tests::disk_image;
 use system_tests::qemu::Boot;
 
 use crate::args::Args;
@@ -26,6 +27,7 @@ const WEB_PORT_TRIES: u16 = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Devices {
     own_disk: bool,
+    fresh: bool,
     disks: Vec<PathBuf>,
     net: bool,
 }
@@ -40,19 +42,20 @@ pub struct Ports {
 }
 
 impl Devices {
-    /// Takes `--no-disk`, `--no-net` and each `--disk FILE` from the command line.
+    /// Takes `--no-disk`, `--fresh-disk`, `--no-net` and each `--disk FILE` from the command line.
     pub fn take(args: &mut Args) -> Result<Devices> {
         let mut disks = Vec::new();
         while let Some(file) = args.value("--disk")? {
             disks.push(existing(&file)?);
         }
-        Ok(Devices { own_disk: !args.flag("--no-disk"), disks, net: !args.flag("--no-net") })
+        let (own_disk, fresh) = (!args.flag("--no-disk"), args.flag("--fresh-disk"));
+        Ok(Devices { own_disk, fresh, disks, net: !args.flag("--no-net") })
     }
 
     /// Adds them to a machine; the answer is where its networks are reached, if it has any.
     pub fn attach(&self, paths: &Paths, boot: &mut Boot) -> Result<Option<Ports>> {
         if self.own_disk {
-            boot.disks.push(Disk::kept(&dom0_disk(paths)?));
+            boot.disks.push(Disk::kept(&dom0_disk(paths, self.fresh)?));
         }
         boot.disks.extend(self.disks.iter().map(|file| Disk::kept(file)));
         if !self.net {
@@ -78,20 +81,16 @@ fn existing(file: &str) -> Result<PathBuf> {
     }
 }
 
-/// Dom0's own disk, made when it is not there.
-pub fn dom0_disk(paths: &Paths) -> Result<PathBuf> {
+/// Dom0's own disk, made when it is not there or not wanted as it is.
+fn dom0_disk(paths: &Paths, fresh: bool) -> Result<PathBuf> {
     let path = paths.images().join("dom0.img");
+    if fresh && path.exists() {
+        fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
     if !path.exists() {
-        make_sparse(&path, DOM0_DISK_BYTES)?;
+        disk_image::make(&path, DOM0_DISK_BYTES)?;
     }
     Ok(path)
-}
-
-/// Makes a file that reads as zeros and occupies nothing yet.
-fn make_sparse(path: &Path, bytes: u64) -> Result<()> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path);
-    let made = file.and_then(|file| file.set_len(bytes));
-    made.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The first free port from the usual one on.
@@ -122,9 +121,9 @@ mod tests {
     #[test]
     fn a_person_gets_a_disk_and_a_network_unless_they_are_refused() {
         let all = taken("");
-        assert_eq!(all, Ok(Devices { own_disk: true, disks: vec![], net: true }));
+        assert_eq!(all, Ok(Devices { own_disk: true, fresh: false, disks: vec![], net: true }));
         let none = taken("--no-net --no-disk");
-        assert_eq!(none, Ok(Devices { own_disk: false, disks: vec![], net: false }));
+        assert_eq!(none, Ok(Devices { own_disk: false, fresh: false, disks: vec![], net: false }));
     }
 
     #[test]

@@ -62,7 +62,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "run",
         options:
-            "[--smp N] [--mem MIB] [--cmdline WORDS] [--dom0-cmdline WORDS] [--disk FILE]... [--no-disk] \
+            "[--smp N] [--mem MIB] [--cmdline WORDS] [--dom0-cmdline WORDS] [--disk FILE]... [--no-disk] [--fresh-disk] \
             [--no-net] [--icount] [--no-build]",
         help: "boot Zendo in QEMU with dom0's shell on this terminal",
         run: run::run,

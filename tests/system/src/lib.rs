@@ -4,7 +4,8 @@
 //! From the bottom up: [`qemu`] makes a command line with [`devices`], [`machine`] owns the running process and its
 //! serial line, [`screen`] turns terminal output into the lines a person would see, [`dom0`] types
 //! at the control domain's shell, [`verdict`] and [`exit_code`] are the two witnesses of a test
-//! guest, [`hostile`] makes images nobody should boot, and [`cases`] is the table of questions.
+//! guest, [`hostile`] makes images nobody should boot, [`disk_image`] makes and
+//! reads disks, and [`cases`] is the table of questions.
 //!
 //! What holds everywhere: every wait has a deadline and waits for text or for the end of a process,
 //! never for time to pass; silence is a failure; a process is ended through its own handle.
@@ -13,6 +14,7 @@
 
 pub mod cases;
 pub mod devices;
+pub mod disk_image;
 pub mod dom0;
 pub mod exit_code;
 pub mod hostile;
