@@ -22,7 +22,7 @@ const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests", "hv-machine"];
 const GUESTS: &[&str] = &["hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair"];
 
 /// Programs the tests boot without dom0: in its place, or in the hypervisor's.
-const LONE_PROGRAMS: &[&str] = &["bench", "machine-probe"];
+const LONE_PROGRAMS: &[&str] = &["bench", "grants", "machine-probe"];
 
 /// The sources of the boot archive's configuration files.
 const CONFIGURATIONS: &str = "dom0-tools/image/archive";

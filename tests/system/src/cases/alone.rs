@@ -47,6 +47,12 @@ pub fn hello(session: &Session<'_>) -> Verdict {
     check(report.status == Status::Success, || format!("{}: {}", report.status, report.detail))
 }
 
+/// Grants, from both sides of one domain.
+pub fn grants(session: &Session<'_>) -> Verdict {
+    let report = report(session, session.hypervisor, "grants")?;
+    check(report.status == Status::Success, || format!("{}: {}", report.status, report.detail))
+}
+
 /// The machine layer alone, in the hypervisor's place, passes its own checks.
 pub fn machine_probe(session: &Session<'_>) -> Verdict {
     let probe = session.images.guests.join("machine-probe");

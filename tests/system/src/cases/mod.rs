@@ -57,6 +57,7 @@ macro_rules! cases {
 pub const CASES: &[Case] = cases! {
     "machine-probe", OURS, &[1, 2, 4], alone::machine_probe;
     "hello-as-dom0", BOTH, &[1, 2, 4], alone::hello;
+    "grants", BOTH, ONE, alone::grants;
     "boots-to-prompt", BOTH, &[1, 2, 4], boot::to_prompt;
     "boot-time", OURS, ONE, boot::time;
     "boot-instructions", OURS, ONE, boot::instructions;
