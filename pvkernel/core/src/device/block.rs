@@ -32,6 +32,41 @@ pub struct BlockInfo {
     pub depth: u32,
 }
 
+impl BlockInfo {
+    /// Whether the sectors are on the disk.
+    ///
+    /// # Errors
+    /// `OutOfRange`.
+    pub fn check_range(&self, sector: u64, sectors: u32) -> Result<(), BlockError> {
+        let end = sector.checked_add(sectors.into());
+        match end.is_some_and(|end| end <= self.sectors) {
+            true => Ok(()),
+            false => Err(BlockError::OutOfRange),
+        }
+    }
+
+    /// Whether a request can succeed on such a disk; its owner is told if not.
+    ///
+    /// # Errors
+    /// `ReadOnly`, `OutOfRange`, `Device` for what the disk does not understand.
+    pub fn check(&self, request: &BlockRequest) -> Result<(), BlockError> {
+        let len = request.sectors as usize * SECTOR;
+        let fits = request.buffer.as_ref().is_some_and(|buffer| len <= buffer.bytes().len());
+        match request.op {
+            BlockOp::Flush => return Ok(()),
+            BlockOp::Write | BlockOp::Discard if self.read_only => {
+                return Err(BlockError::ReadOnly)
+            }
+            BlockOp::Discard if !self.can_discard => return Err(BlockError::Device),
+            BlockOp::Read | BlockOp::Write if !fits || request.sectors > self.max_sectors => {
+                return Err(BlockError::OutOfRange);
+            }
+            BlockOp::Read | BlockOp::Write | BlockOp::Discard => {}
+        }
+        self.check_range(request.sector, request.sectors)
+    }
+}
+
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockOp {
