@@ -3,3 +3,9 @@
 //! The control domain's threads move the memory and the notifications.
 #![no_std]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod blk;
