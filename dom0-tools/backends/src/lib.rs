@@ -9,3 +9,4 @@ extern crate alloc;
 extern crate std;
 
 pub mod blk;
+pub mod net;
