@@ -5,9 +5,11 @@
 //!
 //! Files are only named here: whether a kernel exists is found out when it is opened.
 
+use super::disk::DiskConfig;
 use super::policy::{Action, Uuid};
 use super::reader::Reader;
 use super::value::{shown, ConfigError, Setting};
+use super::vif::VifConfig;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -82,6 +84,12 @@ pub struct DomainConfig {
     pub max_maptrack_frames: Option<u32>,
     /// Number of its event channels.
     pub max_event_channels: u32,
+    /// Its disks.
+    #[serde(rename = "disk", skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DiskConfig>,
+    /// Its network cards, numbered from 0 in this order.
+    #[serde(rename = "vif", skip_serializing_if = "Vec::is_empty")]
+    pub vifs: Vec<VifConfig>,
     /// What to do when it ends.
     #[serde(flatten)]
     pub end: EndActions,
@@ -124,6 +132,8 @@ impl DomainConfig {
             max_grant_frames: reader.frames("max_grant_frames", 1)?,
             max_maptrack_frames: reader.frames("max_maptrack_frames", 0)?,
             max_event_channels: reader.event_channels()?,
+            disks: reader.disks()?,
+            vifs: reader.vifs()?,
             end: reader.end_actions()?,
         };
         let (memory_mib, maxmem_mib) = reader.memory()?;

@@ -22,6 +22,7 @@ pub const USED: &[&str] = &[
     "cap",
     "cmdline",
     "cpu_weight",
+    "disk",
     "extra",
     "kernel",
     "max_event_channels",
@@ -40,6 +41,7 @@ pub const USED: &[&str] = &[
     "type",
     "uuid",
     "vcpus",
+    "vif",
 ];
 
 const NOT_FOR_PV: &[&str] = &[
@@ -135,7 +137,7 @@ const IGNORED: &[&str] = &[
     "xenstore_quota",
 ];
 
-const NO_BACKEND: &[&str] = &["bootloader", "channel", "disk", "p9", "pvcalls", "vif", "vif2"];
+const NO_BACKEND: &[&str] = &["bootloader", "channel", "p9", "pvcalls", "vif2"];
 
 /// The kind of a key; `None` when nobody knows it.
 #[must_use]

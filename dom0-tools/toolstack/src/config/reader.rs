@@ -59,6 +59,11 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// The value of a key that counts, and who wrote it.
+    pub(super) fn value_of(&self, key: &'static str) -> Option<(&'a str, &'a Value)> {
+        self.find(key).map(|found| (found.origin, found.value))
+    }
+
     pub(super) fn check_keys(&mut self) -> Result<(), ConfigError> {
         for (index, setting) in self.settings.iter().enumerate() {
             let earlier = self.settings.iter().take(index).find(|other| other.key == setting.key);

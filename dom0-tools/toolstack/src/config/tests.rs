@@ -89,7 +89,20 @@ fn every_bad_value_names_the_key_and_what_to_try() {
         ("name = 'a b'", "a.cfg:3:8: name: the name 'a b' has a character"),
         ("type = 'hvm'", "a.cfg:3:8: type: 'hvm' guests do not run on a PV-only hypervisor"),
         ("builder = 'hvm'", "a.cfg:3:11: builder: 'hvm' does not build PV guests"),
-        ("disk = ['x']", "a.cfg:3:1: 'disk' asks for a device this release does not provide"),
+        ("p9 = ['x']", "a.cfg:3:1: 'p9' asks for a device this release does not provide"),
+        ("disk = ['x']", "a.cfg:3:9: disk: the name of the disk in the domain is missing in 'x'"),
+        ("disk = 'file:/a,xvda,w'", "a.cfg:3:8: disk: expected a list of strings, found a string"),
+        ("disk = [5]", "a.cfg:3:9: disk: expected a string, found a number; write disk = ["),
+        (
+            "disk = ['ram:4K,xvda,w',\n 'ram:8K,xvda,r']",
+            "a.cfg:4:2: disk: 'xvda' is used twice; give each disk a name of its own",
+        ),
+        ("disk = ['qcow2:/a,xvda,w']", "a.cfg:3:9: disk: format 'qcow2' is not read here"),
+        ("vif = ['', 'mac=5']", "a.cfg:3:12: vif: '5' is no MAC address; write six bytes"),
+        (
+            "vif = ['mac=00:16:3e:00:00:01',\n'mac=00:16:3E:00:00:01']",
+            "a.cfg:4:1: vif: the address 00:16:3e:00:00:01 is used twice",
+        ),
         ("on_crash = 'explode'", "a.cfg:3:12: on_crash: 'explode' is not an action; use destroy"),
         ("on_crash = 'coredump-restart'", "a.cfg:3:12: on_crash: 'coredump-restart': core dumps"),
         ("uuid = 'x'", "a.cfg:3:8: uuid: 'x' is not a UUID"),
@@ -120,6 +133,29 @@ fn keys_of_other_guests_only_warn_with_their_line() {
 }
 
 #[test]
+fn devices_are_read_in_their_order_and_warn_with_their_line() {
+    let text = "disk = ['file:/images/a.img,xvda,w', 'phy:vdb,xvdb,r']\n\
+        vif = ['',\n 'bridge=br1,script=vif-route,mtu=9000']";
+    let read = read(&format!("{BASE}{text}")).unwrap();
+    let names: Vec<String> = read.config.disks.iter().map(|disk| disk.vdev.to_string()).collect();
+    assert_eq!(names, ["xvda", "xvdb"]);
+    assert_eq!(read.config.vifs[0], VifConfig::default());
+    assert_eq!(read.config.vifs[1].mtu, Some(9000));
+    assert_eq!(
+        read.warnings,
+        [
+            "a.cfg:5: vif: there is one switch, 'br1' is taken for xenbr0; ignored",
+            "a.cfg:5: vif: script 'vif-route' is not run; ignored",
+        ]
+    );
+    let overrides = ["disk=['ram:64M,xvdc,w']".to_string(), "vif=[]".to_string()];
+    let config =
+        read_config("a.cfg", format!("{BASE}{text}").as_bytes(), &overrides).unwrap().config;
+    assert_eq!(config.disks[0].target.to_string(), "ram:67108864");
+    assert!(config.disks.len() == 1 && config.vifs.is_empty());
+}
+
+#[test]
 fn a_repeated_key_warns_and_the_last_value_counts() {
     let read = read(&format!("{BASE}memory = 4\nmemory = 8")).unwrap();
     assert_eq!(read.config.memory_mib, 8);
@@ -147,6 +183,7 @@ fn bad_overrides_name_the_command_line() {
         ("memory=zero", "command line: memory: 'zero' is not a number"),
         ("name=7", "command line: name: the number 7"),
         ("vif=['a'", "command line:1:5: the list that starts here has no end"),
+        ("vif=['a']", "command line: vif: 'a' has no '='"),
     ] {
         let error = read_config("a.cfg", BASE.as_bytes(), &[argument.into()]).unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error}");
