@@ -2,12 +2,14 @@
 //!
 //! [`Store`] is what the front halves in guests (through the shared ring) and the back halves and the
 //! toolstack in the control domain (directly) are written against; [`wire`] is how calls look as
-//! bytes, [`path`] what a path may be. Nothing here moves bytes or waits.
+//! bytes, [`path`] what a path may be, [`client`] the state of a connection. Nothing here moves bytes or waits.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod calls;
+pub mod client;
 pub mod path;
 pub mod store;
 pub mod wire;

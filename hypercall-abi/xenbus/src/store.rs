@@ -145,7 +145,10 @@ pub fn retry<T>(
             Err(errno) => {
                 // Nothing of it happened, whatever the end says.
                 let _ = store.end(tx, false);
-                return Err(errno);
+                // This one: the connection was lost, and the transaction with it.
+                if errno != Errno::EAGAIN {
+                    return Err(errno);
+                }
             }
             Ok(value) => match store.end(tx, true) {
                 Ok(()) => return Ok(value),

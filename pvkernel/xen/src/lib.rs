@@ -36,6 +36,7 @@ pub mod thread;
 pub mod time;
 pub mod trap;
 pub mod window;
+pub mod xenstore;
 
 pub use pvkernel_core::{print, println};
 
