@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+pub mod blkring;
 pub mod boot;
 pub mod console;
 mod directmap;

@@ -1,12 +1,14 @@
 //! What a disk is made of, as the store says it.
 //!
 //! `type` and `params` of the back half's directory: `phy` with a disk of dom0, `file` with a path on
-//! dom0's disk, `ram` with a size, or with a size and a name (`64M@scratch`) for memory that stays when
-//! its user goes. `params` may repeat the type, as configurations write it (`ram:64M`).
+//! dom0's disk, `ram` with a size, or with a name and a size (`scratch:64M`) for memory that stays when
+//! its user goes.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 
+/// A disk in memory is whole pages.
+const PAGE: u64 = 4096;
 /// Largest disk in memory: what fits a control domain of any sensible size.
 const MAX_RAM: u64 = 1 << 36;
 /// Longest name of a disk in memory.
@@ -32,7 +34,7 @@ impl core::fmt::Display for Source {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Ram { name: None, bytes } => write!(f, "ram:{}K", bytes / 1024),
-            Self::Ram { name: Some(name), bytes } => write!(f, "ram:{}K@{name}", bytes / 1024),
+            Self::Ram { name: Some(name), bytes } => write!(f, "ram:{name}:{}K", bytes / 1024),
             Self::Physical(name) => write!(f, "phy:{name}"),
             Self::File(path) => write!(f, "file:{path}"),
         }
@@ -44,10 +46,6 @@ impl core::fmt::Display for Source {
 /// # Errors
 /// One line that says what is wrong and what would be right.
 pub fn parse(kind: &str, params: &str) -> Result<Source, String> {
-    let params = match params.split_once(':') {
-        Some((prefix, rest)) if prefix == kind => rest,
-        _ => params,
-    };
     match kind {
         "phy" | "vbd" if !params.is_empty() => {
             Ok(Source::Physical(params.strip_prefix("/dev/").unwrap_or(params).to_string()))
@@ -61,13 +59,13 @@ pub fn parse(kind: &str, params: &str) -> Result<Source, String> {
 }
 
 fn ram(params: &str) -> Result<Source, String> {
-    let (size, name) = match params.split_once('@') {
-        Some((size, name)) => (size, Some(name)),
-        None => (params, None),
+    let (name, size) = match params.split_once(':') {
+        Some((name, size)) => (Some(name), size),
+        None => (None, params),
     };
-    let bytes = size_of(size).filter(|bytes| (4096..=MAX_RAM).contains(bytes));
+    let bytes = size_of(size).filter(|bytes| (PAGE..=MAX_RAM).contains(bytes));
     let bytes = bytes.ok_or_else(|| {
-        format!("ram:{params}: a size from 4K to 64G is expected, for example ram:64M")
+        format!("ram:{params}: whole pages from 4K to 64G are expected, for example ram:64M")
     })?;
     let is_name = |name: &str| {
         let fits = (1..=MAX_NAME).contains(&name.len());
@@ -81,7 +79,7 @@ fn ram(params: &str) -> Result<Source, String> {
     }
 }
 
-/// A number with K, M or G behind it, in whole pages.
+/// A number with K, M or G behind it, of whole pages.
 fn size_of(text: &str) -> Option<u64> {
     let (digits, shift) = match text.char_indices().last()? {
         (at, 'k' | 'K') => (text.get(..at)?, 10),
@@ -91,5 +89,5 @@ fn size_of(text: &str) -> Option<u64> {
     };
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let number: u64 = is_number.then(|| digits.parse().ok())??;
-    number.checked_mul(1 << shift)?.checked_next_multiple_of(4096)
+    number.checked_mul(1 << shift).filter(|bytes| bytes.is_multiple_of(PAGE))
 }

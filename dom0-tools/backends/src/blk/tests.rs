@@ -425,16 +425,17 @@ fn an_indirect_request_is_answered_as_the_operation_that_is_meant() {
 fn the_words_of_the_store_name_a_source() {
     let ram = |bytes, name: Option<&str>| Ok(Source::Ram { name: name.map(Into::into), bytes });
     assert_eq!(parse("ram", "64M"), ram(64 << 20, None));
-    assert_eq!(parse("ram", "ram:1g@kv.data"), ram(1 << 30, Some("kv.data")));
-    assert_eq!(parse("ram", "5000"), ram(8192, None));
+    assert_eq!(parse("ram", "kv.data:1g"), ram(1 << 30, Some("kv.data")));
+    assert_eq!(parse("ram", "scratch:8192"), ram(8192, Some("scratch")));
     assert_eq!(parse("phy", "/dev/vdb"), Ok(Source::Physical("vdb".into())));
-    assert_eq!(parse("phy", "phy:vdb"), Ok(Source::Physical("vdb".into())));
+    assert_eq!(parse("phy", "vdb"), Ok(Source::Physical("vdb".into())));
     assert_eq!(parse("file", "/images/a.img"), Ok(Source::File("/images/a.img".into())));
     for (kind, params) in [
         ("ram", "0"),
         ("ram", "99999999999999999999G"),
-        ("ram", "64M@"),
-        ("ram", "64M@a b"),
+        ("ram", ":64M"),
+        ("ram", "5000"),
+        ("ram", "a b:64M"),
         ("phy", ""),
         ("file", "a.img"),
         ("tap", "aio:/a"),

@@ -16,9 +16,9 @@ use crate::shared::SharedMemory;
 use crate::window::Range;
 
 /// Operations in one hypercall; the list of them lies on the stack.
-const BATCH: usize = 128;
+pub(super) const BATCH: usize = 128;
 
-static MAPPED: AtomicUsize = AtomicUsize::new(0);
+pub(super) static MAPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// Granted frames of another domain, mapped; unmapped when dropped.
 ///
@@ -120,12 +120,12 @@ impl Pages {
     }
 }
 
-fn undo(host_addr: u64, handle: GrantHandle) -> GnttabUnmapGrantRef {
+pub(super) fn undo(host_addr: u64, handle: GrantHandle) -> GnttabUnmapGrantRef {
     GnttabUnmapGrantRef { host_addr, handle, status: gntst::GENERAL_ERROR, ..Default::default() }
 }
 
 /// Unmaps; false when something stayed mapped, which nothing that others do can cause.
-fn unmap(ops: &mut [GnttabUnmapGrantRef]) -> bool {
+pub(super) fn unmap(ops: &mut [GnttabUnmapGrantRef]) -> bool {
     if ops.is_empty() {
         return true;
     }

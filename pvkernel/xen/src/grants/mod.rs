@@ -1,7 +1,8 @@
 //! Grants: letting another domain use frames of ours, and using those of others.
 //!
 //! `table` keeps this domain's grant table; `GrantedPages` are frames of ours with a grant each, for
-//! rings and buffers; `GrantMapping` are frames of others in our address space; `copy` lets the
+//! rings and buffers; `GrantMapping` are frames of others in our address space, `GrantSlots` the same one
+//! by one for frames that come and go; `copy` lets the
 //! hypervisor copy without mapping anything. Front halves of devices use the first two, back halves
 //! the last two.
 //!
@@ -13,12 +14,14 @@ mod copy;
 mod deferred;
 mod mapping;
 mod pages;
+mod slots;
 mod table;
 
 pub use copy::{CopyBatch, CopyQueue};
 pub use deferred::end_or_defer;
 pub use mapping::GrantMapping;
 pub use pages::GrantedPages;
+pub use slots::GrantSlots;
 pub use table::{end, grant, reserve, StillInUse};
 
 pub(crate) use deferred::count as deferred_count;
