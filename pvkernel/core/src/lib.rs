@@ -15,6 +15,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "hosted"))]
 extern crate std;
 
+pub mod blkfront;
 pub mod cmdline;
 pub mod console;
 pub mod device;
