@@ -16,6 +16,7 @@
 
 extern crate alloc;
 
+pub mod blkfront;
 pub mod blkring;
 pub mod boot;
 pub mod console;
@@ -26,6 +27,7 @@ pub mod frames;
 pub mod grants;
 mod heap;
 pub mod hypercall;
+pub mod iopages;
 pub mod layout;
 pub mod mmu;
 pub mod p2m;

@@ -82,6 +82,12 @@ impl<T> Front<T> {
         Some(self.asked.get(usize::from(number))?.as_ref()?.operation)
     }
 
+    /// The owner of a request.
+    #[must_use]
+    pub fn owner(&self, number: u16) -> Option<&T> {
+        Some(&self.asked.get(usize::from(number))?.as_ref()?.owner)
+    }
+
     /// Puts a request into the ring.
     pub fn send<R>(&mut self, ring: &R, number: u16, slot: &BlkifRequest)
     where
@@ -135,21 +141,22 @@ impl<T> Front<T> {
         self.ring.arm(ring).map_err(FrontError::Corrupt)
     }
 
-    /// Begins with a new ring; what is in flight is to be sent again, in this order.
-    pub fn restart<R>(&mut self, ring: &R) -> Vec<u16>
+    /// Begins with a new ring; everything in flight is to be sent again.
+    pub fn restart<R>(&mut self, ring: &R)
     where
         R: SlotRing<Req = BlkifRequest, Rsp = BlkifResponse>,
     {
         self.ring = FrontRing::init(ring);
         self.is_unpublished = false;
-        let mut again = Vec::new();
-        for (number, asked) in self.asked.iter_mut().enumerate() {
-            if let Some(asked) = asked {
-                asked.is_sent = false;
-                again.push(number as u16);
-            }
-        }
-        again
+        self.asked.iter_mut().flatten().for_each(|asked| asked.is_sent = false);
+    }
+
+    /// Requests that are not in the ring.
+    #[must_use]
+    pub fn unsent(&self) -> Vec<u16> {
+        let is_unsent = |asked: &&Asked<T>| !asked.is_sent;
+        let numbers = self.asked.iter().zip(0..);
+        numbers.filter_map(|(asked, at)| asked.as_ref().filter(is_unsent).map(|_| at)).collect()
     }
 
     /// Takes a request out that will never be answered.
