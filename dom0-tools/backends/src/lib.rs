@@ -9,4 +9,6 @@ extern crate alloc;
 extern crate std;
 
 pub mod blk;
+pub mod frame;
 pub mod net;
+pub mod switch;
