@@ -66,7 +66,7 @@ impl Args {
             Some((name, value)) => (name, Some(value.to_string())),
             None => (long, None),
         };
-        let Some(flag) = verb.flags.iter().find(|flag| flag.long == name) else {
+        let Some(flag) = verb.flag(|flag| flag.long == name) else {
             return Err(unknown(verb, &format!("--{name}")));
         };
         let value = match (flag.value, joined) {
@@ -90,7 +90,7 @@ impl Args {
     ) -> Result<(), ToolError> {
         let mut letters = word.chars().skip(1);
         while let Some(letter) = letters.next() {
-            let Some(flag) = verb.flags.iter().find(|flag| flag.short == letter) else {
+            let Some(flag) = verb.flag(|flag| flag.short == letter) else {
                 return Err(unknown(verb, &format!("-{letter}")));
             };
             let Some(name) = flag.value else {

@@ -3,7 +3,9 @@
 //! Made from words by `Command::parse`, carried out by `run`.
 
 use crate::args::{wrong, Args};
-use crate::verbs::{find, Verb, VERBS};
+use crate::scripts::script;
+use crate::verbs::{find, Verb, ANY_OUTPUT, OUTPUT, VERBS};
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -76,9 +78,21 @@ pub enum Command {
     /// About the machine.
     Info(Output),
     /// Attach to a console.
-    Console(String),
+    Console {
+        /// Of which domain.
+        who: String,
+        /// The key that leaves.
+        leave: u8,
+    },
     /// What a domain printed.
-    Logs(String),
+    Logs {
+        /// Which.
+        who: String,
+        /// Go on with what it prints.
+        follow: bool,
+        /// Only so many last lines.
+        lines: Option<usize>,
+    },
     /// Stop domains for a while.
     Pause(Vec<String>),
     /// Let domains run.
@@ -126,9 +140,21 @@ pub enum Command {
     },
     /// Counts of what can leak.
     DebugCounts,
+    /// The completion script of a shell.
+    Completion(String),
     /// Help, about one topic or all.
     Help(Option<String>),
+    /// A verb whose answer is for scripts, also when its words make no sense.
+    Json {
+        /// Its name.
+        verb: &'static str,
+        /// What it means.
+        command: Result<Box<Command>, ToolError>,
+    },
 }
+
+/// ^], which leaves a console unless told otherwise.
+pub const LEAVE: u8 = 0x1d;
 
 impl Command {
     /// Reads the words behind `zl`.
@@ -144,8 +170,11 @@ impl Command {
         if rest.iter().any(|word| word == "-h" || word == "--help") {
             return Ok(Self::Help(Some(verb.name.to_string())));
         }
-        let args = Args::parse(verb, rest)?;
-        Self::of(verb, args)
+        let command = Args::parse(verb, rest).and_then(|args| Self::of(verb, args));
+        match wants_json(rest) {
+            true => Ok(Self::Json { verb: verb.name, command: command.map(Box::new) }),
+            false => command,
+        }
     }
 
     fn of(verb: &'static Verb, mut args: Args) -> Result<Self, ToolError> {
@@ -160,8 +189,18 @@ impl Command {
                 Self::List { who, long: args.has('l'), verbose: args.has('v'), output }
             }
             "info" => Self::Info(output),
-            "console" => Self::Console(first()),
-            "logs" => Self::Logs(first()),
+            "console" => Self::Console { leave: leave(verb, &args)?, who: first() },
+            "logs" => {
+                let lines = lines(verb, &args)?;
+                Self::Logs { who: first(), follow: args.has('f'), lines }
+            }
+            "completion" => match script(&first()) {
+                Some(_) => Self::Completion(first()),
+                None => {
+                    let what = format!("no script for '{}'", shown(&first()));
+                    return Err(wrong(verb, &what));
+                }
+            },
             "pause" => Self::Pause(who),
             "unpause" => Self::Unpause(who),
             "shutdown" => {
@@ -200,12 +239,52 @@ fn output(verb: &'static Verb, args: &Args) -> Result<Output, ToolError> {
     match args.value('o') {
         None | Some("table") => Ok(Output::Table),
         Some("json") => Ok(Output::Json),
-        Some("name") => Ok(Output::Name),
+        Some("name") if verb.has_own_json() => Ok(Output::Name),
         Some(other) => {
-            let what = format!("'{}' is no format, expected table, json or name", shown(other));
+            let expected = if verb.has_own_json() { OUTPUT.help } else { ANY_OUTPUT.help };
+            let what = format!("'{}' is no format, expected {expected}", shown(other));
             Err(wrong(verb, &what))
         }
     }
+}
+
+/// Whether the words behind a verb ask for JSON, whatever else is wrong with them.
+fn wants_json(words: &[String]) -> bool {
+    let mut words = words.iter().take_while(|word| *word != "--");
+    while let Some(word) = words.next() {
+        let is_json = match word.as_str() {
+            "-o" | "--output" => words.next().is_some_and(|value| value == "json"),
+            joined => joined == "-ojson" || joined == "--output=json",
+        };
+        if is_json {
+            return true;
+        }
+    }
+    false
+}
+
+/// The key that leaves a console: `^X`, or the character itself.
+fn leave(verb: &'static Verb, args: &Args) -> Result<u8, ToolError> {
+    const CONTROL: u8 = 0x1f;
+    let Some(text) = args.value('e') else { return Ok(LEAVE) };
+    match text.as_bytes() {
+        [b'^', key @ (b'@'..=b'_' | b'a'..=b'z')] => Ok(key & CONTROL),
+        [key] if key.is_ascii() => Ok(*key),
+        _ => {
+            let what = format!("'{}' is no key, expected one as ^X", shown(text));
+            Err(wrong(verb, &what))
+        }
+    }
+}
+
+fn lines(verb: &'static Verb, args: &Args) -> Result<Option<usize>, ToolError> {
+    let number = |text: &str| {
+        text.parse().map_err(|_| {
+            let what = format!("'{}' is no number of lines", shown(text));
+            wrong(verb, &what)
+        })
+    };
+    args.value('n').map(number).transpose()
 }
 
 fn create(verb: &'static Verb, args: &Args, operands: Vec<String>) -> Result<Command, ToolError> {
@@ -225,7 +304,8 @@ fn create(verb: &'static Verb, args: &Args, operands: Vec<String>) -> Result<Com
         return Err(wrong(verb, what));
     };
     let (attach, paused, dry_run) = (args.has('c'), args.has('p'), args.has('n'));
-    let talk = match (args.has('q'), args.has('v')) {
+    let is_quiet = args.has('q') || args.value('o') == Some("json");
+    let talk = match (is_quiet, args.has('v')) {
         (true, _) => Talk::Quiet,
         (false, true) => Talk::Verbose,
         (false, false) => Talk::Normal,

@@ -4,16 +4,45 @@
 //! from a [`Catalog`], so that the completion always fits the moment.
 
 use crate::help::BUILTINS;
-use crate::verbs::{find, Operand, Verb, VERBS};
+use crate::scripts::SHELLS;
+use crate::verbs::{find, Operand, Verb, ANY_OUTPUT, VERBS};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use hypercall_abi::domctl::Dominf;
 use zl_toolstack::config::keys::USED;
+
+/// Which domains are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All.
+    Any,
+    /// Those that are paused.
+    Paused,
+    /// Those that are not paused and have not ended.
+    Running,
+    /// Those that have not ended.
+    Live,
+}
+
+impl Which {
+    /// Whether a domain with these flags is meant.
+    #[must_use]
+    pub fn holds(self, flags: Dominf) -> bool {
+        let (paused, ended) = (flags.contains(Dominf::PAUSED), flags.contains(Dominf::SHUTDOWN));
+        match self {
+            Self::Any => true,
+            Self::Paused => paused,
+            Self::Running => !paused && !ended,
+            Self::Live => !ended,
+        }
+    }
+}
 
 /// Names that change.
 pub trait Catalog {
-    /// Names of domains; only of those that are paused if asked.
-    fn domains(&self, only_paused: bool) -> Vec<String>;
+    /// Names of domains in some state.
+    fn domains(&self, which: Which) -> Vec<String>;
     /// Names of files of the boot archive.
     fn files(&self) -> Vec<String>;
 }
@@ -44,6 +73,17 @@ fn verb_names() -> Vec<String> {
     VERBS.iter().map(|verb| verb.name.to_string()).collect()
 }
 
+/// What the last of the words behind `zl` could become, sorted.
+#[must_use]
+pub fn verb_candidates(words: &[&str], catalog: &dyn Catalog) -> Vec<String> {
+    let (prefix, words) = words.split_last().unwrap_or((&"", &[]));
+    let mut found = verb_words(words, prefix, catalog);
+    found.retain(|word| word.starts_with(prefix));
+    found.sort();
+    found.dedup();
+    found
+}
+
 fn verb_words(words: &[&str], prefix: &str, catalog: &dyn Catalog) -> Vec<String> {
     let Some(verb) = words.first().and_then(|name| find(name)) else {
         return match words.is_empty() {
@@ -56,18 +96,22 @@ fn verb_words(words: &[&str], prefix: &str, catalog: &dyn Catalog) -> Vec<String
     }
     match verb.kind {
         Operand::Nothing => Vec::new(),
-        Operand::Domain => catalog.domains(false),
-        Operand::PausedDomain => catalog.domains(true),
+        Operand::Domain => catalog.domains(Which::Any),
+        Operand::PausedDomain => catalog.domains(Which::Paused),
+        Operand::RunningDomain => catalog.domains(Which::Running),
+        Operand::LiveDomain => catalog.domains(Which::Live),
         Operand::File => catalog.files(),
         Operand::Verb => verb_names(),
         Operand::Counts => Vec::from(["counts".to_string()]),
+        Operand::ShellName => SHELLS.iter().map(ToString::to_string).collect(),
         Operand::Config => config_words(words, catalog),
     }
 }
 
 fn options(verb: &Verb) -> Vec<String> {
-    let long = verb.flags.iter().map(|flag| format!("--{}", flag.long));
-    long.chain(verb.flags.iter().map(|flag| format!("-{}", flag.short))).collect()
+    let flags = || verb.flags.iter().chain([&ANY_OUTPUT]);
+    let long = flags().map(|flag| format!("--{}", flag.long));
+    long.chain(flags().map(|flag| format!("-{}", flag.short))).collect()
 }
 
 /// A configuration first, then keys.
@@ -101,8 +145,13 @@ mod tests {
     struct Fixed;
 
     impl Catalog for Fixed {
-        fn domains(&self, only_paused: bool) -> Vec<String> {
-            let names = if only_paused { &["web"][..] } else { &["ticker", "web"][..] };
+        fn domains(&self, which: Which) -> Vec<String> {
+            let names = match which {
+                Which::Any => &["kept", "ticker", "web"][..],
+                Which::Live => &["ticker", "web"],
+                Which::Paused => &["web"],
+                Which::Running => &["ticker"],
+            };
             names.iter().map(ToString::to_string).collect()
         }
 
@@ -120,7 +169,11 @@ mod tests {
         assert_eq!(found("hi"), ["history"]);
         assert_eq!(found("zl vc"), ["vcpu-list"]);
         assert_eq!(found("zl console "), ["ticker", "web"]);
+        assert_eq!(found("zl destroy "), ["kept", "ticker", "web"]);
         assert_eq!(found("zl unpause "), ["web"]);
+        assert_eq!(found("zl pause "), ["ticker"]);
+        assert_eq!(found("zl completion "), ["bash", "fish", "zsh"]);
+        assert_eq!(found("zl destroy --o"), ["--output"]);
         assert_eq!(found("zl create "), ["hello.cfg", "ticker.cfg"]);
         assert_eq!(found("zl create -c he"), ["hello.cfg"]);
         assert_eq!(found("zl create hello.cfg mem"), ["memory="]);
@@ -130,6 +183,24 @@ mod tests {
         assert_eq!(found("zl debug "), ["counts"]);
         assert!(found("zl nonsense x").is_empty());
         assert!(found("").contains(&"zl".into()));
+    }
+
+    #[test]
+    fn the_words_of_another_shell_are_completed_alike() {
+        assert_eq!(verb_candidates(&["vc"], &Fixed), ["vcpu-list"]);
+        assert_eq!(verb_candidates(&["unpause", ""], &Fixed), ["web"]);
+        assert_eq!(verb_candidates(&["list", "--l"], &Fixed), ["--long"]);
+        assert!(verb_candidates(&[], &Fixed).contains(&"create".into()));
+    }
+
+    #[test]
+    fn states_are_told_apart() {
+        let flags = [Dominf::empty(), Dominf::PAUSED, Dominf::SHUTDOWN];
+        let holds = |which: Which| flags.map(|flags| which.holds(flags));
+        assert_eq!(holds(Which::Any), [true, true, true]);
+        assert_eq!(holds(Which::Paused), [false, true, false]);
+        assert_eq!(holds(Which::Running), [true, false, false]);
+        assert_eq!(holds(Which::Live), [true, true, false]);
     }
 
     #[test]

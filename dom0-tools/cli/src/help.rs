@@ -1,6 +1,6 @@
 //! Help texts, made from the table of verbs.
 
-use crate::verbs::{Verb, VERBS};
+use crate::verbs::{Verb, ANY_OUTPUT, VERBS};
 use alloc::format;
 use alloc::string::String;
 use zl_toolstack::config::keys::USED;
@@ -45,7 +45,10 @@ pub fn verbs() -> String {
     for verb in VERBS {
         text.push_str(&format!("  {:<10} {}\n", verb.name, verb.summary));
     }
-    text.push_str("'zl help VERB' tells more; DOMAIN is a name or an id.\n");
+    text.push_str(
+        "'zl help VERB' tells more; DOMAIN is a name or an id. Every verb takes -o json.\n\
+         'zl help config' is about configurations, 'zl help status' about exit statuses.\n",
+    );
     text
 }
 
@@ -64,7 +67,8 @@ pub fn builtins() -> String {
 #[must_use]
 pub fn about(verb: &Verb) -> String {
     let mut text = format!("usage: {}\n{}\n", usage(verb), verb.summary);
-    for flag in verb.flags {
+    let any = (!verb.has_own_json()).then_some(&ANY_OUTPUT);
+    for flag in verb.flags.iter().chain(any) {
         let value = flag.value.map_or(String::new(), |value| format!(" {value}"));
         let names = format!("-{}, --{}{value}", flag.short, flag.long);
         text.push_str(&format!("  {names:<24} {}\n", flag.help));
@@ -74,6 +78,22 @@ pub fn about(verb: &Verb) -> String {
         text.push('\n');
     }
     text
+}
+
+/// About exit statuses.
+#[must_use]
+pub fn status() -> String {
+    String::from(
+        "exit statuses of zl:\n\
+         \x20 0  done\n\
+         \x20 1  tried and failed\n\
+         \x20 2  the command line makes no sense\n\
+         \x20 3  there is no such domain\n\
+         \x20 4  it took too long\n\
+         \x20 5  the domain or the hypervisor refused\n\
+         \x20 6  dom0 cannot be reached, or does not accept the token (on the host only)\n\
+         With -o json a failure is {\"v\":1,\"error\":{...}} on the standard output, with the same status.\n",
+    )
 }
 
 /// About configurations.

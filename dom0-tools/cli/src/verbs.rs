@@ -25,6 +25,10 @@ pub enum Operand {
     Domain,
     /// A domain that is paused.
     PausedDomain,
+    /// A domain that is not paused and has not ended.
+    RunningDomain,
+    /// A domain that has not ended.
+    LiveDomain,
     /// A configuration of the boot archive, then `key=value`.
     Config,
     /// Any file of the boot archive.
@@ -33,6 +37,8 @@ pub enum Operand {
     Verb,
     /// The word `counts`.
     Counts,
+    /// The name of a person's shell.
+    ShellName,
 }
 
 /// One verb.
@@ -66,7 +72,24 @@ const fn valued(short: char, long: &'static str, value: &'static str, help: &'st
     Flag { short, long, value: Some(value), help }
 }
 
-const OUTPUT: Flag = valued('o', "output", "FORMAT", "table, json or name");
+/// The output of verbs whose tables have names in them; their JSON has a form of its own.
+pub const OUTPUT: Flag = valued('o', "output", "FORMAT", "table, json or name");
+/// The output of every other verb: what it did, as JSON.
+pub const ANY_OUTPUT: Flag = valued('o', "output", "FORMAT", "table or json");
+
+impl Verb {
+    /// The option of this verb that `is_it`: one of its own, or the output, which every verb has.
+    #[must_use]
+    pub fn flag(&self, is_it: impl Fn(&Flag) -> bool) -> Option<&'static Flag> {
+        self.flags.iter().chain([&ANY_OUTPUT]).find(|flag| is_it(flag))
+    }
+
+    /// Whether its JSON has a form of its own.
+    #[must_use]
+    pub fn has_own_json(&self) -> bool {
+        self.flags.contains(&OUTPUT)
+    }
+}
 
 const fn verb(
     name: &'static str,
@@ -126,9 +149,9 @@ pub const VERBS: &[Verb] = &[
     verb(
         "console",
         "DOMAIN",
-        Operand::Domain,
+        Operand::LiveDomain,
         (1, 1),
-        &[],
+        &[valued('e', "escape", "KEY", "the key that leaves, as ^X; ^] if not given")],
         "attach to the console of a domain; ^] leaves it",
         "What the domain printed so far, up to 64 KiB, is shown first.",
     ),
@@ -137,11 +160,14 @@ pub const VERBS: &[Verb] = &[
         "DOMAIN",
         Operand::Domain,
         (1, 1),
-        &[],
+        &[
+            flag('f', "follow", "go on with what it prints, until ^C or its end"),
+            valued('n', "lines", "N", "only the last N lines"),
+        ],
         "what a domain printed, also one that is gone",
         "The last 2 KiB of the last 8 domains that ended are kept.",
     ),
-    verb("pause", "DOMAIN ...", Operand::Domain, (1, MANY), &[], "stop domains for a while", ""),
+    verb("pause", "DOMAIN ...", Operand::RunningDomain, (1, MANY), &[], "stop domains for a while", ""),
     verb("unpause", "DOMAIN ...", Operand::PausedDomain, (1, MANY), &[], "let paused domains run", ""),
     verb(
         "shutdown",
@@ -206,7 +232,25 @@ pub const VERBS: &[Verb] = &[
         "counts of everything that can leak",
         "One key=value per line: frames, ports, mappings and heap, the same before and after a domain.",
     ),
-    verb("help", "[VERB]", Operand::Verb, (0, 1), &[], "this list, or one verb, or 'config'", ""),
+    verb(
+        "completion",
+        "bash|zsh|fish",
+        Operand::ShellName,
+        (1, 1),
+        &[],
+        "print the script that lets a shell complete zl",
+        "bash: source <(zl completion bash)   zsh: the same with zsh, after compinit\n\
+         fish: zl completion fish | source",
+    ),
+    verb(
+        "help",
+        "[VERB]",
+        Operand::Verb,
+        (0, 1),
+        &[],
+        "this list, or one verb, or 'config' or 'status'",
+        "",
+    ),
 ];
 
 /// The verb with this name.

@@ -3,7 +3,7 @@
 //! All output of the shell goes through here, and all typed bytes come from here. A thread moves
 //! typed bytes into a bounded queue, so that whoever waits for a key can wait for other things too.
 
-use crate::terminal::Terminal;
+use crate::terminal::{Key, Terminal};
 use alloc::collections::VecDeque;
 use pvkernel_core::sync::Lock;
 use pvkernel_xen::{console, thread};
@@ -80,8 +80,8 @@ impl Terminal for Screen {
         show(bytes);
     }
 
-    fn take_key(&self) -> Option<u8> {
-        read()
+    fn take_key(&self) -> Option<Key> {
+        read().map(Key::Byte)
     }
 
     fn has_key(&self) -> bool {
@@ -95,4 +95,8 @@ impl Terminal for Screen {
     fn is_gone(&self) -> bool {
         false
     }
+
+    fn wants_keys(&self, _leave: Option<u8>) {}
+
+    fn wants_lines(&self) {}
 }

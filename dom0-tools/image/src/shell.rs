@@ -9,9 +9,8 @@ use crate::{steps, transport};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use hypercall_abi::domctl::Dominf;
 use pvkernel_xen::boot::BootInfo;
-use zl_cli::complete::Catalog;
+use zl_cli::complete::{Catalog, Which};
 use zl_cli::edit::{Action, Editor};
 use zl_cli::shell::PROMPT;
 use zl_cli::{Shell, Step};
@@ -126,11 +125,9 @@ fn carry_out(shell: &mut Shell, line: &str) {
 struct Names;
 
 impl Catalog for Names {
-    fn domains(&self, only_paused: bool) -> Vec<String> {
+    fn domains(&self, which: Which) -> Vec<String> {
         let rows = stack().list().unwrap_or_default().into_iter();
-        rows.filter(|row| !only_paused || row.info.flags.contains(Dominf::PAUSED))
-            .filter_map(|row| row.name)
-            .collect()
+        rows.filter(|row| which.holds(row.info.flags)).filter_map(|row| row.name).collect()
     }
 
     fn files(&self) -> Vec<String> {

@@ -6,14 +6,14 @@
 
 use crate::screen::CHANGED;
 use crate::services::stack;
-use crate::terminal::Terminal;
+use crate::terminal::{Events, Terminal};
 use crate::{attach, transport};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use hypercall_abi::DomId;
 use pvkernel_xen::{power, stats, thread, time};
-use zl_cli::{run as run_verb, After, Command, LocalCounts, Outcome, Place, Printed, Shell, Step};
+use zl_cli::{run as run_verb, After, Command, LocalCounts, Place, Printed, Shell, Step};
 use zl_toolstack::client::Hypervisor;
 use zl_toolstack::config::shown;
 use zl_toolstack::{Status, ToolError};
@@ -72,18 +72,28 @@ fn carry_out_verb(command: &Command, terminal: &dyn Terminal) -> Result<Status, 
     let mut printed = Printed::default();
     let outcome = run_verb(command, &mut stack(), &Here, &mut printed);
     printed.pieces().for_each(|(stream, text)| terminal.write(stream, text.as_bytes()));
-    finish(outcome, terminal)
+    let Some(report) = outcome.report else {
+        let after = finish(outcome.after, terminal)?;
+        return Ok(if outcome.status == Status::Ok { after } else { outcome.status });
+    };
+    let rest = match report.streams() {
+        true => finish(outcome.after, &Events(terminal)),
+        false => finish(outcome.after, terminal),
+    };
+    let (document, status) = report.close(&rest);
+    terminal.print(&document);
+    Ok(status)
 }
 
 /// Does what remains to be done after a verb.
-fn finish(outcome: Outcome, terminal: &dyn Terminal) -> Result<Status, ToolError> {
-    let after = match outcome.after {
-        After::Nothing => return Ok(outcome.status),
-        After::Attach(console) => return Ok(attach::attach(console, terminal)),
-        After::WaitGone(domains) => wait_gone(&domains)?,
-        After::WaitEnded { domains, timeout_s } => wait_ended(&domains, timeout_s, terminal)?,
-    };
-    Ok(if outcome.status == Status::Ok { after } else { outcome.status })
+fn finish(after: After, terminal: &dyn Terminal) -> Result<Status, ToolError> {
+    match after {
+        After::Nothing => Ok(Status::Ok),
+        After::Attach { console, leave } => Ok(attach::attach(console, leave, terminal)),
+        After::Follow { console, place } => Ok(attach::follow(console, place, terminal)),
+        After::WaitGone(domains) => wait_gone(&domains),
+        After::WaitEnded { domains, timeout_s } => wait_ended(&domains, timeout_s, terminal),
+    }
 }
 
 /// Nothing says when the last page of a domain is free, so this looks again and again.

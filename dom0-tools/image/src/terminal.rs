@@ -5,17 +5,27 @@
 //!
 //! `write` may wait for the other end to read, so nobody holds the toolstack while writing.
 
-use zl_cli::Stream;
+use zl_cli::{report, Stream};
+
+/// What a person typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A byte.
+    Byte(u8),
+    /// The other end of the line says that the console is to be left.
+    #[expect(dead_code, reason = "sessions from the host say it")]
+    Leave,
+}
 
 /// One person's end.
 pub trait Terminal {
     /// Shows bytes.
     fn write(&self, to: Stream, bytes: &[u8]);
 
-    /// The next typed byte.
-    fn take_key(&self) -> Option<u8>;
+    /// The next key.
+    fn take_key(&self) -> Option<Key>;
 
-    /// Whether there is a byte to take.
+    /// Whether there is a key to take.
     fn has_key(&self) -> bool;
 
     /// Whether ^C was typed; everything before it is forgotten then. A terminal whose person is gone
@@ -25,6 +35,12 @@ pub trait Terminal {
     /// Whether the person is gone, so that nothing that is written is seen.
     fn is_gone(&self) -> bool;
 
+    /// From now on each key is wanted as it is typed; `leave` is the one that leaves, if any does.
+    fn wants_keys(&self, leave: Option<u8>);
+
+    /// Keys mean what they usually mean again.
+    fn wants_lines(&self);
+
     /// Shows text.
     fn print(&self, text: &str) {
         self.write(Stream::Out, text.as_bytes());
@@ -33,5 +49,45 @@ pub trait Terminal {
     /// Shows a complaint.
     fn complain(&self, text: &str) {
         self.write(Stream::Err, text.as_bytes());
+    }
+
+    /// Shows something about the line itself, which is not part of what is shown.
+    fn note(&self, text: &str) {
+        self.complain(text);
+    }
+}
+
+/// A terminal for scripts: what comes becomes one document per line.
+pub struct Events<'t>(pub &'t dyn Terminal);
+
+impl Terminal for Events<'_> {
+    fn write(&self, to: Stream, bytes: &[u8]) {
+        if to == Stream::Out {
+            self.0.print(&report::event(bytes));
+        }
+    }
+
+    fn take_key(&self) -> Option<Key> {
+        self.0.take_key()
+    }
+
+    fn has_key(&self) -> bool {
+        self.0.has_key()
+    }
+
+    fn take_interrupt(&self) -> bool {
+        self.0.take_interrupt()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.is_gone()
+    }
+
+    fn wants_keys(&self, leave: Option<u8>) {
+        self.0.wants_keys(leave);
+    }
+
+    fn wants_lines(&self) {
+        self.0.wants_lines();
     }
 }

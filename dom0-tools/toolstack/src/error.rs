@@ -27,6 +27,8 @@ pub enum Status {
     Timeout = 4,
     /// The domain or the hypervisor refused.
     Refused = 5,
+    /// The control domain could not be reached, or did not accept the token.
+    Unreachable = 6,
 }
 
 impl Status {
@@ -34,6 +36,14 @@ impl Status {
     #[must_use]
     pub fn number(self) -> u8 {
         self as u8
+    }
+
+    /// The status with this number; one that is none is a failure.
+    #[must_use]
+    pub fn from_number(number: u8) -> Self {
+        let all = [Self::Ok, Self::Usage, Self::NoDomain, Self::Timeout, Self::Refused];
+        let mut all = all.into_iter().chain([Self::Unreachable]);
+        all.find(|status| status.number() == number).unwrap_or(Self::Failed)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The line editor, key by key and against a model.
 
 use super::*;
+use crate::complete::Which;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
 struct Names;
 
 impl Catalog for Names {
-    fn domains(&self, _only_paused: bool) -> Vec<String> {
+    fn domains(&self, _which: Which) -> Vec<String> {
         ["web", "webber", "ticker"].map(String::from).into()
     }
 

@@ -1,7 +1,7 @@
 //! `zl create`.
 
 use super::{After, Session};
-use crate::command::{Command, Talk};
+use crate::command::{Command, Talk, LEAVE};
 use crate::json;
 use alloc::format;
 use alloc::string::String;
@@ -20,12 +20,14 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
             self.line(&format!("Parsing config from {}", shown(file)));
         }
         let read = self.read(file, overrides)?;
-        if *talk != Talk::Quiet {
-            for warning in &read.warnings {
+        for warning in &read.warnings {
+            if *talk != Talk::Quiet {
                 self.line(&format!("zl: warning: {warning}"));
             }
         }
+        self.findings.warnings.extend(read.warnings);
         if *dry_run {
+            self.findings.is_document = true;
             self.line(&json::config(&read.config));
             return Ok(After::Nothing);
         }
@@ -41,10 +43,12 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
             let text = format!("{name} (id {domain}) created in {}.{:03} ms", us / 1000, us % 1000);
             self.line(&text);
         }
-        match attach {
-            true => self.stack.attach(created.domain).map(After::Attach),
-            false => Ok(After::Nothing),
+        self.acted(created.domain);
+        if !attach {
+            return Ok(After::Nothing);
         }
+        let console = self.stack.attach(created.domain)?;
+        Ok(After::Attach { console, leave: LEAVE })
     }
 
     fn read(&self, file: &str, overrides: &[String]) -> Result<ReadConfig, ToolError> {

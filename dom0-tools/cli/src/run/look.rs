@@ -1,6 +1,6 @@
 //! Verbs that look at domains: lists, names, times.
 
-use super::{Session, Vcpu};
+use super::{After, Session, Vcpu};
 use crate::command::Output;
 use crate::{format as xl, json};
 use alloc::format;
@@ -11,6 +11,18 @@ use hypercall_abi::{DomId, VcpuId};
 use zl_toolstack::client::{Affinity, Hypervisor};
 use zl_toolstack::lifecycle::DomainRow;
 use zl_toolstack::ToolError;
+
+/// The last lines of some output; a last one without an end counts.
+fn last_lines(bytes: &[u8], lines: Option<usize>) -> &[u8] {
+    let Some(lines) = lines else { return bytes };
+    if lines == 0 {
+        return &[];
+    }
+    let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let ends = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+    let start = ends.map(|(at, _)| at + 1).nth(lines - 1).unwrap_or(0);
+    bytes.get(start..).unwrap_or(&[])
+}
 
 impl<H: Hypervisor + Clone> Session<'_, '_, H> {
     /// The domains with these names, or all. A name that means nothing is complained about and the
@@ -72,6 +84,7 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
 
     pub(super) fn domid(&mut self, name: &str) -> Result<(), ToolError> {
         let domain = self.stack.find(name)?;
+        self.acted(domain);
         self.line(&format!("{domain}"));
         Ok(())
     }
@@ -80,6 +93,7 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
         let domain = self.stack.find(id)?;
         match self.stack.name_of(domain).map(String::from) {
             Some(name) => {
+                self.acted(domain);
                 self.line(&name);
                 Ok(())
             }
@@ -155,16 +169,29 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
         }
     }
 
-    pub(super) fn logs(&mut self, who: &str) -> Result<(), ToolError> {
+    pub(super) fn logs(
+        &mut self,
+        who: &str,
+        follow: bool,
+        lines: Option<usize>,
+    ) -> Result<After, ToolError> {
         if who == "0" || self.stack.find(who) == Ok(DomId::DOM0) {
             let what = "Domain-0 keeps no log of its console; see 'zl dmesg' for the hypervisor's";
             return Err(ToolError::refused(what));
         }
+        let live = self.stack.find(who).ok().filter(|_| follow);
+        if let Some(console) = live.and_then(|domain| self.stack.attach(domain).ok()) {
+            let held = self.stack.read_console(console, 0);
+            let place =
+                held.map_or(0, |held| held.next - last_lines(&held.bytes, lines).len() as u64);
+            return Ok(After::Follow { console, place });
+        }
         let bytes = self.stack.logs(who)?;
-        self.print(&String::from_utf8_lossy(&bytes));
-        if bytes.last().is_some_and(|last| *last != b'\n') {
+        let shown = last_lines(&bytes, lines);
+        self.print(&String::from_utf8_lossy(shown));
+        if shown.last().is_some_and(|last| *last != b'\n') {
             self.line("");
         }
-        Ok(())
+        Ok(After::Nothing)
     }
 }

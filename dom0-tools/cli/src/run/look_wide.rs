@@ -122,6 +122,7 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
         ];
         for (key, value) in lines {
             self.line(&format!("{key}={value}"));
+            self.findings.counts.insert(key, value);
         }
         Ok(())
     }

@@ -7,6 +7,8 @@
 //! goes on after a failure and gives the first bad status.
 
 mod create;
+#[cfg(test)]
+mod golden;
 mod look;
 mod look_wide;
 #[cfg(test)]
@@ -14,6 +16,8 @@ mod tests;
 
 use crate::command::{Command, Targets};
 use crate::printed::{Printer, Stream};
+use crate::report::{Acted, Findings, Report};
+use crate::scripts::script;
 use crate::{help, verbs};
 use alloc::format;
 use alloc::string::String;
@@ -31,7 +35,19 @@ pub enum After {
     /// Nothing.
     Nothing,
     /// Attach to a console; it needs a `detach`.
-    Attach(ConsoleId),
+    Attach {
+        /// Which.
+        console: ConsoleId,
+        /// The key that leaves.
+        leave: u8,
+    },
+    /// Show what a console holds from a place on, and what comes; it needs a `detach`.
+    Follow {
+        /// Which.
+        console: ConsoleId,
+        /// Where to begin.
+        place: u64,
+    },
     /// Wait until nothing is left of these domains, a moment only.
     WaitGone(Vec<DomId>),
     /// Wait until these domains have ended.
@@ -43,6 +59,14 @@ pub enum After {
     },
 }
 
+impl After {
+    /// Whether it shows things as they come, and not at one time.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        matches!(self, Self::Attach { .. } | Self::Follow { .. })
+    }
+}
+
 /// How a verb ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -50,14 +74,8 @@ pub struct Outcome {
     pub status: Status,
     /// What remains to be done.
     pub after: After,
-}
-
-impl Outcome {
-    /// Done, with something left to do.
-    #[must_use]
-    pub fn then(after: After) -> Self {
-        Self { status: Status::Ok, after }
-    }
+    /// The answer in JSON, if that was asked for; it is complete when all is done.
+    pub report: Option<Report>,
 }
 
 /// Counts of the control domain itself.
@@ -100,37 +118,73 @@ pub fn run<H: Hypervisor + Clone>(
     place: &dyn Place,
     out: &mut dyn Printer,
 ) -> Outcome {
-    let mut session = Session { stack, place, out, status: Status::Ok };
+    let Command::Json { verb, command } = command else {
+        let (after, findings) = run_in(command, stack, place, out);
+        return Outcome { status: findings.status, after, report: None };
+    };
+    let (text, after, findings) = match command {
+        Ok(command) => {
+            let mut text = String::new();
+            let (after, findings) = run_in(command, stack, place, &mut Results(&mut text));
+            (text, after, findings)
+        }
+        Err(error) => (String::new(), After::Nothing, Findings::of(error)),
+    };
+    let status = findings.status;
+    let report = Report::new(verb, text, findings, after.streams());
+    Outcome { status, after, report: Some(report) }
+}
+
+fn run_in<H: Hypervisor + Clone>(
+    command: &Command,
+    stack: &mut Toolstack<'_, H>,
+    place: &dyn Place,
+    out: &mut dyn Printer,
+) -> (After, Findings) {
+    let mut session = Session { stack, place, out, findings: Findings::default() };
     let after = session.dispatch(command).unwrap_or_else(|error| {
         session.complain(&error);
         After::Nothing
     });
-    Outcome { status: session.status, after }
+    (after, session.findings)
+}
+
+/// Takes results only: complaints are findings already.
+struct Results<'a>(&'a mut String);
+
+impl Printer for Results<'_> {
+    fn print(&mut self, to: Stream, text: &str) {
+        if to == Stream::Out {
+            self.0.push_str(text);
+        }
+    }
 }
 
 pub(crate) struct Session<'s, 'a, H: Hypervisor + Clone> {
     pub(crate) stack: &'s mut Toolstack<'a, H>,
     pub(crate) place: &'s dyn Place,
     pub(crate) out: &'s mut dyn Printer,
-    /// The first bad status.
-    pub(crate) status: Status,
+    /// What scripts are told.
+    pub(crate) findings: Findings,
 }
 
 impl<H: Hypervisor + Clone> Session<'_, '_, H> {
     fn dispatch(&mut self, command: &Command) -> Result<After, ToolError> {
         match command {
             Command::Create { .. } => return self.create(command),
-            Command::Console(who) => {
+            Command::Console { who, leave } => {
                 let domain = self.stack.find(who)?;
-                return self.stack.attach(domain).map(After::Attach);
+                let console = self.stack.attach(domain)?;
+                self.acted(domain);
+                return Ok(After::Attach { console, leave: *leave });
             }
+            Command::Logs { who, follow, lines } => return self.logs(who, *follow, *lines),
             Command::Destroy(who) => return Ok(self.destroy(who)),
             Command::Shutdown { who, wait_s } => return self.shutdown(who, *wait_s),
             Command::List { who, long, verbose, output } => {
                 self.list(who, *long, *verbose, *output)?;
             }
             Command::Info(output) => self.info(*output)?,
-            Command::Logs(who) => self.logs(who)?,
             Command::Pause(who) => self.each(who, |stack, domain| stack.pause(domain)),
             Command::Unpause(who) => self.each(who, |stack, domain| stack.unpause(domain)),
             Command::Reboot(who) => {
@@ -140,6 +194,7 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
             Command::Rename { who, name } => {
                 let domain = self.stack.find(who)?;
                 self.stack.rename(domain, name)?;
+                self.acted(domain);
             }
             Command::Domid(name) => self.domid(name)?,
             Command::Domname(id) => self.domname(id)?,
@@ -147,7 +202,10 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
             Command::VcpuList { who, output } => self.vcpu_list(who, *output)?,
             Command::Dmesg { forget } => self.dmesg(*forget)?,
             Command::DebugCounts => self.debug_counts()?,
+            Command::Completion(shell) => self.print(script(shell).unwrap_or("")),
             Command::Help(topic) => self.help(topic.as_deref())?,
+            // `run` opened it; the command inside is none of these.
+            Command::Json { .. } => {}
         }
         Ok(After::Nothing)
     }
@@ -159,9 +217,13 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
         act: impl Fn(&mut Toolstack<'_, H>, DomId) -> Result<(), ToolError>,
     ) {
         for name in who {
-            let done = self.stack.find(name).and_then(|domain| act(self.stack, domain));
-            if let Err(error) = done {
-                self.complain(&error);
+            let done = self.stack.find(name).and_then(|domain| {
+                act(self.stack, domain)?;
+                Ok(domain)
+            });
+            match done {
+                Ok(domain) => self.acted(domain),
+                Err(error) => self.complain(&error),
             }
         }
     }
@@ -170,11 +232,15 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
         let mut gone = Vec::new();
         for name in who {
             let destroyed = self.stack.find(name).and_then(|domain| {
+                let acted = Acted { name: self.stack.name_of(domain).map(String::from), domain };
                 self.stack.destroy(domain)?;
-                Ok(domain)
+                Ok(acted)
             });
             match destroyed {
-                Ok(domain) => gone.push(domain),
+                Ok(acted) => {
+                    gone.push(acted.domain);
+                    self.findings.acted.push(acted);
+                }
                 Err(error) => self.complain(&error),
             }
         }
@@ -192,7 +258,10 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
                 Ok(domain)
             });
             match done {
-                Ok(domain) => stopped.push(domain),
+                Ok(domain) => {
+                    self.acted(domain);
+                    stopped.push(domain);
+                }
                 Err(error) => self.complain(&error),
             }
         }
@@ -217,6 +286,7 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
         match topic {
             None => self.print(&help::verbs()),
             Some("config") => self.print(&help::config()),
+            Some("status") => self.print(&help::status()),
             Some(name) => match verbs::find(name) {
                 Some(verb) => self.print(&help::about(verb)),
                 None => {
@@ -240,8 +310,12 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
     /// Writes the one line of a failure.
     pub(crate) fn complain(&mut self, error: &ToolError) {
         self.out.print(Stream::Err, &format!("zl: {error}\n"));
-        if self.status == Status::Ok {
-            self.status = error.status;
-        }
+        self.findings.failed(error);
+    }
+
+    /// Something was done to a domain.
+    pub(crate) fn acted(&mut self, domain: DomId) {
+        let name = self.stack.name_of(domain).map(String::from);
+        self.findings.acted.push(Acted { name, domain });
     }
 }

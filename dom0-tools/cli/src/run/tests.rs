@@ -17,9 +17,9 @@ impl Place for Here {
     }
 }
 
-struct Bench {
-    fake: FakeHypervisor,
-    stack: Toolstack<'static, FakeHypervisor>,
+pub(super) struct Bench {
+    pub(super) fake: FakeHypervisor,
+    pub(super) stack: Toolstack<'static, FakeHypervisor>,
     shell: Shell,
     after: After,
 }
@@ -28,7 +28,7 @@ const HELLO: &[u8] = b"name = \"hello\"\nkernel = \"hello\"\nmemory = 16\n\
     uuid = \"12345678-1234-4321-8765-0123456789ab\"\nextra = \"a \\\"b\\\"\"\nvnc = 1\n";
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let kernel: &'static [u8] = Box::leak(tiny_kernel(3000, 100).into_boxed_slice());
         let archive = Archive::from_files([
             ("hello", kernel),
@@ -44,13 +44,16 @@ impl Bench {
     }
 
     /// Runs a line of verbs; returns the text of all of them.
-    fn run(&mut self, line: &str) -> String {
+    pub(super) fn run(&mut self, line: &str) -> String {
         let mut out = String::new();
         for words in self.shell.split(line).unwrap() {
             match self.shell.step(&words) {
                 Step::Zl(command) => {
                     let outcome = run(&command, &mut self.stack, &Here, &mut out);
-                    self.shell.set_status(outcome.status);
+                    let closed = outcome.report.map(|report| report.close(&Ok(Status::Ok)));
+                    let (document, status) = closed.unwrap_or((String::new(), outcome.status));
+                    out.push_str(&document);
+                    self.shell.set_status(status);
                     self.after = outcome.after;
                 }
                 Step::Complain(error) => {
@@ -63,7 +66,7 @@ impl Bench {
         out
     }
 
-    fn status(&self) -> u8 {
+    pub(super) fn status(&self) -> u8 {
         self.shell.status()
     }
 }
@@ -252,6 +255,39 @@ fn logs_show_what_was_printed_even_after_the_end() {
     assert_eq!(bench.run("zl logs hello"), "Hello\n");
     bench.run("zl destroy hello");
     assert_eq!(bench.run("zl logs hello"), "Hello\n");
+}
+
+#[test]
+fn logs_can_be_the_last_lines_only_and_can_be_followed() {
+    let mut bench = Bench::new();
+    bench.run("zl create -q hello.cfg");
+    bench.fake.guest_prints(DomId::new(1), b"one\ntwo\nthree");
+    bench.stack.pump_consoles();
+    assert_eq!(bench.run("zl logs -n 2 hello"), "two\nthree\n");
+    assert_eq!(bench.run("zl logs -n 0 hello"), "");
+    assert_eq!(bench.run("zl logs -n 9 hello"), "one\ntwo\nthree\n");
+    assert_eq!(bench.run("zl logs -f -n 1 hello"), "");
+    let After::Follow { console, place } = bench.after.clone() else { panic!("{:?}", bench.after) };
+    bench.run("zl destroy hello");
+    let rest = bench.stack.read_console(console, place).unwrap();
+    assert_eq!((rest.bytes.as_slice(), rest.ended.is_some()), (&b"three"[..], true));
+    bench.stack.detach(console);
+    // Nobody can be attached to one that is gone: what is left of it is shown, and that is all.
+    assert_eq!(bench.run("zl logs -f hello"), "one\ntwo\nthree\n");
+    assert_eq!(bench.after, After::Nothing);
+}
+
+#[test]
+fn the_key_that_leaves_can_be_chosen() {
+    let mut bench = Bench::new();
+    bench.run("zl create -q hello.cfg");
+    for (option, key) in [("", 0x1d), ("-e ^A", 1), ("-e ^a", 1), ("-e q", b'q'), ("-e^]", 0x1d)] {
+        bench.run(&format!("zl console {option} hello"));
+        let After::Attach { leave, .. } = bench.after else { panic!("{option}") };
+        assert_eq!(leave, key, "{option}");
+    }
+    let text = bench.run("zl console -e ctrl-a hello");
+    assert!(text.contains("'ctrl-a' is no key, expected one as ^X"), "{text}");
 }
 
 #[test]
