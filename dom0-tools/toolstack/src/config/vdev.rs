@@ -88,8 +88,8 @@ impl Vdev {
     #[must_use]
     pub fn number(self) -> u32 {
         match self.disk < OLD_DISKS && self.partition < OLD_PARTITIONS {
-            true => OLD_MAJOR | self.disk * OLD_PARTITIONS | self.partition,
-            false => NEW_MARK | self.disk * NEW_PARTITIONS | self.partition,
+            true => OLD_MAJOR + self.disk * OLD_PARTITIONS + self.partition,
+            false => NEW_MARK + self.disk * NEW_PARTITIONS + self.partition,
         }
     }
 }
