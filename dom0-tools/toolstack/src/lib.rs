@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "fake"))]
 extern crate std;
 
 pub mod archive;
@@ -18,6 +18,7 @@ pub mod builder;
 pub mod client;
 pub mod config;
 pub mod console;
+pub mod devices;
 pub mod error;
 pub mod lifecycle;
 

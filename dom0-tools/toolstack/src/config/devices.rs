@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
                 };
                 self.warnings.push(format!("{place}: vif: {warning}; ignored"));
             }
-            vifs.push(vif);
+            vifs.push(VifConfig { devid: vifs.len() as u32, ..vif });
         }
         Ok(vifs)
     }

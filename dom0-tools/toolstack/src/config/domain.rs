@@ -87,7 +87,7 @@ pub struct DomainConfig {
     /// Its disks.
     #[serde(rename = "disk", skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<DiskConfig>,
-    /// Its network cards, numbered from 0 in this order.
+    /// Its network cards.
     #[serde(rename = "vif", skip_serializing_if = "Vec::is_empty")]
     pub vifs: Vec<VifConfig>,
     /// What to do when it ends.

@@ -49,6 +49,8 @@ impl Serialize for Address {
 /// One network card.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VifConfig {
+    /// Its number in the domain: its place in the configuration, or the first free one.
+    pub devid: u32,
     /// Its address; one is made when the domain is created if there is none.
     pub mac: Option<Mac>,
     /// The switch it is on.
