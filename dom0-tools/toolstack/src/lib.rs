@@ -21,6 +21,7 @@ pub mod console;
 pub mod devices;
 pub mod error;
 pub mod lifecycle;
+pub mod staged;
 
 pub use error::{Status, ToolError};
 pub use lifecycle::Toolstack;

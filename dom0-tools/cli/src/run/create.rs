@@ -9,6 +9,7 @@ use zl_toolstack::client::Hypervisor;
 use zl_toolstack::config::keys::nearest;
 use zl_toolstack::config::{read_config, shown, ReadConfig};
 use zl_toolstack::lifecycle::StartMode;
+use zl_toolstack::staged::{beside, is_path};
 use zl_toolstack::ToolError;
 
 impl<H: Hypervisor + Clone> Session<'_, '_, H> {
@@ -53,7 +54,10 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
 
     fn read(&self, file: &str, overrides: &[String]) -> Result<ReadConfig, ToolError> {
         let archive = self.stack.archive();
-        let bytes = archive.get(file).ok_or_else(|| {
+        let bytes = self.stack.file(file).ok_or_else(|| {
+            if is_path(file) {
+                return ToolError::failed(self.stack.missing(file));
+            }
             let with_ending = format!("{file}.cfg");
             let configs = archive.files().map(|(name, _)| name).filter(|name| is_config(name));
             let hint = match archive.get(&with_ending) {
@@ -66,7 +70,19 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
             let file = shown(file);
             ToolError::failed(format!("{file}: no such file in the boot archive; {hint}"))
         })?;
-        Ok(read_config(file, bytes, overrides)?)
+        let mut read = read_config(file, bytes, overrides)?;
+        self.look_beside(file, &mut read.config.kernel);
+        if let Some(ramdisk) = &mut read.config.ramdisk {
+            self.look_beside(file, ramdisk);
+        }
+        Ok(read)
+    }
+
+    /// Makes a relative name a path if the file lies beside the configuration.
+    fn look_beside(&self, config: &str, name: &mut String) {
+        if let Some(path) = beside(config, name).filter(|path| self.stack.file(path).is_some()) {
+            *name = path;
+        }
     }
 }
 

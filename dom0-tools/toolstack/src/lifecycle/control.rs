@@ -8,6 +8,7 @@ use crate::config::keys::nearest;
 use crate::config::{check_name, shown, DomainConfig, Uuid};
 use crate::console::Console;
 use crate::error::ToolError;
+use crate::staged::is_path;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -70,9 +71,9 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
             self.uuid_seed = self.uuid_seed.wrapping_add(1);
             Uuid::from_seed(self.uuid_seed ^ started_ns.rotate_left(32))
         });
-        let kernel = self.file("kernel", &config.kernel)?;
+        let kernel = self.file_for("kernel", &config.kernel)?;
         let ramdisk = match &config.ramdisk {
-            Some(name) => Some(self.file("ramdisk", name)?),
+            Some(name) => Some(self.file_for("ramdisk", name)?),
             None => None,
         };
         let hypervisor = self.hypervisor.clone();
@@ -100,15 +101,24 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         Ok(Created { domain, elapsed_ns: created_ns.saturating_sub(started_ns) })
     }
 
-    fn file(&self, key: &str, name: &str) -> Result<&[u8], ToolError> {
-        self.archive.get(name).ok_or_else(|| {
-            let advice = match nearest(name, self.archive.files().map(|(name, _)| name)) {
-                Some(near) => format!("did you mean '{near}'?"),
-                None => String::from("see 'ls' for its files"),
-            };
-            let name = shown(name);
-            ToolError::failed(format!("{key}: no file '{name}' in the boot archive; {advice}"))
+    fn file_for(&self, key: &str, name: &str) -> Result<&[u8], ToolError> {
+        self.file(name).ok_or_else(|| {
+            let missing = self.missing(name);
+            ToolError::failed(format!("{key}: {missing}"))
         })
+    }
+
+    /// Says that a file is not there, and what to try.
+    #[must_use]
+    pub fn missing(&self, name: &str) -> String {
+        if is_path(name) {
+            return format!("no file '{}' on the disk; see 'ls /'", shown(name));
+        }
+        let advice = match nearest(name, self.archive.files().map(|(name, _)| name)) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => String::from("see 'ls' for its files"),
+        };
+        format!("no file '{}' in the boot archive; {advice}", shown(name))
     }
 
     /// Destroys a domain.

@@ -25,6 +25,7 @@ pub use control::{Created, DomainRow, StartMode};
 use crate::archive::Archive;
 use crate::client::Hypervisor;
 use crate::console::LastWords;
+use crate::staged::{is_path, Staged};
 use alloc::string::String;
 use alloc::vec::Vec;
 use consoles::Finished;
@@ -37,6 +38,7 @@ const MOST_NOTICES: usize = 64;
 pub struct Toolstack<'a, H: Hypervisor + Clone> {
     hypervisor: H,
     archive: Archive<'a>,
+    staged: Staged,
     records: Vec<Record<H>>,
     finished: Vec<Finished>,
     notices: Vec<String>,
@@ -54,6 +56,7 @@ impl<'a, H: Hypervisor + Clone> Toolstack<'a, H> {
         Self {
             hypervisor,
             archive,
+            staged: Staged::default(),
             records: Vec::new(),
             finished: Vec::new(),
             notices: Vec::new(),
@@ -73,6 +76,29 @@ impl<'a, H: Hypervisor + Clone> Toolstack<'a, H> {
     #[must_use]
     pub fn archive(&self) -> &Archive<'a> {
         &self.archive
+    }
+
+    /// Puts files ready for the next verb, in place of those that lay ready before.
+    pub fn stage(&mut self, staged: Staged) {
+        self.staged = staged;
+    }
+
+    /// A file by the name a configuration or a person uses: one that lies ready, or one of the archive.
+    #[must_use]
+    pub fn file(&self, name: &str) -> Option<&[u8]> {
+        let staged = self.staged.get(name).map(|contents| contents.as_slice());
+        staged.or_else(|| self.archive.get(name))
+    }
+
+    /// Paths of the kernels and ramdisks of all domains, which `handle_ends` may want in order to start
+    /// one again.
+    #[must_use]
+    pub fn wanted_for_restart(&self) -> Vec<String> {
+        let names = self.records.iter().flat_map(|record| {
+            let ramdisk = record.config.ramdisk.as_ref();
+            core::iter::once(&record.config.kernel).chain(ramdisk)
+        });
+        names.filter(|name| is_path(name)).cloned().collect()
     }
 
     /// What happened since the last call, one line each, for the person at the shell.
