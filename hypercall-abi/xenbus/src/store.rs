@@ -105,7 +105,7 @@ pub trait Store: Send + Sync {
     /// Watches a path.
     ///
     /// # Errors
-    /// `ENOSPC`, `EINVAL`.
+    /// `E2BIG` beyond the quota, `EINVAL`.
     fn watch(&self, path: &str, sink: WatchSink) -> Result<WatchId, Errno>;
 
     /// Ends a watch; one that ended already stays ended.

@@ -1,0 +1,238 @@
+//! The nodes, and who is charged for them.
+//!
+//! Nodes lie in one map by their whole path, so that everything below a path is one range. Only
+//! `transaction::commit` changes it. Each change gets a new generation: one of the node itself (value,
+//! permissions, that it exists) and one of the set of its children.
+//!
+//! Invariant: the root exists, and so does the parent of every node; `usage` is what a count of all
+//! nodes by owner gives.
+
+use crate::access::Perms;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Bound;
+use hypercall_abi::DomId;
+use pv_xenbus::path::{self, ROOT};
+
+/// What a node costs beside its path, value and permissions.
+const OVERHEAD: usize = 64;
+/// What an entry of the permissions costs.
+const PERM_COST: usize = 4;
+
+/// One node; copies share its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its value.
+    pub value: Arc<[u8]>,
+    /// Who may do what.
+    pub perms: Perms,
+    /// When value or permissions changed, or it was made.
+    pub generation: u64,
+    /// When a child was made or removed.
+    pub children_generation: u64,
+}
+
+impl Node {
+    /// Bytes its owner is charged for.
+    #[must_use]
+    pub fn cost(&self, path: &str) -> usize {
+        OVERHEAD + path.len() + self.value.len() + self.perms.list().len() * PERM_COST
+    }
+}
+
+/// What a domain uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Nodes.
+    pub nodes: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+/// All nodes.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    nodes: BTreeMap<Arc<str>, Node>,
+    generation: u64,
+    usage: BTreeMap<DomId, Usage>,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tree {
+    /// The root, of the control domain alone.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut tree = Self { nodes: BTreeMap::new(), generation: 0, usage: BTreeMap::new() };
+        tree.put(&Arc::from(ROOT), Arc::from([].as_slice()), Perms::control_only());
+        tree
+    }
+
+    /// A node.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&Node> {
+        self.nodes.get(path)
+    }
+
+    /// Every node with its path, parents first.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Node)> {
+        self.nodes.iter()
+    }
+
+    /// What a domain uses.
+    #[must_use]
+    pub fn usage(&self, domain: DomId) -> Usage {
+        self.usage.get(&domain).copied().unwrap_or_default()
+    }
+
+    /// Names of the children of a node, in the order of their bytes.
+    #[must_use]
+    pub fn children(&self, path: &str) -> Vec<Arc<str>> {
+        let prefix = match path {
+            ROOT => String::from(ROOT),
+            _ => format!("{path}/"),
+        };
+        let mut names = Vec::new();
+        let mut from = Bound::Excluded(prefix.clone());
+        while let Some((key, _)) =
+            self.nodes.range::<str, _>((as_str(&from), Bound::Unbounded)).next()
+        {
+            let Some(rest) = key.strip_prefix(prefix.as_str()) else { break };
+            from = match rest.split_once('/') {
+                None => {
+                    names.push(Arc::from(rest));
+                    Bound::Excluded(String::from(&**key))
+                }
+                // A grandchild: its parent was seen already, go behind all that is below that. '0'
+                // is the byte behind '/'.
+                Some((name, _)) => Bound::Included(format!("{prefix}{name}0")),
+            };
+        }
+        names
+    }
+
+    /// Makes or replaces a node. The parent exists already.
+    pub(crate) fn put(&mut self, path: &Arc<str>, value: Arc<[u8]>, perms: Perms) {
+        self.generation += 1;
+        let generation = self.generation;
+        let old = self.nodes.remove(path);
+        let children_generation = match &old {
+            Some(old) => old.children_generation,
+            None => generation,
+        };
+        let node = Node { value, perms, generation, children_generation };
+        self.charge(path, &node);
+        match &old {
+            Some(old) => self.discharge(path, old),
+            None => self.note_children(path),
+        }
+        self.nodes.insert(path.clone(), node);
+    }
+
+    /// Removes a node. What is below it goes in the same commit.
+    pub(crate) fn remove(&mut self, path: &str) {
+        if let Some(old) = self.nodes.remove(path) {
+            self.generation += 1;
+            self.discharge(path, &old);
+            self.note_children(path);
+        }
+    }
+
+    fn note_children(&mut self, path: &str) {
+        let generation = self.generation;
+        if let Some(parent) = path::parent(path).and_then(|parent| self.nodes.get_mut(parent)) {
+            parent.children_generation = generation;
+        }
+    }
+
+    fn charge(&mut self, path: &str, node: &Node) {
+        let usage = self.usage.entry(node.perms.owner()).or_default();
+        usage.nodes += 1;
+        usage.bytes += node.cost(path);
+    }
+
+    fn discharge(&mut self, path: &str, node: &Node) {
+        let owner = node.perms.owner();
+        if let Some(usage) = self.usage.get_mut(&owner) {
+            usage.nodes = usage.nodes.saturating_sub(1);
+            usage.bytes = usage.bytes.saturating_sub(node.cost(path));
+            if usage.nodes == 0 {
+                self.usage.remove(&owner);
+            }
+        }
+    }
+
+    /// The first thing wrong with the tree, if anything is; for `CONTROL check` and tests.
+    #[must_use]
+    pub fn check(&self) -> Option<String> {
+        let mut usage: BTreeMap<DomId, Usage> = BTreeMap::new();
+        for (path, node) in &self.nodes {
+            if !path::is_valid(path) {
+                return Some(format!("{path}: not a path"));
+            }
+            if path::parent(path).is_some_and(|parent| !self.nodes.contains_key(parent)) {
+                return Some(format!("{path}: no parent"));
+            }
+            if node.generation.max(node.children_generation) > self.generation {
+                return Some(format!("{path}: from the future"));
+            }
+            let count = usage.entry(node.perms.owner()).or_default();
+            count.nodes += 1;
+            count.bytes += node.cost(path);
+        }
+        (usage != self.usage).then(|| String::from("the usage of domains is miscounted"))
+    }
+}
+
+fn as_str(bound: &Bound<String>) -> Bound<&str> {
+    match bound {
+        Bound::Included(text) => Bound::Included(text.as_str()),
+        Bound::Excluded(text) => Bound::Excluded(text.as_str()),
+        Bound::Unbounded => Bound::Unbounded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use proptest::prelude::*;
+
+    fn put(tree: &mut Tree, path: &str) {
+        tree.put(&Arc::from(path), Arc::from(&b"v"[..]), Perms::control_only());
+    }
+
+    proptest! {
+        #[test]
+        fn children_are_those_a_slow_look_finds(
+            names in prop::collection::vec(prop::collection::vec("[-0a]{1,2}", 1..4), 0..12),
+        ) {
+            let mut tree = Tree::new();
+            for names in &names {
+                let mut path = String::new();
+                for name in names {
+                    path = format!("{path}/{name}");
+                    put(&mut tree, &path);
+                }
+            }
+            prop_assert_eq!(tree.check(), None);
+            let paths: Vec<String> = tree.iter().map(|(path, _)| String::from(&**path)).collect();
+            for top in &paths {
+                let slow: BTreeSet<&str> = paths.iter()
+                    .filter(|path| path::parent(path) == Some(top.as_str()))
+                    .map(|path| path::name(path))
+                    .collect();
+                let fast = tree.children(top);
+                prop_assert_eq!(fast.len(), slow.len());
+                prop_assert_eq!(fast.iter().map(|name| &**name).collect::<BTreeSet<_>>(), slow);
+            }
+        }
+    }
+}
