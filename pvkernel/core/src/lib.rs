@@ -22,6 +22,8 @@ pub mod device;
 pub mod frames;
 pub mod heap;
 pub mod kernel;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod platform;
 pub mod ranges;
 pub mod refs;

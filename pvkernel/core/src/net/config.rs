@@ -1,0 +1,132 @@
+//! What a stack is told at its start, and what can go wrong later.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::Ipv4Addr;
+
+/// An address and what goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// This card's address.
+    pub address: Ipv4Addr,
+    /// Leading bits that all neighbours share.
+    pub prefix: u8,
+    /// Who carries packets to everybody else.
+    pub gateway: Option<Ipv4Addr>,
+    /// Who is asked for names; at most three are used.
+    pub dns: Vec<Ipv4Addr>,
+}
+
+impl Addresses {
+    /// An address in a network with a prefix, without a gateway.
+    #[must_use]
+    pub const fn new(address: Ipv4Addr, prefix: u8) -> Self {
+        Self { address, prefix, gateway: None, dns: Vec::new() }
+    }
+
+    /// The same with a gateway that answers for names, too, or has a neighbour that does.
+    #[must_use]
+    pub fn with_gateway(mut self, gateway: Ipv4Addr, dns: Ipv4Addr) -> Self {
+        self.gateway = Some(gateway);
+        self.dns.push(dns);
+        self
+    }
+
+    /// Whether a card can have this address.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        is_unicast(self.address) && self.prefix <= 32
+    }
+}
+
+/// Whether one machine can have this address.
+pub(super) fn is_unicast(address: Ipv4Addr) -> bool {
+    !(address.is_unspecified()
+        || address.is_broadcast()
+        || address.is_multicast()
+        || address.is_loopback())
+}
+
+/// Where the address of a stack comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Config {
+    /// From the caller.
+    Static(Addresses),
+    /// From a DHCP server.
+    Dhcp {
+        /// The address to use as long as no server answers, and after how many nanoseconds.
+        fallback: Option<(Addresses, u64)>,
+    },
+}
+
+/// Where an address came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From the caller.
+    Static,
+    /// From a DHCP server; the lease is renewed.
+    Dhcp,
+    /// From the caller, as no DHCP server answered yet.
+    Fallback,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Static => "static",
+            Self::Dhcp => "dhcp",
+            Self::Fallback => "fallback",
+        })
+    }
+}
+
+/// Why a call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetError {
+    /// The card's address is no address of one card.
+    BadDevice,
+    /// The stack has no address yet.
+    NoAddress,
+    /// The address or port makes no sense here.
+    BadAddress,
+    /// The port is used.
+    InUse,
+    /// The stack has as many sockets as it may have.
+    TooManySockets,
+    /// There was not enough memory.
+    NoMemory,
+    /// The other side refused the connection.
+    Refused,
+    /// The connection ended without its end being said.
+    Reset,
+    /// This side said that it sends no more.
+    Closed,
+    /// Nothing happened before the deadline.
+    TimedOut,
+    /// More than a packet of this card can carry.
+    TooLong,
+    /// The name cannot be a name.
+    BadName,
+    /// Nobody knows the name, or there is nobody to ask.
+    UnknownName,
+}
+
+impl fmt::Display for NetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BadDevice => "the card's MAC address is none of a single card",
+            Self::NoAddress => "this stack has no IP address yet",
+            Self::BadAddress => "no usable address or port",
+            Self::InUse => "the port is used",
+            Self::TooManySockets => "too many sockets",
+            Self::NoMemory => "no memory",
+            Self::Refused => "connection refused",
+            Self::Reset => "connection reset",
+            Self::Closed => "the connection was shut down here",
+            Self::TimedOut => "timed out",
+            Self::TooLong => "too long for a packet",
+            Self::BadName => "not a host name",
+            Self::UnknownName => "unknown host name",
+        })
+    }
+}

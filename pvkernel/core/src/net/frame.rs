@@ -1,0 +1,162 @@
+//! Checksums of single frames: checked when they come, filled in when they go.
+//!
+//! Pure functions for `phy`. Frames come from other domains and from the wire; nothing here trusts a
+//! length in them.
+
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket,
+};
+
+use crate::device::net::Checksum;
+
+/// Whether smoltcp may see a frame: no part of a larger packet, and with a transport checksum that is
+/// right or needs not be looked at. What is no IPv4 packet is smoltcp's to judge.
+pub fn is_acceptable(bytes: &[u8], checksum: Checksum) -> bool {
+    let Ok(ethernet) = EthernetFrame::new_checked(bytes) else { return false };
+    if ethernet.ethertype() != EthernetProtocol::Ipv4 {
+        return true;
+    }
+    let Ok(ip) = Ipv4Packet::new_checked(ethernet.payload()) else { return false };
+    if ip.more_frags() || ip.frag_offset() != 0 {
+        return false;
+    }
+    if checksum != Checksum::Unknown {
+        return true;
+    }
+    let (from, to) = (IpAddress::from(ip.src_addr()), IpAddress::from(ip.dst_addr()));
+    match ip.next_header() {
+        IpProtocol::Tcp => {
+            TcpPacket::new_checked(ip.payload()).is_ok_and(|tcp| tcp.verify_checksum(&from, &to))
+        }
+        IpProtocol::Udp => {
+            UdpPacket::new_checked(ip.payload()).is_ok_and(|udp| udp.verify_checksum(&from, &to))
+        }
+        _ => true,
+    }
+}
+
+/// Fills the transport checksum of a frame of our own in when smoltcp left it blank.
+pub fn complete(bytes: &mut [u8], was_left_blank: bool) {
+    if !was_left_blank {
+        return;
+    }
+    let Ok(mut ethernet) = EthernetFrame::new_checked(bytes) else { return };
+    if ethernet.ethertype() != EthernetProtocol::Ipv4 {
+        return;
+    }
+    let Ok(mut ip) = Ipv4Packet::new_checked(ethernet.payload_mut()) else { return };
+    let (from, to) = (IpAddress::from(ip.src_addr()), IpAddress::from(ip.dst_addr()));
+    match ip.next_header() {
+        IpProtocol::Tcp => {
+            if let Ok(mut tcp) = TcpPacket::new_checked(ip.payload_mut()) {
+                tcp.fill_checksum(&from, &to);
+            }
+        }
+        IpProtocol::Udp => {
+            if let Ok(mut udp) = UdpPacket::new_checked(ip.payload_mut()) {
+                udp.fill_checksum(&from, &to);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{EthernetAddress, EthernetRepr, Ipv4Address, Ipv4Repr, UdpRepr};
+    use std::vec;
+    use std::vec::Vec;
+
+    /// A UDP frame without a transport checksum.
+    fn blank_frame(payload: &[u8]) -> Vec<u8> {
+        let head = EthernetRepr {
+            src_addr: EthernetAddress([2, 0, 0, 0, 0, 1]),
+            dst_addr: EthernetAddress([2, 0, 0, 0, 0, 2]),
+            ethertype: EthernetProtocol::Ipv4,
+        };
+        let ip = Ipv4Repr {
+            src_addr: Ipv4Address::new(10, 0, 0, 1),
+            dst_addr: Ipv4Address::new(10, 0, 0, 2),
+            next_header: IpProtocol::Udp,
+            payload_len: 8 + payload.len(),
+            hop_limit: 64,
+        };
+        let mut frame = vec![0; 14 + 20 + 8 + payload.len()];
+        let mut sums = ChecksumCapabilities::ignored();
+        sums.ipv4 = smoltcp::phy::Checksum::Both;
+        head.emit(&mut EthernetFrame::new_unchecked(&mut frame[..]));
+        ip.emit(&mut Ipv4Packet::new_unchecked(&mut frame[14..]), &sums);
+        UdpRepr { src_port: 7, dst_port: 9 }.emit(
+            &mut UdpPacket::new_unchecked(&mut frame[34..]),
+            &IpAddress::from(ip.src_addr),
+            &IpAddress::from(ip.dst_addr),
+            payload.len(),
+            |to| to.copy_from_slice(payload),
+            &sums,
+        );
+        frame
+    }
+
+    /// The ones' complement sum of RFC 1071 over the pseudo header and the UDP packet, word by word.
+    fn slow_sum(frame: &[u8]) -> u16 {
+        let udp = &frame[34..];
+        let mut words: Vec<u8> = frame[26..34].to_vec();
+        words.extend([0, 17]);
+        words.extend((udp.len() as u16).to_be_bytes());
+        words.extend(udp);
+        if words.len() % 2 == 1 {
+            words.push(0);
+        }
+        let sum = words
+            .chunks(2)
+            .fold(0u32, |sum, pair| sum + u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+        let folded = (sum & 0xffff) + (sum >> 16);
+        ((folded & 0xffff) + (folded >> 16)) as u16
+    }
+
+    proptest! {
+        #[test]
+        fn a_completed_frame_is_right_and_a_changed_one_is_refused(
+            payload in proptest::collection::vec(any::<u8>(), 1..200),
+            at in 0usize..200,
+            flip in 1u8..=255,
+        ) {
+            let mut frame = blank_frame(&payload);
+            complete(&mut frame, true);
+            prop_assert_eq!(slow_sum(&frame), 0xffff);
+            prop_assert!(is_acceptable(&frame, Checksum::Unknown));
+            let at = 42 + at % payload.len();
+            frame[at] ^= flip;
+            prop_assert!(!is_acceptable(&frame, Checksum::Unknown));
+            prop_assert!(is_acceptable(&frame, Checksum::Valid));
+        }
+
+        #[test]
+        fn any_bytes_are_judged(
+            bytes in proptest::collection::vec(any::<u8>(), 0..120),
+            ethertype in prop_oneof![Just([8u8, 0]), Just([8, 6]), any::<[u8; 2]>()],
+            version in prop_oneof![Just(0x45u8), any::<u8>()],
+        ) {
+            let mut bytes = bytes;
+            if bytes.len() > 14 {
+                bytes[12..14].copy_from_slice(&ethertype);
+                bytes[14] = version;
+            }
+            for checksum in [Checksum::Unknown, Checksum::Valid, Checksum::Blank] {
+                let _ = is_acceptable(&bytes, checksum);
+            }
+            complete(&mut bytes, true);
+        }
+    }
+
+    #[test]
+    fn parts_of_larger_packets_are_refused() {
+        let mut frame = blank_frame(b"part");
+        assert!(is_acceptable(&frame, Checksum::Valid));
+        frame[20] = 0x20;
+        assert!(!is_acceptable(&frame, Checksum::Valid));
+    }
+}
