@@ -27,6 +27,7 @@ mod state;
 mod status;
 mod tcp;
 mod tcp_listener;
+pub mod tools;
 mod udp;
 
 #[cfg(any(test, feature = "hosted"))]

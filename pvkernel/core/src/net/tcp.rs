@@ -159,6 +159,12 @@ impl TcpStream {
         self.peer
     }
 
+    /// A deadline so many nanoseconds from now.
+    #[must_use]
+    pub fn within(&self, ns: u64) -> Option<u64> {
+        Some(self.stack.kernel.now_ns().saturating_add(ns))
+    }
+
     fn attempt<T>(&self, f: impl FnOnce(&mut Socket<'static>) -> Option<T>) -> Option<T> {
         self.stack.attempt(|state| f(state.sockets.get_mut::<Socket>(self.handle)))
     }

@@ -3,6 +3,7 @@
 mod configured;
 mod endings;
 mod packets;
+mod tooling;
 mod transfers;
 
 use core::net::{Ipv4Addr, SocketAddrV4};
