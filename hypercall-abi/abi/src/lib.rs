@@ -42,6 +42,7 @@ pub mod vcpu;
 pub mod version;
 pub mod vm_assist;
 pub mod xen;
+pub mod zendo;
 
 pub use addr::{GuestVa, Mfn, Pfn, PAGE_SHIFT, PAGE_SIZE};
 pub use errno::Errno;

@@ -1,14 +1,15 @@
 //! The boot order, one line per step; debug keys.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use hv_machine::boot::BootInfo;
 use hv_machine::percpu;
 use hv_machine::sync::Once;
 use hv_machine::{cpu, frames, heap, info, warn};
 use hypercall_abi::memory::E820Entry;
 
+use crate::counters::{read, Counters};
 use crate::domain::{table, vcpu::NO_CPU};
-use crate::{current, dom0, options, sched};
+use crate::{dom0, options, sched};
 
 static BOOT: Once<&'static BootInfo> = Once::new();
 
@@ -39,7 +40,7 @@ pub extern "C" fn boot(boot: &'static BootInfo) {
 /// Prints something about the hypervisor, as the debug keys of Xen do.
 pub fn debug_key(key: u8) {
     match key {
-        b'h' => info!("debug keys: q domains, m memory, c counters of this CPU, h this list"),
+        b'h' => info!("debug keys: q domains, m memory, c counters, h this list"),
         b'q' => print_domains(),
         b'm' => {
             info!("{} frames free of {}", frames::free_count(), frames::total_ram_pages());
@@ -65,8 +66,15 @@ fn print_domains() {
 }
 
 fn print_counters() {
-    let all = current::counters();
-    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    for dom in table::all() {
+        for vcpu in &dom.vcpus {
+            info!("domain {} vCPU {}:", dom.id, vcpu.id);
+            print_counters_of(&vcpu.counters);
+        }
+    }
+}
+
+fn print_counters_of(all: &Counters) {
     for (kind, counters) in [("hypercall", &all.hypercalls[..]), ("exception", &all.exceptions)] {
         for (number, counter) in counters.iter().enumerate().filter(|(_, c)| read(c) != 0) {
             info!("{kind} {number}: {}", read(counter));

@@ -5,7 +5,6 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use hv_machine::percpu::PerCpu;
 
 use crate::counters::Counters;
 use crate::domain::{DomainRef, Vcpu};
@@ -15,13 +14,12 @@ use crate::fpu;
 pub struct Here {
     dom: DomainRef,
     vcpu: Arc<Vcpu>,
-    counters: &'static Counters,
 }
 
 impl Here {
     /// A vCPU that is to run on this CPU.
     pub fn new(dom: DomainRef, vcpu: Arc<Vcpu>) -> Here {
-        Here { dom, vcpu, counters: counters() }
+        Here { dom, vcpu }
     }
 
     /// The domain.
@@ -36,23 +34,20 @@ impl Here {
         &self.vcpu
     }
 
-    /// The counters of its CPU.
+    /// Its counters.
     #[inline]
-    pub fn counters(&self) -> &'static Counters {
-        self.counters
+    pub fn counters(&self) -> &Counters {
+        &self.vcpu.counters
     }
 }
 
 /// What runs on a CPU; `None` while it is idle. The machine shows it to every hook.
 pub type Current = Option<Here>;
 
-static COUNTERS: PerCpu<Counters> = PerCpu::new(Counters::new);
-
 /// Makes the value of a CPU, which it keeps for ever. Other modules' values are made when the CPU
 /// first looks for something to run; but those a guest needs now, so that the heap does not change when
 /// it first uses them.
 pub extern "C" fn make() -> &'static mut Current {
-    counters();
     fpu::prepare_cpu();
     Box::leak(Box::new(None))
 }
@@ -72,9 +67,4 @@ pub fn here(current: &Current) -> &Here {
 /// Makes `next` the vCPU of this CPU; returns the one before.
 pub fn replace(current: &mut Current, next: Option<Here>) -> Option<Here> {
     core::mem::replace(current, next)
-}
-
-/// This CPU's counters, also while it is idle.
-pub fn counters() -> &'static Counters {
-    COUNTERS.get()
 }

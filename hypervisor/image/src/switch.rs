@@ -30,7 +30,6 @@ pub fn switch_to(regs: &mut GuestRegs, current: &mut Current, next: Option<Here>
     if next.as_ref().map(place) == current.as_ref().map(place) {
         return current.iter().for_each(resume);
     }
-    bump(&current::counters().switches);
     let previous = current::replace(current, None);
     if let Some(previous) = &previous {
         save(previous.vcpu(), regs);
@@ -97,6 +96,7 @@ fn leave(previous: &Here) {
 fn switch_in(regs: &mut GuestRegs, current: &mut Current, next: Here) {
     let this = percpu::cpu_id();
     let vcpu = next.vcpu();
+    bump(&vcpu.counters.switches);
     vcpu.cpu.store(this.0, Ordering::SeqCst);
     next.dom().dirty_cpus.fetch_or(this.mask(), Ordering::SeqCst);
     GUEST_CPUS.fetch_or(this.mask(), Ordering::SeqCst);

@@ -68,6 +68,8 @@ const NOT_IN_C: &[&str] = &[
     "version::XEN_4_17",
     "vm_assist::VALID_MASK_PV64",
     "xen::MAX_VIRT_CPUS",
+    "zendo::DOMCTL_COUNTERS",
+    "zendo::DomainCounters",
 ];
 
 /// Modules whose bits are the processor's, not the interface's.

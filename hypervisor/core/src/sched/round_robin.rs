@@ -262,6 +262,8 @@ impl RoundRobin {
     }
 
     /// How long the running vCPU may go on: `None` is without end, zero is not at all.
+    // Asked twice for each decision, where a call is dearer than what it saves.
+    #[inline(always)]
     fn time_left(&self, now_ns: u64, cpu: CpuId) -> Option<u64> {
         let state = &self.board.cpus[cpu.index()];
         let entity = self.board.entities.get(state.running?)?;

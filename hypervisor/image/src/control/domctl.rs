@@ -8,6 +8,7 @@
 use core::sync::atomic::Ordering;
 use hypercall_abi::domctl::{self as abi, cmd};
 use hypercall_abi::xen::DOMCTL_INTERFACE_VERSION;
+use hypercall_abi::zendo::DOMCTL_COUNTERS;
 use hypercall_abi::{DomId, Errno};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -91,6 +92,7 @@ fn command(call: &Call<'_>, dom: &Domain, at: u64, op: &mut abi::XenDomctl) -> R
         cmd::IRQ_PERMISSION => rights::irq(call, dom, op.payload())?,
         cmd::IOMEM_PERMISSION => rights::iomem(call, dom, op.payload())?,
         cmd::IOPORT_PERMISSION => rights::ioport(call, dom, op.payload())?,
+        DOMCTL_COUNTERS => answer(at, op, |none| Ok(info::counters(dom, none)))?,
         cmd::GETVCPUINFO => answer(at, op, |info| info::getvcpuinfo(dom, info))?,
         cmd::GETPAGEFRAMEINFO3 => {
             info::getpageframeinfo3(dom, &op.payload())?;

@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 use hv_core::page::{self, PageType};
 use hv_machine::time;
 use hypercall_abi::domctl::{self as abi, pfinfo};
+use hypercall_abi::zendo::DomainCounters;
 use hypercall_abi::{Errno, Mfn};
 
 use crate::domain::vcpu::{flag, NO_CPU};
@@ -52,6 +53,13 @@ fn flags(dom: &Domain) -> abi::Dominf {
 /// Whether a vCPU is on a CPU and not just kept there.
 fn runs(vcpu: &Vcpu) -> bool {
     vcpu.cpu.load(Ordering::SeqCst) != NO_CPU && !vcpu.blocked.load(Ordering::SeqCst)
+}
+
+/// What the vCPUs of a domain asked of the hypervisor.
+pub fn counters(dom: &Domain, _: DomainCounters) -> DomainCounters {
+    let mut sum = DomainCounters::default();
+    dom.vcpus.iter().for_each(|vcpu| vcpu.counters.add_to(&mut sum));
+    sum
 }
 
 /// `getvcpuinfo`.

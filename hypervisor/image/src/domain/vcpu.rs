@@ -17,6 +17,7 @@ use hv_machine::sync::{Mutex, Once};
 use hv_machine::GuestRegs;
 use hypercall_abi::{Mfn, VcpuId};
 
+use crate::counters::Counters;
 use crate::pvtime::Runstate;
 use crate::trap::cpuid::DEFAULT_XCR0;
 use crate::wake;
@@ -116,6 +117,8 @@ pub struct Vcpu {
     pub state: Mutex<VcpuState>,
     /// Time spent per run state.
     pub runstate: Mutex<Runstate>,
+    /// What it asked of the hypervisor.
+    pub counters: Counters,
 }
 
 /// Period of the timer every PV vCPU starts with: 100 Hz.

@@ -10,6 +10,7 @@ use hypercall_abi::evtchn as abi;
 use hypercall_abi::{DomId, Errno, EvtchnPort, VcpuId};
 
 use super::{ensure, physdev, Answer, Call, Handler};
+use crate::counters::bump;
 use crate::current::Here;
 use crate::domain::{table, Domain, Ports};
 use crate::{events, guestmem};
@@ -31,12 +32,14 @@ fn send(call: &mut Call<'_>) -> Answer {
 }
 
 fn unmask(call: &mut Call<'_>) -> Answer {
+    bump(&call.here.counters().not_sends);
     let op: abi::EvtchnUnmask = guestmem::read(call.args[1])?;
     events::unmask(call.here, op.port)?;
     Ok(0)
 }
 
 fn other(call: &mut Call<'_>) -> Answer {
+    bump(&call.here.counters().not_sends);
     let [command, arg, ..] = call.args;
     let here = call.here;
     match command as u32 {
@@ -57,6 +60,7 @@ fn other(call: &mut Call<'_>) -> Answer {
 }
 
 fn alloc_unbound(call: &mut Call<'_>) -> Answer {
+    bump(&call.here.counters().not_sends);
     let (here, arg) = (call.here, call.args[1]);
     let mut op: abi::EvtchnAllocUnbound = guestmem::read(arg)?;
     let dom = &**table::target(here, op.dom)?;
@@ -82,6 +86,7 @@ fn publish_or_close<T: zerocopy::IntoBytes + zerocopy::Immutable>(
 }
 
 fn bind_interdomain(call: &mut Call<'_>) -> Answer {
+    bump(&call.here.counters().not_sends);
     let (here, arg) = (call.here, call.args[1]);
     let mut op: abi::EvtchnBindInterdomain = guestmem::read(arg)?;
     let local = here.dom();
@@ -143,6 +148,7 @@ fn bind_pirq(dom: &Domain, arg: u64) -> Result<(), Errno> {
 }
 
 fn close(call: &mut Call<'_>) -> Answer {
+    bump(&call.here.counters().not_sends);
     let op: abi::EvtchnClose = guestmem::read(call.args[1])?;
     close_port(call.here.dom(), op.port)?;
     Ok(0)
@@ -182,6 +188,7 @@ fn close_with_peer(dom: &Domain, port: EvtchnPort, mut peer: DomId) -> Result<Op
 }
 
 fn port_status(call: &mut Call<'_>) -> Answer {
+    bump(&call.here.counters().not_sends);
     let arg = call.args[1];
     let mut op: abi::EvtchnStatus = guestmem::read(arg)?;
     let dom = table::target(call.here, op.dom)?;
