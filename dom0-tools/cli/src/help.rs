@@ -9,6 +9,8 @@ use zl_toolstack::config::keys::USED;
 pub const BUILTINS: &[(&str, &str)] = &[
     ("cat", "show a text file of the boot archive"),
     ("clear", "clear the screen"),
+    ("devices", "disks and network cards of the machine"),
+    ("disk-test", "test and measure a disk; -w overwrites its first 8 MiB"),
     ("echo", "print words; $? is the last status"),
     ("free", "memory of the machine and of this domain"),
     ("help", "this list; 'zl help VERB' tells more about a verb"),

@@ -38,6 +38,15 @@ pub enum Step {
     Show(String),
     /// Show memory.
     Free,
+    /// List the devices of the machine.
+    Devices,
+    /// Test and measure a disk of the machine.
+    DiskTest {
+        /// Its name.
+        disk: String,
+        /// Whether its first sectors are overwritten.
+        writes: bool,
+    },
     /// Clear the screen.
     Clear,
     /// Wait, in milliseconds.
@@ -92,6 +101,7 @@ impl Shell {
             "echo" => return Ok(Step::Print(rest.join(" ") + "\n")),
             "cat" => return one_word(name, rest, "FILE").map(Step::Show),
             "sleep" => return one_word(name, rest, "SECONDS").and_then(|word| sleep(&word)),
+            "disk-test" => return disk_test(rest),
             "help" => return help(rest),
             "time" if rest.is_empty() => {
                 return Err(ToolError::usage("time needs a command; usage: time COMMAND"));
@@ -99,6 +109,7 @@ impl Shell {
             "time" => return self.try_step(rest).map(|step| Step::Time(Box::new(step))),
             "ls" => Step::Files,
             "free" => Step::Free,
+            "devices" => Step::Devices,
             "clear" => Step::Clear,
             "poweroff" => Step::PowerOff,
             "reboot" => Step::Reboot,
@@ -131,6 +142,17 @@ fn one_word(name: &str, rest: &[String], what: &str) -> Result<String, ToolError
     match rest {
         [word] => Ok(word.clone()),
         _ => Err(ToolError::usage(format!("{name} needs one word; usage: {name} {what}"))),
+    }
+}
+
+fn disk_test(rest: &[String]) -> Result<Step, ToolError> {
+    let (flags, names): (Vec<_>, Vec<_>) = rest.iter().partition(|word| word.starts_with('-'));
+    match (&names[..], &flags[..]) {
+        ([disk], []) => Ok(Step::DiskTest { disk: (*disk).clone(), writes: false }),
+        ([disk], [flag]) if *flag == "-w" => {
+            Ok(Step::DiskTest { disk: (*disk).clone(), writes: true })
+        }
+        _ => Err(ToolError::usage("disk-test needs one disk; usage: disk-test [-w] DISK")),
     }
 }
 
@@ -239,6 +261,17 @@ mod tests {
         assert!(matches!(step("sleep 1.2345"), Step::Complain(_)));
         assert!(matches!(step("sleep -1"), Step::Complain(_)));
         assert!(matches!(step("sleep 99999"), Step::Complain(_)));
+    }
+
+    #[test]
+    fn a_disk_is_overwritten_only_when_asked_for() {
+        let test = |writes| Step::DiskTest { disk: "vdb".into(), writes };
+        assert_eq!(step("disk-test vdb"), test(false));
+        assert_eq!(step("disk-test -w vdb"), test(true));
+        for line in ["disk-test", "disk-test vda vdb", "disk-test -x vda", "disk-test -w"] {
+            assert!(complaint(line).contains("usage: disk-test [-w] DISK"));
+        }
+        assert_eq!(step("devices"), Step::Devices);
     }
 
     #[test]

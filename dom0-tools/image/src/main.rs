@@ -16,6 +16,8 @@
 extern crate alloc;
 
 mod attach;
+mod devices;
+mod disk_test;
 mod screen;
 mod services;
 mod shell;
@@ -29,6 +31,7 @@ pvkernel_xen::entry!(run);
 
 fn run(boot: &'static BootInfo) -> ! {
     shell::greet(boot);
+    devices::start(boot);
     services::start(boot);
     shell::run(boot)
 }

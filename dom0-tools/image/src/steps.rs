@@ -7,7 +7,7 @@
 use crate::screen::CHANGED;
 use crate::services::stack;
 use crate::terminal::{Events, Terminal};
-use crate::{attach, transport};
+use crate::{attach, devices, disk_test, transport};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -54,6 +54,8 @@ pub fn carry_out(shell: &mut Shell, terminal: &dyn Terminal, step: Step) {
         Step::Files => list_files(terminal),
         Step::Show(file) => show_file(&file, terminal),
         Step::Free => show_memory(terminal),
+        Step::Devices => devices::list(terminal),
+        Step::DiskTest { disk, writes } => disk_test::run(&disk, writes, terminal),
         Step::Clear => {
             terminal.print("\x1b[H\x1b[2J");
             Ok(Status::Ok)

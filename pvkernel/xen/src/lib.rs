@@ -5,7 +5,8 @@
 //! main function with `entry!` and run as a kernel thread in which all of it is ready.
 //!
 //! The layers, from below: `hypercall` (the calls), `layout`/`p2m`/`mmu`/`frames`/`heap` (memory), `trap`/`event`/
-//! `time` (being interrupted), `grants` (memory shared with other domains), `thread`/`console`/`power` (what programs use), `boot` (the order in
+//! `time` (being interrupted), `grants` (memory shared with other domains), `ports`/
+//! `pci`/`mmio`/`dma`/`pirq`/`virtio` (devices, in the control domain), `thread`/`console`/`power` (what programs use), `boot` (the order in
 //! which it all starts), `platform` (the same things as the traits of `pvkernel-core`).
 //!
 //! Invariants: nothing beyond the public interface of Xen 4.17 is used, so the same image boots on
@@ -21,6 +22,7 @@ pub mod blkring;
 pub mod boot;
 pub mod console;
 mod directmap;
+pub mod dma;
 pub mod event;
 pub mod foreign;
 pub mod frames;
@@ -29,15 +31,20 @@ mod heap;
 pub mod hypercall;
 pub mod iopages;
 pub mod layout;
+pub mod mmio;
 pub mod mmu;
 pub mod p2m;
+pub mod pci;
+pub mod pirq;
 pub mod platform;
+pub mod ports;
 pub mod power;
 pub mod shared;
 pub mod stats;
 pub mod thread;
 pub mod time;
 pub mod trap;
+pub mod virtio;
 pub mod window;
 pub mod xenstore;
 
