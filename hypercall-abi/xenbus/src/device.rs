@@ -64,6 +64,12 @@ impl FrontHalf {
         Self { published, own, link: Link::Down, resets, failed: false }
     }
 
+    /// What the half said last.
+    #[must_use]
+    pub const fn own(&self) -> State {
+        self.own
+    }
+
     /// Whether the device is in use.
     #[must_use]
     pub const fn is_up(&self) -> bool {
@@ -194,6 +200,12 @@ impl BackHalf {
     #[must_use]
     pub const fn new(own: State) -> Self {
         Self { own, link: Link::Down, waits_for_front: false, init_failed: false }
+    }
+
+    /// What the half said last.
+    #[must_use]
+    pub const fn own(&self) -> State {
+        self.own
     }
 
     /// Whether the front half is served.

@@ -46,6 +46,7 @@ pub mod time;
 pub mod trap;
 pub mod virtio;
 pub mod window;
+pub mod xenbus;
 pub mod xenstore;
 
 pub use pvkernel_core::{print, println};
