@@ -140,6 +140,15 @@ pub enum Command {
     },
     /// Counts of what can leak.
     DebugCounts,
+    /// Copy a file between the host and dom0.
+    Copy {
+        /// Where it is.
+        from: String,
+        /// Where it goes.
+        to: String,
+    },
+    /// A command of dom0's shell, given on the host.
+    Dom0(Vec<String>),
     /// The completion script of a shell.
     Completion(String),
     /// Help, about one topic or all.
@@ -152,6 +161,9 @@ pub enum Command {
         command: Result<Box<Command>, ToolError>,
     },
 }
+
+/// In front of the name of a file of the control domain.
+pub const DOM0: &str = "dom0:";
 
 /// ^], which leaves a console unless told otherwise.
 pub const LEAVE: u8 = 0x1d;
@@ -194,6 +206,14 @@ impl Command {
                 let lines = lines(verb, &args)?;
                 Self::Logs { who: first(), follow: args.has('f'), lines }
             }
+            "cp" => {
+                let to = who.get(1).cloned().unwrap_or_default();
+                if first().starts_with(DOM0) == to.starts_with(DOM0) {
+                    return Err(wrong(verb, "one of the two must begin with 'dom0:'"));
+                }
+                Self::Copy { from: first(), to }
+            }
+            "dom0" => Self::Dom0(who),
             "completion" => match script(&first()) {
                 Some(_) => Self::Completion(first()),
                 None => {

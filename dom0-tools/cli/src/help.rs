@@ -1,9 +1,11 @@
 //! Help texts, made from the table of verbs.
 
-use crate::verbs::{Verb, ANY_OUTPUT, VERBS};
+use crate::verbs::{find, Verb, ANY_OUTPUT, VERBS};
 use alloc::format;
 use alloc::string::String;
 use zl_toolstack::config::keys::USED;
+use zl_toolstack::config::shown;
+use zl_toolstack::ToolError;
 
 /// Commands of the shell itself, with one line about each.
 pub const BUILTINS: &[(&str, &str)] = &[
@@ -80,6 +82,22 @@ pub fn about(verb: &Verb) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The text about a topic, or about all.
+///
+/// # Errors
+/// There is no such topic.
+pub fn topic(topic: Option<&str>) -> Result<String, ToolError> {
+    match topic {
+        None => Ok(verbs()),
+        Some("config") => Ok(config()),
+        Some("status") => Ok(status()),
+        Some(name) => find(name).map(about).ok_or_else(|| {
+            let what = format!("no help about '{}'; see 'zl help'", shown(name));
+            ToolError::usage(what)
+        }),
+    }
 }
 
 /// About exit statuses.

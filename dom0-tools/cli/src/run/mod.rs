@@ -15,17 +15,16 @@ mod look_wide;
 mod tests;
 
 use crate::command::{Command, Targets};
+use crate::help;
 use crate::printed::{Printer, Stream};
 use crate::report::{Acted, Findings, Report};
 use crate::scripts::script;
-use crate::{help, verbs};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use hypercall_abi::domctl::GetVcpuInfo;
 use hypercall_abi::DomId;
 use zl_toolstack::client::{Affinity, Hypervisor};
-use zl_toolstack::config::shown;
 use zl_toolstack::lifecycle::ConsoleId;
 use zl_toolstack::{Status, ToolError, Toolstack};
 
@@ -109,6 +108,29 @@ pub struct Vcpu {
     pub info: GetVcpuInfo,
     /// Where it may run.
     pub affinity: Affinity,
+}
+
+/// The answer of a command that asks nothing of the control domain.
+#[must_use]
+pub fn without_dom0(command: &Command) -> Option<Result<String, ToolError>> {
+    match command {
+        Command::Completion(shell) => Some(Ok(String::from(script(shell).unwrap_or("")))),
+        Command::Help(topic) => Some(help::topic(topic.as_deref())),
+        _ => None,
+    }
+}
+
+/// The document and status of a command that asks nothing of the control domain.
+#[must_use]
+pub fn document_without_dom0(
+    verb: &'static str,
+    answer: &Result<String, ToolError>,
+) -> (String, Status) {
+    let (text, findings) = match answer {
+        Ok(text) => (text.clone(), Findings::default()),
+        Err(error) => (String::new(), Findings::of(error)),
+    };
+    Report::new(verb, text, findings, false).close(&Ok(Status::Ok))
 }
 
 /// Carries a command out and writes its text to `out`.
@@ -202,8 +224,18 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
             Command::VcpuList { who, output } => self.vcpu_list(who, *output)?,
             Command::Dmesg { forget } => self.dmesg(*forget)?,
             Command::DebugCounts => self.debug_counts()?,
-            Command::Completion(shell) => self.print(script(shell).unwrap_or("")),
-            Command::Help(topic) => self.help(topic.as_deref())?,
+            Command::Copy { .. } => {
+                let what = "'zl cp' copies between the host and dom0, so it is a verb of the host";
+                return Err(ToolError::refused(what));
+            }
+            Command::Dom0(_) => {
+                let what = "'zl dom0' is for the host; here the command can be given as it is";
+                return Err(ToolError::refused(what));
+            }
+            Command::Completion(_) | Command::Help(_) => {
+                let text = without_dom0(command).unwrap_or_else(|| Ok(String::new()))?;
+                self.print(&text);
+            }
             // `run` opened it; the command inside is none of these.
             Command::Json { .. } => {}
         }
@@ -280,22 +312,6 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
                 Ok(others.map(|row| format!("{}", row.info.domain)).collect())
             }
         }
-    }
-
-    fn help(&mut self, topic: Option<&str>) -> Result<(), ToolError> {
-        match topic {
-            None => self.print(&help::verbs()),
-            Some("config") => self.print(&help::config()),
-            Some("status") => self.print(&help::status()),
-            Some(name) => match verbs::find(name) {
-                Some(verb) => self.print(&help::about(verb)),
-                None => {
-                    let what = format!("no help about '{}'; see 'zl help'", shown(name));
-                    return Err(ToolError::usage(what));
-                }
-            },
-        }
-        Ok(())
     }
 
     pub(crate) fn print(&mut self, text: &str) {
