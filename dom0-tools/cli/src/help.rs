@@ -9,19 +9,27 @@ use zl_toolstack::ToolError;
 
 /// Commands of the shell itself, with one line about each.
 pub const BUILTINS: &[(&str, &str)] = &[
-    ("cat", "show a text file of the boot archive"),
+    ("cat", "show a text file of the boot archive or the disk"),
     ("clear", "clear the screen"),
+    ("cp", "copy a file of the archive or the disk to a path of the disk"),
     ("devices", "disks and network cards of the machine"),
+    ("df", "room on the disk"),
     ("disk-test", "test and measure a disk; -w overwrites its first 8 MiB"),
     ("echo", "print words; $? is the last status"),
+    ("format-disk", "make an empty file system on dom0's disk; -f even if there is one"),
     ("free", "memory of the machine and of this domain"),
     ("help", "this list; 'zl help VERB' tells more about a verb"),
     ("history", "the lines typed so far"),
-    ("ls", "list the files of the boot archive"),
+    ("ls", "list the files of the boot archive; 'ls /' those of the disk"),
+    ("mkdir", "make folders on the disk; -p with those above them"),
+    ("mv", "give a file or folder of the disk another path"),
     ("poweroff", "end all domains and switch the machine off"),
     ("reboot", "end all domains and start the machine again"),
+    ("rm", "remove files of the disk; -r also folders"),
     ("sleep", "wait some seconds"),
+    ("sync", "make everything that was written to the disk durable"),
     ("time", "do a command and say how long it took"),
+    ("truncate", "set the size of a file: truncate -s 64M /images/new.img"),
     ("zl", "manage domains; 'xl' is the same"),
 ];
 

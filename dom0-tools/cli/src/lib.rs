@@ -20,6 +20,7 @@ pub mod args;
 pub mod command;
 pub mod complete;
 pub mod edit;
+pub mod file_verbs;
 pub mod format;
 pub mod help;
 pub mod json;
@@ -32,6 +33,7 @@ pub mod verbs;
 pub mod words;
 
 pub use command::Command;
+pub use file_verbs::FileVerb;
 pub use printed::{Printed, Printer, Stream};
 pub use run::{run, After, LocalCounts, Outcome, Place};
 pub use shell::{Shell, Step};

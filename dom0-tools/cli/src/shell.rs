@@ -8,6 +8,7 @@
 
 use crate::command::Command;
 use crate::edit::History;
+use crate::file_verbs::{self, FileVerb};
 use crate::help::{self, BUILTINS};
 use crate::words::{split, Words};
 use alloc::boxed::Box;
@@ -32,10 +33,8 @@ pub enum Step {
     Print(String),
     /// Print a complaint; its status becomes the status.
     Complain(ToolError),
-    /// List the files of the archive.
-    Files,
-    /// Show a file of the archive.
-    Show(String),
+    /// Do something with files.
+    File(FileVerb),
     /// Show memory.
     Free,
     /// List the devices of the machine.
@@ -96,10 +95,12 @@ impl Shell {
 
     fn try_step(&self, words: &[String]) -> Result<Step, ToolError> {
         let Some((name, rest)) = words.split_first() else { return Ok(Step::Print(String::new())) };
+        if let Some(verb) = file_verbs::parse(name, rest) {
+            return verb.map(Step::File);
+        }
         let step = match name.as_str() {
             "zl" | "xl" => return Command::parse(rest).map(Step::Zl),
             "echo" => return Ok(Step::Print(rest.join(" ") + "\n")),
-            "cat" => return one_word(name, rest, "FILE").map(Step::Show),
             "sleep" => return one_word(name, rest, "SECONDS").and_then(|word| sleep(&word)),
             "disk-test" => return disk_test(rest),
             "help" => return help(rest),
@@ -107,7 +108,6 @@ impl Shell {
                 return Err(ToolError::usage("time needs a command; usage: time COMMAND"));
             }
             "time" => return self.try_step(rest).map(|step| Step::Time(Box::new(step))),
-            "ls" => Step::Files,
             "free" => Step::Free,
             "devices" => Step::Devices,
             "clear" => Step::Clear,
@@ -276,7 +276,10 @@ mod tests {
 
     #[test]
     fn time_takes_any_command() {
-        assert_eq!(step("time ls"), Step::Time(Box::new(Step::Files)));
+        assert_eq!(
+            step("time ls"),
+            Step::Time(Box::new(Step::File(FileVerb::List { path: None, long: false })))
+        );
         assert_eq!(step("time zl list -q"), Step::Time(Box::new(step("zl list -q"))));
         assert!(complaint("time").contains("usage: time COMMAND"));
         assert!(complaint("time list").contains("did you mean 'zl list'?"));

@@ -18,6 +18,7 @@ extern crate alloc;
 mod attach;
 mod devices;
 mod disk_test;
+mod files;
 mod screen;
 mod services;
 mod shell;

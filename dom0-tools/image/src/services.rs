@@ -4,8 +4,8 @@
 //! that ended when the hypervisor says so. Both share the toolstack with the shell: threads are
 //! cooperative, so nobody may wait while holding it.
 
-use crate::screen;
 use crate::transport::Xen;
+use crate::{files, screen};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hypercall_abi::evtchn::NR_CHANNELS_2L;
@@ -14,6 +14,7 @@ use pvkernel_core::sync::{Lock, LockGuard};
 use pvkernel_xen::boot::BootInfo;
 use pvkernel_xen::{event, println, thread};
 use zl_toolstack::archive::Archive;
+use zl_toolstack::staged::Staged;
 use zl_toolstack::Toolstack;
 
 /// The toolstack of this machine.
@@ -65,6 +66,7 @@ pub fn start(boot: &'static BootInfo) {
         }
     };
     *STACK.lock() = Some(Toolstack::new(Xen, archive));
+    files::start();
     spawn("input", screen::collect_typed);
     spawn("consoles", serve_consoles);
     spawn("watcher", watch_domains);
@@ -126,7 +128,12 @@ fn serve_consoles() {
 fn watch_domains() {
     loop {
         WORK.wait_until(|| DOMAINS_CHANGED.swap(false, Ordering::AcqRel));
-        stack().handle_ends();
+        let staged = files::for_restart();
+        let mut held = stack();
+        held.stage(staged);
+        held.handle_ends();
+        held.stage(Staged::default());
+        drop(held);
         screen::CHANGED.wake_all();
     }
 }

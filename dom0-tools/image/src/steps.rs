@@ -7,15 +7,14 @@
 use crate::screen::CHANGED;
 use crate::services::stack;
 use crate::terminal::{Events, Terminal};
-use crate::{attach, devices, disk_test, transport};
+use crate::{attach, devices, disk_test, files, transport};
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use hypercall_abi::DomId;
 use pvkernel_xen::{power, stats, thread, time};
 use zl_cli::{run as run_verb, After, Command, LocalCounts, Place, Printed, Shell, Step};
 use zl_toolstack::client::Hypervisor;
-use zl_toolstack::config::shown;
+use zl_toolstack::staged::Staged;
 use zl_toolstack::{Status, ToolError};
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -51,8 +50,7 @@ pub fn carry_out(shell: &mut Shell, terminal: &dyn Terminal, step: Step) {
             Ok(Status::Ok)
         }
         Step::Complain(error) => Err(error),
-        Step::Files => list_files(terminal),
-        Step::Show(file) => show_file(&file, terminal),
+        Step::File(verb) => files::carry_out(&verb, terminal),
         Step::Free => show_memory(terminal),
         Step::Devices => devices::list(terminal),
         Step::DiskTest { disk, writes } => disk_test::run(&disk, writes, terminal),
@@ -72,7 +70,12 @@ pub fn carry_out(shell: &mut Shell, terminal: &dyn Terminal, step: Step) {
 /// The toolstack is held while the verb runs; what it printed is shown when it is free again.
 fn carry_out_verb(command: &Command, terminal: &dyn Terminal) -> Result<Status, ToolError> {
     let mut printed = Printed::default();
-    let outcome = run_verb(command, &mut stack(), &Here, &mut printed);
+    let staged = files::for_command(command);
+    let mut held = stack();
+    held.stage(staged);
+    let outcome = run_verb(command, &mut held, &Here, &mut printed);
+    held.stage(Staged::default());
+    drop(held);
     printed.pieces().for_each(|(stream, text)| terminal.write(stream, text.as_bytes()));
     let Some(report) = outcome.report else {
         let after = finish(outcome.after, terminal)?;
@@ -152,31 +155,6 @@ fn sleep(ms: u64, terminal: &dyn Terminal) -> Result<Status, ToolError> {
     }
 }
 
-fn list_files(terminal: &dyn Terminal) -> Result<Status, ToolError> {
-    let mut text = String::new();
-    for (name, data) in stack().archive().files() {
-        text.push_str(&format!("{:>9} {name}\n", data.len()));
-    }
-    terminal.print(&text);
-    Ok(Status::Ok)
-}
-
-fn show_file(file: &str, terminal: &dyn Terminal) -> Result<Status, ToolError> {
-    let data = stack().archive().get(file).ok_or_else(|| {
-        let file = shown(file);
-        ToolError::failed(format!("cat: {file}: no such file in the boot archive; see 'ls'"))
-    })?;
-    let text = core::str::from_utf8(data).map_err(|_| {
-        let (file, len) = (shown(file), data.len());
-        ToolError::failed(format!("cat: {file}: {len} bytes that are not text; it may be a kernel"))
-    })?;
-    terminal.print(text);
-    if !text.ends_with('\n') {
-        terminal.print("\n");
-    }
-    Ok(Status::Ok)
-}
-
 fn show_memory(terminal: &dyn Terminal) -> Result<Status, ToolError> {
     let physical = stack().hypervisor().physinfo().map_err(|errno| {
         let advice = "this must run in the control domain";
@@ -211,6 +189,7 @@ pub fn end_machine(how: Step, terminal: &dyn Terminal) -> ! {
         let _ = stack.destroy(domain);
     }
     drop(stack);
+    files::end();
     terminal.print("dom0: bye\n");
     match how {
         Step::Reboot => power::reboot(),

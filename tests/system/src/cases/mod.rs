@@ -9,6 +9,7 @@ mod boot;
 mod console;
 mod crash;
 mod crowd;
+mod files;
 mod input;
 mod leaks;
 mod lifecycle;
@@ -80,6 +81,9 @@ pub const CASES: &[Case] = cases! {
     "bad-commands", OURS, ONE, input::commands;
     "sixteen-guests", OURS, ONE_AND_FOUR, crowd::sixteen;
     "random-hypercalls", OURS, ONE_AND_FOUR, random::hypercalls;
+    "files-on-the-disk", BOTH, ONE, files::on_the_disk;
+    "files-mistakes", OURS, ONE, files::mistakes;
+    "files-power-failure", OURS, ONE, files::power_failure;
     "nothing-leaks", BOTH, ONE_AND_FOUR, leaks::create_and_destroy;
 };
 
