@@ -8,6 +8,8 @@
 mod back;
 mod front;
 mod nodes;
+#[cfg(test)]
+mod tests;
 
 pub use back::{BackBus, BackDriver};
 pub use front::{serve_fronts, FrontDriver, Publication};

@@ -8,7 +8,10 @@
 //! What a front half can cause is bounded: a change of its state costs one look at one device, and a look
 //! is a few steps at most before the other devices have their turn.
 
+mod slot;
+
 use alloc::boxed::Box;
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
@@ -17,15 +20,12 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use hypercall_abi::{DomId, Errno};
-use pv_xenbus::device::{BackHalf, BackStep, BackView};
-use pv_xenbus::{path, State, Store, Tx, WatchId};
+use pv_xenbus::{path, State, Store, Tx};
 use pvkernel_core::sync::Lock;
 
-use super::nodes::{describe, directory, Device};
+use self::slot::Slot;
+use super::nodes::{directory, Device};
 use crate::thread;
-
-/// Steps of one device in a row.
-const STEPS: usize = 8;
 
 /// A driver for one device. Its calls come from the thread of the bus, one at a time; they may wait, and
 /// all other devices of the kind wait meanwhile.
@@ -53,6 +53,8 @@ pub trait BackDriver: Send {
 
 /// A device: domain and number.
 type Id = (u16, u32);
+/// Those that are served.
+pub(super) type Slots = BTreeMap<Id, Slot>;
 type Make = dyn Fn(&Device) -> Box<dyn BackDriver> + Send + Sync;
 
 /// What watches say.
@@ -84,15 +86,6 @@ pub struct BackBus {
     store: &'static dyn Store,
     make: Box<Make>,
     shared: Arc<Shared>,
-}
-
-struct Slot {
-    device: Device,
-    half: BackHalf,
-    driver: Box<dyn BackDriver>,
-    is_open: bool,
-    watch: WatchId,
-    is_gone: bool,
 }
 
 impl BackBus {
@@ -127,26 +120,39 @@ impl BackBus {
     /// # Errors
     /// When the directory of the kind cannot be watched.
     pub fn run(&self) -> Result<core::convert::Infallible, Errno> {
-        let shared = Arc::clone(&self.shared);
-        let sink = move |at: &str| shared.noticed(at);
-        self.store.watch(&self.shared.root, Arc::new(sink))?;
-        let mut slots: BTreeMap<Id, Slot> = BTreeMap::new();
+        self.watch_root()?;
+        let mut slots = Slots::new();
         loop {
             self.shared.work.wait_until(|| self.shared.has_news());
-            if self.shared.restart.swap(false, Ordering::AcqRel) {
-                slots.into_values().for_each(|slot| slot.drop_everything(self.store));
-                slots = BTreeMap::new();
-                self.shared.news.lock().all = true;
-            }
-            let news = core::mem::take(&mut *self.shared.news.lock());
-            for id in self.wanted(news, &slots) {
-                self.serve(id, &mut slots);
+            if self.turn(&mut slots) {
+                // A front half keeps us busy: everybody else first.
+                thread::yield_now();
             }
         }
     }
 
+    pub(super) fn watch_root(&self) -> Result<(), Errno> {
+        let shared = Arc::clone(&self.shared);
+        let sink = move |at: &str| shared.noticed(at);
+        self.store.watch(&self.shared.root, Arc::new(sink)).map(drop)
+    }
+
+    /// Looks at every device there is news of; whether one of them has more to do.
+    pub(super) fn turn(&self, slots: &mut Slots) -> bool {
+        if self.shared.restart.swap(false, Ordering::AcqRel) {
+            core::mem::take(slots).into_values().for_each(|slot| slot.drop_everything(self.store));
+            self.shared.news.lock().all = true;
+        }
+        let news = core::mem::take(&mut *self.shared.news.lock());
+        let mut is_busy = false;
+        for id in self.wanted(news, slots) {
+            is_busy |= self.serve(id, slots);
+        }
+        is_busy
+    }
+
     /// The devices to look at.
-    fn wanted(&self, news: News, slots: &BTreeMap<Id, Slot>) -> BTreeSet<Id> {
+    fn wanted(&self, news: News, slots: &Slots) -> BTreeSet<Id> {
         let mut wanted = news.devices;
         let mut domains = news.domains;
         if news.all {
@@ -161,24 +167,24 @@ impl BackBus {
         wanted
     }
 
-    fn serve(&self, id: Id, slots: &mut BTreeMap<Id, Slot>) {
-        if !slots.contains_key(&id) {
+    fn serve(&self, id: Id, slots: &mut Slots) -> bool {
+        if let Entry::Vacant(entry) = slots.entry(id) {
             // One whose nodes are not complete is looked at again when they change.
-            let Ok(slot) = self.find(id) else { return };
-            slots.insert(id, slot);
+            let Ok(slot) = self.find(id) else { return false };
+            entry.insert(slot);
         }
-        let Some(slot) = slots.get_mut(&id) else { return };
-        if slot.run() {
-            // Its front half keeps it busy: everybody else first.
-            thread::yield_now();
-            self.shared.tell(|news| news.add(id));
-        }
-        if slot.is_gone {
-            self.store.unwatch(slot.watch);
+        let Some(slot) = slots.get_mut(&id) else { return false };
+        let is_busy = slot.run();
+        let is_gone = slot.is_gone();
+        if is_gone {
+            self.store.unwatch(slot.watch());
             slots.remove(&id);
-            // Perhaps another one has taken its place already.
+        }
+        if is_busy || is_gone {
+            // In place of one that is gone there may be another.
             self.shared.tell(|news| news.add(id));
         }
+        is_busy
     }
 
     fn find(&self, id: Id) -> Result<Slot, Errno> {
@@ -191,8 +197,7 @@ impl BackBus {
         let watch = self.store.watch(&path::child(&other, "state"), Arc::new(sink))?;
         let device = Device::new(self.store, own, other, DomId::new(id.0), id.1);
         let driver = (self.make)(&device);
-        let half = BackHalf::new(state);
-        Ok(Slot { device, half, driver, is_open: false, watch, is_gone: false })
+        Ok(Slot::new(device, state, driver, watch))
     }
 }
 
@@ -227,106 +232,5 @@ impl Shared {
             }
             _ => news.all = true,
         });
-    }
-}
-
-impl Slot {
-    /// Does what there is to do, a few steps at most; whether there may be more.
-    fn run(&mut self) -> bool {
-        for _ in 0..STEPS {
-            let Ok(view) = self.look() else { return false };
-            self.half.look(view);
-            let Some(step) = self.half.next(view) else { return false };
-            self.take(step, view);
-            if self.is_gone {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn look(&self) -> Result<BackView, Errno> {
-        let own = self.device.own_state()?;
-        // The tools have made it anew: this one is gone, the next look finds the other.
-        let replaced = own == Some(State::Initialising) && self.half.own() != State::Initialising;
-        let online = self.device.own_number("online").unwrap_or(0) != 0;
-        let exists = own.is_some() && !replaced;
-        Ok(BackView { exists, online, front: self.device.other_state()? })
-    }
-
-    fn take(&mut self, step: BackStep, view: BackView) {
-        match step {
-            BackStep::Init => {
-                self.close();
-                if let Err(why) = self.driver.open(&self.device) {
-                    return self.give_up(step, &why);
-                }
-                self.is_open = true;
-                // What an earlier attempt left there is not true any more.
-                let _ = self.device.remove("error");
-                self.device.say(State::InitWait);
-            }
-            BackStep::Connect => return self.connect(view),
-            BackStep::Disconnect => self.driver.disconnect(&self.device),
-            BackStep::Say(state) => {
-                if state == State::Closed {
-                    self.close();
-                }
-                self.device.say(state);
-            }
-            BackStep::Forget => {
-                self.close();
-                self.is_gone = true;
-            }
-        }
-        self.half.done(step, view.front);
-    }
-
-    fn connect(&mut self, view: BackView) {
-        let published = |front| matches!(front, Some(State::Initialised | State::Connected));
-        let confirmed = self.device.other_nodes().and_then(|before| {
-            if let Err(why) = self.driver.connect(&self.device) {
-                return Ok(Err(why));
-            }
-            // The front half may have died and come back meanwhile: then these are not its rings.
-            match self.device.other_nodes()? == before {
-                true => self.device.publish(&[], State::Connected, published).map(Ok),
-                false => Ok(Ok(false)),
-            }
-        });
-        match confirmed {
-            Ok(Ok(true)) => self.half.done(BackStep::Connect, view.front),
-            Ok(Ok(false)) | Err(Errno::ENOENT) => {
-                self.driver.disconnect(&self.device);
-                self.half.refused();
-            }
-            Ok(Err(why)) => self.give_up(BackStep::Connect, &why),
-            Err(errno) => {
-                self.give_up(BackStep::Connect, &describe("the nodes are unusable", errno));
-            }
-        }
-    }
-
-    fn give_up(&mut self, step: BackStep, why: &str) {
-        if step == BackStep::Connect {
-            self.driver.disconnect(&self.device);
-        }
-        self.close();
-        self.half.failed(step);
-        self.device.report(why);
-    }
-
-    fn close(&mut self) {
-        if core::mem::take(&mut self.is_open) {
-            self.driver.close(&self.device);
-        }
-    }
-
-    fn drop_everything(mut self, store: &dyn Store) {
-        store.unwatch(self.watch);
-        if self.half.is_up() {
-            self.driver.disconnect(&self.device);
-        }
-        self.close();
     }
 }
