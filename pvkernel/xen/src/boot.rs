@@ -205,11 +205,11 @@ fn init_events(boot: &BootInfo) {
     cpu::fpu_taskswitch(false).expect("the flag can be cleared");
 }
 
-/// Unmaps the page below the boot stack, and binds the timer, whose only effect is to wake us.
+/// Unmaps the page below the boot stack, and binds the timer, whose effect is to wake us.
 fn guard_boot_stack() {
     let guard = &raw const symbols::boot_stack_guard as u64;
     // SAFETY: the page is reserved for this; nothing lies in it.
     unsafe { update_va_mapping(guard, 0, uvmf::INVLPG | uvmf::LOCAL) }
         .expect("a page of the image can be unmapped");
-    event::bind_virq(Virq::TIMER, platform::nothing()).expect("the timer is not bound yet");
+    event::bind_virq(Virq::TIMER, platform::timer_fired).expect("the timer is not bound yet");
 }

@@ -7,6 +7,7 @@
 //! The layers, from below: `hypercall` (the calls), `layout`/`p2m`/`mmu`/`frames`/`heap` (memory), `trap`/`event`/
 //! `time` (being interrupted), `grants` (memory shared with other domains), `ports`/
 //! `pci`/`mmio`/`dma`/`pirq`/`virtio` (devices, in the control domain), `thread`/`console`/`power` (what programs use), `boot` (the order in
+//! `time` (being interrupted), `grants` (memory shared with other domains), `xenstore`/`xenbus` (devices of other domains), `services` (what the tools ask for), `thread`/`console`/`power` (what programs use), `boot` (the order in
 //! which it all starts), `platform` (the same things as the traits of `pvkernel-core`).
 //!
 //! Invariants: nothing beyond the public interface of Xen 4.17 is used, so the same image boots on
@@ -39,6 +40,7 @@ pub mod pirq;
 pub mod platform;
 pub mod ports;
 pub mod power;
+pub mod services;
 pub mod shared;
 pub mod stats;
 pub mod thread;

@@ -3,8 +3,8 @@
 //! Read beside the traits: each method is one line that says what the paravirtual machine does in
 //! place of an instruction.
 
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use hypercall_abi::mmu::pte;
 use hypercall_abi::{DomId, Pfn};
@@ -133,9 +133,7 @@ impl Cpu for Xen {
             event::enable_upcalls();
             return;
         }
-        // 0 disarms; a time in the past fires at once.
-        let armed = misc::set_timer_op(deadline_ns.unwrap_or(0));
-        armed.expect("the timer takes any time");
+        arm_timer(deadline_ns.unwrap_or(0));
         sched::block();
     }
 }
@@ -165,7 +163,20 @@ impl Block for Xen {
     }
 }
 
-/// The handler of an event that only has to end the idle state.
-pub(crate) fn nothing() -> Box<dyn FnMut() + Send> {
-    Box::new(|| ())
+/// What the timer is armed for; 0 when it is not, or has fired.
+static ARMED: AtomicU64 = AtomicU64::new(0);
+
+/// Arms the timer; 0 disarms, a time in the past fires at once. A thread that is woken by something else
+/// before its time comes back with the same one, and nothing has to be done.
+fn arm_timer(deadline_ns: u64) {
+    let is_armed = ARMED.swap(deadline_ns, Ordering::Relaxed) == deadline_ns;
+    if is_armed && (deadline_ns == 0 || deadline_ns > time::now_ns()) {
+        return;
+    }
+    misc::set_timer_op(deadline_ns).expect("the timer takes any time");
+}
+
+/// The handler of the timer's event. That the idle state ended is all it is for.
+pub(crate) fn timer_fired() {
+    ARMED.store(0, Ordering::Relaxed);
 }
