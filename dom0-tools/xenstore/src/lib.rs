@@ -4,7 +4,7 @@
 //!
 //! [`Server`] is the whole of it. Every operation, also a single one, runs as a [`transaction`] on
 //! the [`tree`]: it notes what it saw, changes nothing until it ends, and ends with a conflict when
-//! somebody changed what it saw. Watches fire from what a transaction changed. [`Shared`] puts the
+//! somebody changed what it saw. [`line`] is a domain's ring. Watches fire from what a transaction changed. [`Shared`] puts the
 //! server behind a lock for the control domain's own threads, which call it directly.
 //!
 //! Invariants: every node's parent exists; a domain owns at most what its quota allows unless the
@@ -18,6 +18,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod access;
+pub mod line;
 pub mod outbox;
 pub mod quota;
 mod request;
@@ -33,4 +34,4 @@ pub mod watch;
 pub use access::{Perms, Who};
 pub use quota::Quota;
 pub use server::{Broken, Conn, Effect, Server};
-pub use shared::Shared;
+pub use shared::{Hooks, Shared};

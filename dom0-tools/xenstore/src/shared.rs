@@ -7,12 +7,12 @@
 
 use crate::access::Perms;
 use crate::quota::Quota;
-use crate::server::{Conn, Server};
+use crate::server::{Conn, Effect, Server};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
-use hypercall_abi::Errno;
-use pv_xenbus::{path, Perm, Store, Tx, WatchId, WatchSink};
+use hypercall_abi::{DomId, Errno, EvtchnPort, Mfn};
+use pv_xenbus::{path, Perm, Registry, Store, Tx, WatchId, WatchSink};
 use spin::Mutex;
 
 struct Inner {
@@ -20,22 +20,36 @@ struct Inner {
     sinks: BTreeMap<u64, WatchSink>,
 }
 
+/// What the service does for the store; called without the lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Hooks {
+    /// A domain may have something to get.
+    pub wake: fn(),
+    /// A ring is to be mapped or unmapped.
+    pub effect: fn(Effect) -> Result<(), Errno>,
+}
+
+impl Hooks {
+    /// No service: no domain is ever heard.
+    pub const NONE: Self = Self { wake: || {}, effect: |_| Ok(()) };
+}
+
 /// The store of this machine.
 pub struct Shared {
     inner: Mutex<Inner>,
-    /// Called when a domain may have something to get.
-    wake: fn(),
+    hooks: Hooks,
 }
 
 impl Shared {
-    /// An empty store. `wake` is called, without the lock, after every operation.
+    /// An empty store.
     #[must_use]
-    pub fn new(quota: Quota, wake: fn()) -> Self {
+    pub fn new(quota: Quota, hooks: Hooks) -> Self {
         let inner = Inner { server: Server::new(quota), sinks: BTreeMap::new() };
-        Self { inner: Mutex::new(inner), wake }
+        Self { inner: Mutex::new(inner), hooks }
     }
 
-    /// Works on the server, then tells the sinks what happened. Does not wake the service.
+    /// Works on the server, then tells the sinks what happened, and wakes the service when a domain
+    /// has to be told something.
     pub fn with<T>(&self, work: impl FnOnce(&mut Server) -> T) -> T {
         let mut inner = self.inner.lock();
         let value = work(&mut inner.server);
@@ -44,17 +58,51 @@ impl Shared {
             .into_iter()
             .filter_map(|(watch, path)| Some((inner.sinks.get(&watch.id)?.clone(), watch, path)))
             .collect();
+        let has_told = inner.server.take_told();
         drop(inner);
         for (sink, watch, path) in calls {
             sink(watch.shown(&path));
         }
+        if has_told {
+            (self.hooks.wake)();
+        }
         value
     }
 
-    fn call<T>(&self, work: impl FnOnce(&mut Server) -> T) -> T {
-        let value = self.with(work);
-        (self.wake)();
-        value
+    /// Lets the service do what the server decided; the first failure counts.
+    fn carry_out(&self) -> Result<(), Errno> {
+        let effects = self.with(Server::take_effects);
+        let mut first = Ok(());
+        for effect in effects {
+            first = first.and((self.hooks.effect)(effect));
+        }
+        first
+    }
+}
+
+impl Registry for Shared {
+    fn introduce(&self, domain: DomId, frame: Mfn, port: EvtchnPort) -> Result<(), Errno> {
+        self.with(|server| server.introduce(domain, frame, port))?;
+        self.carry_out().inspect_err(|_| self.release(domain))?;
+        (self.hooks.wake)();
+        Ok(())
+    }
+
+    fn release(&self, domain: DomId) {
+        // Not introduced is as wanted, and unmapping does not fail.
+        let _ = self.with(|server| server.release(domain));
+        let _ = self.carry_out();
+    }
+
+    fn domain_ended(&self, domain: DomId) {
+        self.with(|server| server.domain_ended(domain));
+    }
+
+    fn is_watched_by(&self, domain: DomId, path: &str) -> bool {
+        self.with(|server| {
+            let own = server.watches_of(Conn::Domain(domain));
+            own.iter().any(|watch| path::is_at_or_below(path, &watch.path))
+        })
     }
 }
 
@@ -77,17 +125,17 @@ impl Store for Shared {
 
     fn write(&self, tx: Tx, path: &str, value: &[u8]) -> Result<(), Errno> {
         let path = absolute(path)?;
-        self.call(|server| server.run(Conn::Local, tx, |session| session.write(&path, value)))
+        self.with(|server| server.run(Conn::Local, tx, |session| session.write(&path, value)))
     }
 
     fn mkdir(&self, tx: Tx, path: &str) -> Result<(), Errno> {
         let path = absolute(path)?;
-        self.call(|server| server.run(Conn::Local, tx, |session| session.mkdir(&path)))
+        self.with(|server| server.run(Conn::Local, tx, |session| session.mkdir(&path)))
     }
 
     fn rm(&self, tx: Tx, path: &str) -> Result<(), Errno> {
         let path = absolute(path)?;
-        self.call(|server| server.run(Conn::Local, tx, |session| session.rm(&path)))
+        self.with(|server| server.run(Conn::Local, tx, |session| session.rm(&path)))
     }
 
     fn perms(&self, tx: Tx, path: &str) -> Result<Vec<Perm>, Errno> {
@@ -102,7 +150,7 @@ impl Store for Shared {
             return self.with(|server| server.set_special_perms(Conn::Local, path, perms));
         }
         let path = absolute(path)?;
-        self.call(|server| server.run(Conn::Local, tx, |session| session.set_perms(&path, perms)))
+        self.with(|server| server.run(Conn::Local, tx, |session| session.set_perms(&path, perms)))
     }
 
     fn begin(&self) -> Result<Tx, Errno> {
@@ -110,7 +158,7 @@ impl Store for Shared {
     }
 
     fn end(&self, tx: Tx, commit: bool) -> Result<(), Errno> {
-        self.call(|server| server.end(Conn::Local, tx, commit))
+        self.with(|server| server.end(Conn::Local, tx, commit))
     }
 
     fn watch(&self, path: &str, sink: WatchSink) -> Result<WatchId, Errno> {

@@ -13,9 +13,11 @@ pub mod calls;
 pub mod client;
 pub mod device;
 pub mod path;
+pub mod registry;
 pub mod states;
 pub mod store;
 pub mod wire;
 
+pub use registry::Registry;
 pub use states::State;
 pub use store::{retry, Perm, Rights, Store, Tx, WatchId, WatchSink};

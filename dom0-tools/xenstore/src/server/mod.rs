@@ -88,6 +88,8 @@ pub struct Server {
     local_watches: Vec<Arc<Watch>>,
     news: Vec<(Arc<Watch>, Arc<str>)>,
     effects: Vec<Effect>,
+    /// Something was put into an outbox.
+    has_told: bool,
 }
 
 impl Server {
@@ -113,6 +115,12 @@ impl Server {
     #[must_use]
     pub fn take_news(&mut self) -> Vec<(Arc<Watch>, Arc<str>)> {
         core::mem::take(&mut self.news)
+    }
+
+    /// Whether some domain was told something since the last call.
+    #[must_use]
+    pub fn take_told(&mut self) -> bool {
+        core::mem::take(&mut self.has_told)
     }
 
     /// Who somebody is.

@@ -199,6 +199,7 @@ impl Server {
                 }
             }
             Conn::Domain(domain) => {
+                self.has_told = true;
                 let most = self.quota.events;
                 if let Some(connection) = self.domains.get_mut(&domain) {
                     connection.outbox.push_event(watch, path, most);

@@ -4,6 +4,7 @@ mod abuse;
 mod history;
 mod messages;
 mod model;
+mod ring;
 mod sharing;
 
 use crate::server::{Conn, Server};

@@ -1,15 +1,16 @@
 //! The store as the control domain's own threads use it.
 
-use crate::{Quota, Shared};
+use super::dom;
+use crate::{Effect, Hooks, Quota, Shared};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use hypercall_abi::Errno;
-use pv_xenbus::{retry, Store, Tx};
+use hypercall_abi::{Errno, EvtchnPort, Mfn};
+use pv_xenbus::{retry, Registry, Store, Tx};
 use std::sync::Mutex;
 
 fn shared() -> Shared {
-    Shared::new(Quota::default(), || {})
+    Shared::new(Quota::default(), Hooks::NONE)
 }
 
 #[test]
@@ -77,4 +78,37 @@ fn sinks_are_called_outside_of_the_lock() {
     store.write(Tx::NONE, "/a/x", b"").unwrap();
     assert_eq!(*heard.lock().unwrap(), ["1/a", "2/a", "3rel", "1/a/x", "2/a/x", "3rel/y", "2/a"]);
     assert_eq!(store.watch("//", sink("")), Err(Errno::EINVAL));
+}
+
+#[test]
+fn a_domain_whose_ring_cannot_be_mapped_is_not_introduced() {
+    static SEEN: Mutex<Vec<Effect>> = Mutex::new(Vec::new());
+    let effect = |effect| {
+        SEEN.lock().unwrap().push(effect);
+        match effect {
+            Effect::Introduce { frame, .. } if frame == Mfn::new(66) => Err(Errno::ENOMEM),
+            _ => Ok(()),
+        }
+    };
+    let store = Shared::new(Quota::default(), Hooks { wake: || {}, effect });
+    let port = EvtchnPort::new(3);
+    assert_eq!(store.introduce(dom(5), Mfn::new(66), port), Err(Errno::ENOMEM));
+    assert!(!store.with(|server| server.is_introduced(dom(5))));
+    store.introduce(dom(5), Mfn::new(1), port).unwrap();
+    store.release(dom(5));
+    store.release(dom(5));
+    let introduce = |frame| Effect::Introduce { domain: dom(5), frame: Mfn::new(frame), port };
+    let gone = Effect::Release(dom(5));
+    assert_eq!(*SEEN.lock().unwrap(), [introduce(66), gone, introduce(1), gone]);
+}
+
+#[test]
+fn it_knows_who_watches() {
+    let store = shared();
+    store.introduce(dom(5), Mfn::new(1), EvtchnPort::new(3)).unwrap();
+    let conn = crate::Conn::Domain(dom(5));
+    store.with(|server| server.watch(conn, "control/shutdown", b"t")).unwrap();
+    assert!(store.is_watched_by(dom(5), "/local/domain/5/control/shutdown"));
+    assert!(!store.is_watched_by(dom(5), "/local/domain/5/control"));
+    assert!(!store.is_watched_by(dom(6), "/local/domain/5/control/shutdown"));
 }
