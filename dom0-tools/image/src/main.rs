@@ -25,6 +25,7 @@ mod shell;
 mod steps;
 mod terminal;
 mod transport;
+mod xenstored;
 
 use pvkernel_xen::boot::BootInfo;
 

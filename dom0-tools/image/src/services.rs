@@ -1,11 +1,11 @@
 //! The services of the control domain, as kernel threads.
 //!
-//! `consoles` serves the console rings of domains when their ports fire; `watcher` acts on domains
+//! `xenstored` serves the rings of the store (see there). `consoles` serves the console rings of domains when their ports fire; `watcher` acts on domains
 //! that ended when the hypervisor says so. Both share the toolstack with the shell: threads are
 //! cooperative, so nobody may wait while holding it.
 
 use crate::transport::Xen;
-use crate::{files, screen};
+use crate::{files, screen, xenstored};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hypercall_abi::evtchn::NR_CHANNELS_2L;
@@ -65,8 +65,10 @@ pub fn start(boot: &'static BootInfo) {
             Archive::default()
         }
     };
-    *STACK.lock() = Some(Toolstack::new(Xen, archive));
     files::start();
+    xenstored::init();
+    *STACK.lock() = Some(Toolstack::new(Xen, archive, xenstored::local()));
+    spawn("xenstored", xenstored::serve);
     spawn("input", screen::collect_typed);
     spawn("consoles", serve_consoles);
     spawn("watcher", watch_domains);

@@ -118,11 +118,11 @@ mod tests {
     use super::{end_of, take_request, End, REQUEST};
     use alloc::boxed::Box;
     use pv_xenbus::{Store, Tx};
-    use zl_xenstore::{Quota, Shared};
+    use zl_xenstore::{Hooks, Quota, Shared};
 
     #[test]
     fn a_request_is_taken_once_and_acknowledged() {
-        let store = Box::new(Shared::new(Quota::default(), || ()));
+        let store = Box::new(Shared::new(Quota::default(), Hooks::NONE));
         assert_eq!(take_request(&*store), Ok(None));
         for (word, end) in
             [(&b"poweroff"[..], End::Poweroff), (b"halt", End::Poweroff), (b"reboot", End::Reboot)]
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_not_acknowledged() {
-        let store = Box::new(Shared::new(Quota::default(), || ()));
+        let store = Box::new(Shared::new(Quota::default(), Hooks::NONE));
         for word in [&b"suspend"[..], b"crash", b"poweroff ", b"\xff"] {
             store.write(Tx::NONE, REQUEST, word).unwrap();
             assert_eq!((take_request(&*store), end_of(word)), (Ok(None), None));

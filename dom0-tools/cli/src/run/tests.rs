@@ -8,6 +8,7 @@ use alloc::string::ToString;
 use hypercall_abi::sched::shutdown;
 use zl_toolstack::archive::Archive;
 use zl_toolstack::client::fake::{tiny_kernel, FakeHypervisor};
+use zl_xenstore::{Hooks, Quota, Shared};
 
 struct Here;
 
@@ -39,7 +40,8 @@ impl Bench {
             ("huge.cfg", b"name = 'x'\nkernel = 'hello'\nmemory = 4096"),
         ]);
         let fake = FakeHypervisor::new(64);
-        let stack = Toolstack::new(fake.clone(), archive);
+        let store = Box::leak(Box::new(Shared::new(Quota::default(), Hooks::NONE)));
+        let stack = Toolstack::new(fake.clone(), archive, store);
         Self { fake, stack, shell: Shell::default(), after: After::Nothing }
     }
 

@@ -36,6 +36,7 @@ pub struct BuildingDomain<'h, H: Hypervisor> {
 pub struct PausedDomain<'h, H: Hypervisor> {
     owned: OwnedDomain<'h, H>,
     console: Channel,
+    store: Channel,
 }
 
 /// The right to a domain: it goes when this goes.
@@ -219,7 +220,8 @@ impl<'h, H: Hypervisor> BuildingDomain<'h, H> {
             None => return Err(ToolError::failed("the plan has no console page")),
         };
         let console = Channel { frame, port: self.console_port };
-        Ok(PausedDomain { owned: self.owned, console })
+        let store = self.store_channel(plan)?;
+        Ok(PausedDomain { owned: self.owned, console, store })
     }
 
     /// The machine frame behind a pseudo-physical frame of the plan.
@@ -278,6 +280,12 @@ impl<H: Hypervisor> PausedDomain<'_, H> {
     #[must_use]
     pub fn console(&self) -> Channel {
         self.console
+    }
+
+    /// The xenstore ring and the domain's port for it.
+    #[must_use]
+    pub fn store(&self) -> Channel {
+        self.store
     }
 
     /// Hands the domain to the caller: from here on nobody destroys it by himself.

@@ -1,5 +1,6 @@
 //! Creating, destroying, pausing, renaming: what verbs do to domains.
 
+use super::home::{self, Facts, Home};
 use super::records::Record;
 use super::Toolstack;
 use crate::builder::{build, Request};
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 use hypercall_abi::domctl::GetDomainInfo;
 use hypercall_abi::sched::shutdown;
 use hypercall_abi::{DomId, Errno};
+use pv_xenbus::Registry;
 
 /// Whether a new domain runs at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,11 +82,15 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         let request = Request { config: &config, uuid, kernel, ramdisk };
         let paused = build(&hypervisor, &request)?;
         let domain = paused.domain();
-        let console = Console::connect(hypervisor.clone(), domain, paused.console())?;
+        let (store, console) = (paused.store(), paused.console());
+        let facts = Facts { domain, uuid, config: &config, store, console };
+        let home = Home::make(self.store, &facts)?;
+        let console = Console::connect(hypervisor.clone(), domain, console)?;
         if mode == StartMode::Running {
             hypervisor.unpause_domain(domain).map_err(|errno| unpause_failed(domain, errno))?;
         }
         let _released = paused.release();
+        home.keep();
         let console_id = self.new_console_id();
         let created_ns = hypervisor.now_ns();
         self.records.push(Record {
@@ -189,10 +195,11 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         check_name(name)
             .map_err(|(what, advice)| ToolError::failed(format!("{what}; {advice}")))?;
         self.check_name_is_free(name)?;
+        let store = self.store;
         match self.record_mut(domain) {
             Some(record) => {
                 record.config.name = name.into();
-                Ok(())
+                tell_name(store, domain, record.uuid, name)
             }
             None => {
                 let text = format!("domain {domain} was not created here; see 'zl list'");
@@ -247,6 +254,18 @@ fn refuse_dom0(domain: DomId, what: &str, advice: &str) -> Result<(), ToolError>
         DomId::DOM0 => Err(ToolError::refused(format!("Domain-0 cannot be {what}; {advice}"))),
         _ => Ok(()),
     }
+}
+
+pub(super) fn tell_name(
+    store: &dyn Registry,
+    domain: DomId,
+    uuid: Uuid,
+    name: &str,
+) -> Result<(), ToolError> {
+    home::rename(store, domain, uuid, name).map_err(|errno| {
+        let argument = format_args!("/local/domain/{domain}/name");
+        ToolError::hypercall("xenstore write", argument, errno, "see 'zl xenstore-ls'")
+    })
 }
 
 fn unpause_failed(domain: DomId, errno: Errno) -> ToolError {

@@ -4,7 +4,8 @@
 //! domain changed. The hypervisor does not say which, so all are looked at.
 
 use super::consoles::Finished;
-use super::control::{FormerLife, StartMode};
+use super::control::{tell_name, FormerLife, StartMode};
+use super::home;
 use super::policy::{decide, reason_word, Death, Verdict};
 use super::Toolstack;
 use crate::client::Hypervisor;
@@ -41,6 +42,7 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
     fn handle_end(&mut self, domain: DomId, info: &GetDomainInfo) {
         let now_ns = self.hypervisor.now_ns();
         let Some(reason) = info.flags.shutdown_reason() else { return };
+        self.store.domain_ended(domain);
         let Some(record) = self.record_mut(domain) else { return };
         if record.has_ended {
             return;
@@ -113,8 +115,10 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         let room = LONGEST_NAME.saturating_sub(suffix.len());
         let kept = format!("{}{suffix}", old.get(..old.len().min(room)).unwrap_or("domain"));
         self.check_name_is_free(&kept)?;
+        let store = self.store;
         if let Some(record) = self.record_mut(domain) {
             record.config.name.clone_from(&kept);
+            tell_name(store, domain, record.uuid, &kept)?;
         }
         Ok(kept)
     }
@@ -142,6 +146,8 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         };
         let record = self.records.remove(index);
         self.records.shrink_to_fit();
+        let is_shared = self.records.iter().any(|other| other.uuid == record.uuid);
+        home::remove(self.store, domain, (!is_shared).then_some(record.uuid));
         let scrollback = record.console.into_scrollback();
         self.last_words.remember(&record.config.name, &scrollback);
         if record.attached > 0 {

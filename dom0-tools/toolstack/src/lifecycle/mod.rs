@@ -4,9 +4,7 @@
 //! and reacts when a domain ends. The control domain keeps it behind a lock; verbs, the console
 //! service and the watcher of ends take turns.
 //!
-//! There is no xenstore in this release, hence no control node through which a guest could be asked
-//! to shut down by itself: `shutdown` and `reboot` stop it at once with that reason, as
-//! `SCHEDOP_remote_shutdown` does.
+//! Each domain has its place in the store as long as it has a record; `home` makes and removes it.
 //!
 //! Invariant: every record stands for a domain this toolstack created and that the hypervisor still
 //! knew at the last look; names are unique. No call here waits.
@@ -14,6 +12,9 @@
 mod consoles;
 mod control;
 mod ends;
+mod home;
+#[cfg(test)]
+mod home_tests;
 pub mod policy;
 mod records;
 #[cfg(test)]
@@ -24,11 +25,13 @@ pub use control::{Created, DomainRow, StartMode};
 
 use crate::archive::Archive;
 use crate::client::Hypervisor;
+use crate::config::DOM0_NAME;
 use crate::console::LastWords;
 use crate::staged::{is_path, Staged};
 use alloc::string::String;
 use alloc::vec::Vec;
 use consoles::Finished;
+use pv_xenbus::Registry;
 use records::Record;
 
 /// Most notices that wait for somebody to read them.
@@ -37,6 +40,7 @@ const MOST_NOTICES: usize = 64;
 /// All that is known about the domains of this machine.
 pub struct Toolstack<'a, H: Hypervisor + Clone> {
     hypervisor: H,
+    store: &'a dyn Registry,
     archive: Archive<'a>,
     staged: Staged,
     records: Vec<Record<H>>,
@@ -49,12 +53,16 @@ pub struct Toolstack<'a, H: Hypervisor + Clone> {
 }
 
 impl<'a, H: Hypervisor + Clone> Toolstack<'a, H> {
-    /// A toolstack that takes kernels and configurations from `archive`.
+    /// A toolstack that takes kernels and configurations from `archive` and keeps what it tells
+    /// others about its domains in `store`.
     #[must_use]
-    pub fn new(hypervisor: H, archive: Archive<'a>) -> Self {
+    pub fn new(hypervisor: H, archive: Archive<'a>, store: &'a dyn Registry) -> Self {
         let uuid_seed = hypervisor.now_ns();
+        // A store that refuses this refuses the first domain as well, and that is told.
+        let _ = home::make_control(store, DOM0_NAME);
         Self {
             hypervisor,
+            store,
             archive,
             staged: Staged::default(),
             records: Vec::new(),
@@ -70,6 +78,12 @@ impl<'a, H: Hypervisor + Clone> Toolstack<'a, H> {
     #[must_use]
     pub fn hypervisor(&self) -> &H {
         &self.hypervisor
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &'a dyn Registry {
+        self.store
     }
 
     /// The files of the control domain.

@@ -10,26 +10,46 @@ use alloc::format;
 use hypercall_abi::sched::shutdown;
 use hypercall_abi::{DomId, Errno};
 use proptest::prelude::*;
+use pv_xenbus::{path, Tx};
+use zl_xenstore::{Hooks, Quota, Shared};
 
-type Stack = Toolstack<'static, FakeHypervisor>;
+pub(super) type Stack = Toolstack<'static, FakeHypervisor>;
 
 fn archive() -> Archive<'static> {
     let kernel: &'static [u8] = Box::leak(tiny_kernel(3000, 100).into_boxed_slice());
     Archive::from_files([("hello", kernel), ("bad", b"not a kernel"), ("disk", b"ramdisk")])
 }
 
-fn machine() -> (FakeHypervisor, Stack, Counts) {
-    let fake = FakeHypervisor::new(64);
-    let counts = fake.counts();
-    (fake.clone(), Toolstack::new(fake, archive()), counts)
+pub(super) fn machine() -> (FakeHypervisor, Stack, Counts) {
+    let (fake, stack, counts, _) = machine_with_store();
+    (fake, stack, counts)
 }
 
-fn config(name: &str, more: &str) -> crate::config::DomainConfig {
+pub(super) fn machine_with_store() -> (FakeHypervisor, Stack, Counts, &'static Shared) {
+    let fake = FakeHypervisor::new(64);
+    let counts = fake.counts();
+    let store: &'static Shared = Box::leak(Box::new(Shared::new(Quota::default(), Hooks::NONE)));
+    (fake.clone(), Toolstack::new(fake, archive(), store), counts, store)
+}
+
+/// All paths of the store.
+fn paths(stack: &Stack) -> Vec<String> {
+    let mut paths = alloc::vec![String::from("/")];
+    let mut next = 0;
+    while let Some(top) = paths.get(next).cloned() {
+        let names = stack.store().list(Tx::NONE, &top).unwrap();
+        paths.extend(names.iter().map(|name| path::child(&top, name)));
+        next += 1;
+    }
+    paths
+}
+
+pub(super) fn config(name: &str, more: &str) -> crate::config::DomainConfig {
     let text = format!("name = '{name}'\nkernel = 'hello'\nmemory = 8\n{more}");
     read_config("t.cfg", text.as_bytes(), &[]).unwrap().config
 }
 
-fn create(stack: &mut Stack, name: &str, more: &str) -> DomId {
+pub(super) fn create(stack: &mut Stack, name: &str, more: &str) -> DomId {
     stack.create(config(name, more), StartMode::Running).unwrap().domain
 }
 
@@ -61,11 +81,13 @@ fn a_paused_domain_waits_for_unpause() {
 #[test]
 fn destroy_gives_everything_back() {
     let (fake, mut stack, before) = machine();
+    let nodes = paths(&stack);
     for round in 0..5 {
         let domain = create(&mut stack, "a", "");
         assert_ne!(fake.counts(), before);
         stack.destroy(domain).unwrap();
         assert_eq!(fake.counts(), before, "round {round}");
+        assert_eq!(paths(&stack), nodes, "round {round}");
     }
     assert!(stack.names().next().is_none());
 }
@@ -285,6 +307,7 @@ fn a_failure_of_any_call_of_create_leaves_nothing_behind() {
     };
     for number in 0..calls {
         let (fake, mut stack, before) = machine();
+        let nodes = paths(&stack);
         fake.fail_call(number, Errno::EINVAL);
         let result = stack.create(config("a", "ramdisk = 'disk'"), StartMode::Running);
         let failed = fake.calls().get(number).copied().unwrap_or("none");
@@ -297,6 +320,7 @@ fn a_failure_of_any_call_of_create_leaves_nothing_behind() {
             Err(error) => assert!(!error.text.contains('\n')),
         }
         assert_eq!(fake.counts(), before, "after the failure of call {number}, {failed}");
+        assert_eq!(paths(&stack), nodes, "after the failure of call {number}, {failed}");
         assert!(stack.names().next().is_none());
     }
 }
@@ -332,6 +356,7 @@ proptest! {
         action in proptest::sample::select(&["destroy", "restart", "preserve", "rename-restart"][..]),
     ) {
         let (fake, mut stack, before) = machine();
+        let nodes = paths(&stack);
         let more = format!("on_crash='{action}'; on_poweroff='{action}'; on_reboot='{action}'");
         let mut attached = alloc::vec::Vec::new();
         for step in steps {
@@ -371,5 +396,6 @@ proptest! {
             stack.destroy(domain).unwrap();
         }
         prop_assert_eq!(fake.counts(), before);
+        prop_assert_eq!(paths(&stack), nodes);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 
 use proptest::prelude::*;
 use pv_xenbus::{retry, State, Store, Tx};
-use zl_xenstore::{Quota, Shared};
+use zl_xenstore::{Hooks, Quota, Shared};
 
 use super::back::Slots;
 use super::front::{Fronts, Kind};
@@ -124,7 +124,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let store: &'static Shared = Box::leak(Box::new(Shared::new(Quota::default(), || ())));
+        let store: &'static Shared =
+            Box::leak(Box::new(Shared::new(Quota::default(), Hooks::NONE)));
         let hands = Hands::default();
         let (fronts, bus) = (fronts(store, &hands), bus(store, &hands));
         Self { store, hands, fronts, bus, slots: Slots::new() }
