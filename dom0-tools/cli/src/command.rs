@@ -11,6 +11,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use zl_toolstack::config::keys::nearest;
 use zl_toolstack::config::shown;
+use zl_toolstack::lifecycle::Manner;
 use zl_toolstack::ToolError;
 
 /// How results are shown.
@@ -101,11 +102,18 @@ pub enum Command {
     Shutdown {
         /// Which.
         who: Targets,
+        /// Ask them, or not.
+        manner: Manner,
         /// Wait this many seconds for their end; not at all when absent.
         wait_s: Option<u64>,
     },
     /// Reboot domains.
-    Reboot(Targets),
+    Reboot {
+        /// Which.
+        who: Targets,
+        /// Ask them, or not.
+        manner: Manner,
+    },
     /// Rename a domain.
     Rename {
         /// Which.
@@ -223,10 +231,12 @@ impl Command {
             },
             "pause" => Self::Pause(who),
             "unpause" => Self::Unpause(who),
-            "shutdown" => {
-                Self::Shutdown { wait_s: wait_s(verb, &args)?, who: targets(verb, &args, who)? }
-            }
-            "reboot" => Self::Reboot(targets(verb, &args, who)?),
+            "shutdown" => Self::Shutdown {
+                wait_s: wait_s(verb, &args)?,
+                manner: manner(&args),
+                who: targets(verb, &args, who)?,
+            },
+            "reboot" => Self::Reboot { manner: manner(&args), who: targets(verb, &args, who)? },
             "rename" => {
                 let name = who.get(1).cloned().unwrap_or_default();
                 Self::Rename { who: first(), name }
@@ -339,6 +349,13 @@ fn targets(verb: &'static Verb, args: &Args, who: Vec<String>) -> Result<Targets
         (false, false) => Ok(Targets::Some(who)),
         (true, false) => Err(wrong(verb, "either -a or names, not both")),
         (false, true) => Err(wrong(verb, "which domain?")),
+    }
+}
+
+fn manner(args: &Args) -> Manner {
+    match args.has('F') {
+        true => Manner::Force,
+        false => Manner::Ask,
     }
 }
 

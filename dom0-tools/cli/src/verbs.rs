@@ -178,20 +178,26 @@ pub const VERBS: &[Verb] = &[
             flag('a', "all", "all domains but Domain-0"),
             flag('w', "wait", "wait until they have ended"),
             valued('t', "timeout", "SECONDS", "with -w, how long to wait; 60 if not given"),
+            flag('F', "force", "stop them without asking"),
         ],
         "power domains off",
-        "There is no xenstore in this release, so a domain cannot be asked: it is stopped with the \
-         reason poweroff (SCHEDOP_remote_shutdown) and its on_poweroff decides what follows.",
+        "A domain that sets control/feature-poweroff in the store, or watches control/shutdown, is \
+         asked there and ends by itself. Any other is stopped at once with the reason poweroff \
+         (SCHEDOP_remote_shutdown), as -F does. Its on_poweroff decides what follows.",
     ),
     verb(
         "reboot",
         "DOMAIN ... | -a",
         Operand::Domain,
         (0, MANY),
-        &[flag('a', "all", "all domains but Domain-0")],
+        &[
+            flag('a', "all", "all domains but Domain-0"),
+            flag('F', "force", "stop them without asking"),
+        ],
         "reboot domains",
-        "The domain is stopped with the reason reboot, without being asked; its on_reboot decides \
-         what follows, normally a restart.",
+        "A domain that sets control/feature-reboot in the store, or watches control/shutdown, is \
+         asked there. Any other is stopped at once with the reason reboot, as -F does. Its \
+         on_reboot decides what follows, normally a restart.",
     ),
     verb("rename", "DOMAIN NAME", Operand::Domain, (2, 2), &[], "give a domain another name", ""),
     verb("domid", "NAME", Operand::Domain, (1, 1), &[], "print the id of a domain", ""),

@@ -133,7 +133,8 @@ fn wait_ended(
         return Err(ToolError::failed("interrupted; the domains end all the same"));
     }
     if !is_done {
-        let text = format!("not all domains ended within {timeout_s} s; see 'zl list'");
+        let text =
+            format!("not all domains ended within {timeout_s} s; 'zl shutdown -F' does not ask");
         return Err(ToolError { status: Status::Timeout, text });
     }
     wait_gone_unless_kept(domains)

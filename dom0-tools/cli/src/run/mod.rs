@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use hypercall_abi::domctl::GetVcpuInfo;
 use hypercall_abi::DomId;
 use zl_toolstack::client::{Affinity, Hypervisor};
-use zl_toolstack::lifecycle::ConsoleId;
+use zl_toolstack::lifecycle::{ConsoleId, Manner};
 use zl_toolstack::{Status, ToolError, Toolstack};
 
 /// What remains to be done after a verb, by whoever owns the screen.
@@ -202,16 +202,18 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
             }
             Command::Logs { who, follow, lines } => return self.logs(who, *follow, *lines),
             Command::Destroy(who) => return Ok(self.destroy(who)),
-            Command::Shutdown { who, wait_s } => return self.shutdown(who, *wait_s),
+            Command::Shutdown { who, manner, wait_s } => {
+                return self.shutdown(who, *manner, *wait_s);
+            }
             Command::List { who, long, verbose, output } => {
                 self.list(who, *long, *verbose, *output)?;
             }
             Command::Info(output) => self.info(*output)?,
             Command::Pause(who) => self.each(who, |stack, domain| stack.pause(domain)),
             Command::Unpause(who) => self.each(who, |stack, domain| stack.unpause(domain)),
-            Command::Reboot(who) => {
+            Command::Reboot { who, manner } => {
                 let names = self.targets(who)?;
-                self.each(&names, |stack, domain| stack.reboot(domain));
+                self.each(&names, |stack, domain| stack.reboot(domain, *manner));
             }
             Command::Rename { who, name } => {
                 let domain = self.stack.find(who)?;
@@ -282,11 +284,16 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
         }
     }
 
-    fn shutdown(&mut self, who: &Targets, wait_s: Option<u64>) -> Result<After, ToolError> {
+    fn shutdown(
+        &mut self,
+        who: &Targets,
+        manner: Manner,
+        wait_s: Option<u64>,
+    ) -> Result<After, ToolError> {
         let mut stopped = Vec::new();
         for name in self.targets(who)? {
             let done = self.stack.find(&name).and_then(|domain| {
-                self.stack.shutdown(domain)?;
+                self.stack.shutdown(domain, manner)?;
                 Ok(domain)
             });
             match done {

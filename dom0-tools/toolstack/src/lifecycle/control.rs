@@ -14,7 +14,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use hypercall_abi::domctl::GetDomainInfo;
-use hypercall_abi::sched::shutdown;
 use hypercall_abi::{DomId, Errno};
 use pv_xenbus::Registry;
 
@@ -157,35 +156,6 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         self.hypervisor.unpause_domain(domain).map_err(|errno| unpause_failed(domain, errno))
     }
 
-    /// Stops a domain with the reason poweroff, without asking it.
-    ///
-    /// # Errors
-    /// It has ended already, or the hypervisor refused.
-    pub fn shutdown(&self, domain: DomId) -> Result<(), ToolError> {
-        refuse_dom0(domain, "shut down like this", "use 'poweroff'")?;
-        self.remote_shutdown(domain, shutdown::POWEROFF)
-    }
-
-    /// Stops a domain with the reason reboot, without asking it.
-    ///
-    /// # Errors
-    /// It has ended already, or the hypervisor refused.
-    pub fn reboot(&self, domain: DomId) -> Result<(), ToolError> {
-        refuse_dom0(domain, "rebooted like this", "use the command 'reboot'")?;
-        self.remote_shutdown(domain, shutdown::REBOOT)
-    }
-
-    fn remote_shutdown(&self, domain: DomId, reason: u32) -> Result<(), ToolError> {
-        if self.record(domain).is_some_and(|record| record.has_ended) {
-            let text = format!("domain {domain} has ended and is kept for inspection");
-            return Err(ToolError::refused(text + "; remove it with 'zl destroy'"));
-        }
-        self.hypervisor.remote_shutdown(domain, reason).map_err(|errno| {
-            let argument = format_args!("domain_id={domain}, reason={reason}");
-            ToolError::hypercall("SCHEDOP_remote_shutdown", argument, errno, "see 'zl list'")
-        })
-    }
-
     /// Gives a domain another name.
     ///
     /// # Errors
@@ -249,7 +219,7 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
     }
 }
 
-fn refuse_dom0(domain: DomId, what: &str, advice: &str) -> Result<(), ToolError> {
+pub(super) fn refuse_dom0(domain: DomId, what: &str, advice: &str) -> Result<(), ToolError> {
     match domain {
         DomId::DOM0 => Err(ToolError::refused(format!("Domain-0 cannot be {what}; {advice}"))),
         _ => Ok(()),

@@ -2,6 +2,7 @@
 
 use super::tests::{config, create, machine};
 use super::*;
+use crate::client::Hypervisor;
 use alloc::format;
 use alloc::string::ToString;
 use hypercall_abi::sched::shutdown;
@@ -101,4 +102,36 @@ fn a_domain_that_ends_is_heard_of() {
     assert_eq!(*heard.lock().unwrap(), 2);
     stack.destroy(created.domain).unwrap();
     assert_eq!(heard.lock().unwrap().to_string(), "3");
+}
+
+#[test]
+fn a_domain_that_hears_is_asked_and_others_are_stopped() {
+    let (fake, mut stack, _, store) = super::tests::machine_with_store();
+    let says = |domain: DomId, name: &str| {
+        let path = format!("/local/domain/{domain}/control/{name}");
+        store.text(Tx::NONE, &path).unwrap()
+    };
+    // It says that it obeys the one, not the other.
+    let polite = create(&mut stack, "polite", "");
+    let feature = format!("/local/domain/{polite}/control/feature-poweroff");
+    store.write(Tx::NONE, &feature, b"1").unwrap();
+    stack.shutdown(polite, Manner::Ask).unwrap();
+    assert_eq!(says(polite, "shutdown"), "poweroff");
+    stack.handle_ends();
+    assert!(!stack.has_ended(polite));
+    stack.shutdown(polite, Manner::Force).unwrap();
+    stack.handle_ends();
+    assert!(stack.is_gone(polite));
+    // It watches, which is saying so.
+    let watching = create(&mut stack, "watching", "on_reboot = 'destroy'");
+    store.with(|server| server.watch(Conn::Domain(watching), "control/shutdown", b"t")).unwrap();
+    stack.reboot(watching, Manner::Ask).unwrap();
+    assert_eq!(says(watching, "shutdown"), "reboot");
+    assert!(!stack.has_ended(watching));
+    // It does neither.
+    let deaf = create(&mut stack, "deaf", "");
+    store.write(Tx::NONE, &feature.replace("1/", "3/"), b"0").unwrap();
+    stack.shutdown(deaf, Manner::Ask).unwrap();
+    stack.handle_ends();
+    assert!(fake.domain_info(deaf).is_err());
 }

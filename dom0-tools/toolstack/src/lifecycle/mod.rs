@@ -11,6 +11,7 @@
 
 mod consoles;
 mod control;
+mod ending;
 mod ends;
 mod home;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod tests;
 
 pub use consoles::{ConsoleId, ConsoleText};
 pub use control::{Created, DomainRow, StartMode};
+pub use ending::Manner;
 
 use crate::archive::Archive;
 use crate::client::Hypervisor;

@@ -142,8 +142,8 @@ fn the_control_domain_is_left_alone() {
     for result in [
         stack.destroy(DomId::DOM0),
         stack.pause(DomId::DOM0),
-        stack.shutdown(DomId::DOM0),
-        stack.reboot(DomId::DOM0),
+        stack.shutdown(DomId::DOM0, Manner::Ask),
+        stack.reboot(DomId::DOM0, Manner::Force),
     ] {
         let error = result.unwrap_err();
         assert_eq!(error.status, Status::Refused);
@@ -176,7 +176,7 @@ fn a_crashed_domain_is_kept_when_asked_and_acted_on_once() {
     assert_eq!(stack.take_notices().len(), 1);
     assert_eq!(stack.find("a"), Ok(domain));
     assert!(stack.has_ended(domain));
-    assert_eq!(stack.shutdown(domain).unwrap_err().status, Status::Refused);
+    assert_eq!(stack.shutdown(domain, Manner::Ask).unwrap_err().status, Status::Refused);
     stack.destroy(domain).unwrap();
     assert_eq!(fake.counts(), before);
 }
@@ -186,7 +186,7 @@ fn a_reboot_starts_a_new_domain_with_the_same_name_and_number() {
     let (fake, mut stack, _) = machine();
     let first = create(&mut stack, "a", "");
     let uuid = stack.row(first).unwrap().info.handle;
-    stack.reboot(first).unwrap();
+    stack.reboot(first, Manner::Ask).unwrap();
     stack.handle_ends();
     let second = stack.find("a").unwrap();
     assert_ne!(first, second);
