@@ -1,0 +1,8 @@
+//! `kv`: keys and values over TCP, kept on a disk.
+
+mod change;
+mod crc;
+mod layout;
+pub mod log;
+pub mod protocol;
+pub mod server;
