@@ -1,0 +1,125 @@
+//! Frames that wait at a port until somebody takes them.
+//!
+//! Bounded in number, and by what is left in the pool: while a guest posts too little, its port may
+//! hold half as many frames as are still free, so that the others always find some. What waited too
+//! long is thrown away.
+
+use crate::frame::{FrameRef, Pool, SMALL};
+use alloc::collections::VecDeque;
+
+/// Most frames that wait at a port.
+pub const MAX_WAITING: usize = 256;
+/// How long a guest may post too little for the first frame that waits.
+const STALL_NS: u64 = 1_000_000_000;
+
+/// The frames at a port.
+#[derive(Debug)]
+pub struct Outbox {
+    frames: VecDeque<FrameRef>,
+    small: usize,
+    large: usize,
+    starved_since_ns: Option<u64>,
+}
+
+impl Outbox {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        let frames = VecDeque::with_capacity(MAX_WAITING);
+        Self { frames, small: 0, large: 0, starved_since_ns: None }
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The frame that is next.
+    #[must_use]
+    pub fn first(&self) -> Option<&FrameRef> {
+        self.frames.front()
+    }
+
+    /// Adds a frame, or gives it back to the pool and returns false.
+    pub fn push(&mut self, frame: FrameRef, pool: &Pool) -> bool {
+        let len = frame.len();
+        let is_beyond_share = self.starved_since_ns.is_some() && self.is_beyond_share(len, pool);
+        if is_beyond_share || self.frames.len() >= MAX_WAITING {
+            pool.give(frame);
+            return false;
+        }
+        *self.held_mut(len) += 1;
+        self.frames.push_back(frame);
+        true
+    }
+
+    /// Frames that wait, of the size that `len` bytes need.
+    #[must_use]
+    pub const fn held(&self, len: usize) -> usize {
+        if len > SMALL {
+            self.large
+        } else {
+            self.small
+        }
+    }
+
+    fn held_mut(&mut self, len: usize) -> &mut usize {
+        if len > SMALL {
+            &mut self.large
+        } else {
+            &mut self.small
+        }
+    }
+
+    fn is_beyond_share(&self, len: usize, pool: &Pool) -> bool {
+        2 * self.held(len) > pool.room(len).0
+    }
+
+    /// Takes the next frame; the port moves, so it is not starved.
+    pub fn pop(&mut self) -> Option<FrameRef> {
+        let frame = self.frames.pop_front()?;
+        self.forget(frame.len());
+        self.starved_since_ns = None;
+        Some(frame)
+    }
+
+    fn forget(&mut self, len: usize) {
+        let held = self.held_mut(len);
+        *held = held.saturating_sub(1);
+    }
+
+    /// Notes that the next frame cannot go now: throws away what is beyond the port's share, or
+    /// everything when that has been so for too long. Returns how many frames were thrown away, and
+    /// until when the others wait, if there are any.
+    pub fn starve(&mut self, pool: &Pool, now_ns: u64) -> (usize, Option<u64>) {
+        let since_ns = *self.starved_since_ns.get_or_insert(now_ns);
+        let limit_ns = since_ns.saturating_add(STALL_NS);
+        if now_ns >= limit_ns {
+            return (self.clear(pool), None);
+        }
+        let mut thrown = 0;
+        while self.frames.back().is_some_and(|last| self.is_beyond_share(last.len(), pool)) {
+            let Some(frame) = self.frames.pop_back() else { break };
+            self.forget(frame.len());
+            pool.give(frame);
+            thrown += 1;
+        }
+        (thrown, (!self.is_empty()).then_some(limit_ns))
+    }
+
+    /// Gives all frames back; returns how many.
+    pub fn clear(&mut self, pool: &Pool) -> usize {
+        let count = self.frames.len();
+        while let Some(frame) = self.pop() {
+            pool.give(frame);
+        }
+        count
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
