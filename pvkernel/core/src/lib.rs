@@ -24,6 +24,7 @@ pub mod heap;
 pub mod kernel;
 #[cfg(feature = "net")]
 pub mod net;
+pub mod netfront;
 pub mod platform;
 pub mod ranges;
 pub mod refs;
