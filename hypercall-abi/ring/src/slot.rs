@@ -138,6 +138,15 @@ impl FrontRing {
         Ok(Some(rsp))
     }
 
+    /// Responses that wait.
+    ///
+    /// # Errors
+    /// The back end claims to have answered more than was asked.
+    pub fn waiting<R: SlotRing>(&self, ring: &R) -> Result<u32, RingCorrupt> {
+        let asked = self.req_published.wrapping_sub(self.rsp_cons);
+        filled(ring.load_rsp_prod(), self.rsp_cons, asked)
+    }
+
     /// Asks to be notified of the next response; true if one came in meanwhile, so that the caller
     /// must not sleep.
     ///
@@ -146,8 +155,7 @@ impl FrontRing {
     pub fn arm<R: SlotRing>(&self, ring: &R) -> Result<bool, RingCorrupt> {
         ring.store_rsp_event(self.rsp_cons.wrapping_add(1));
         ring.full_fence();
-        let asked = self.req_published.wrapping_sub(self.rsp_cons);
-        filled(ring.load_rsp_prod(), self.rsp_cons, asked).map(|waiting| waiting > 0)
+        self.waiting(ring).map(|waiting| waiting > 0)
     }
 }
 

@@ -34,6 +34,8 @@ pub mod iopages;
 pub mod layout;
 pub mod mmio;
 pub mod mmu;
+pub mod netfront;
+pub mod netring;
 pub mod p2m;
 pub mod pci;
 pub mod pirq;

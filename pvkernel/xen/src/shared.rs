@@ -82,7 +82,7 @@ impl SharedMemory {
     ///
     /// # Panics
     /// If the object is not inside of the range or not aligned.
-    fn at<T>(&self, offset: usize) -> NonNull<T> {
+    pub(crate) fn at<T>(&self, offset: usize) -> NonNull<T> {
         let end = offset.checked_add(size_of::<T>());
         assert!(end.is_some_and(|end| end <= self.len), "access behind shared memory");
         assert!(offset.is_multiple_of(align_of::<T>()), "unaligned access to shared memory");

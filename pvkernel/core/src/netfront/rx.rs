@@ -106,6 +106,11 @@ pub struct Assembler {
 }
 
 impl Assembler {
+    /// The page of the next answer cannot be believed: its frame will be empty.
+    pub fn spoil(&mut self) {
+        self.is_bad = true;
+    }
+
     /// Takes the next answer, which is for `page`; returns the frame that it completes. One that is
     /// empty is no frame, but has used its slots.
     ///
