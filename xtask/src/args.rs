@@ -65,6 +65,11 @@ impl Args {
         }
     }
 
+    /// Takes all words that are left.
+    pub fn rest(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.words)
+    }
+
     /// Fails if a word is left that nobody took.
     pub fn finish(&mut self) -> Result<()> {
         match self.words.first() {

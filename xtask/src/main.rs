@@ -31,6 +31,7 @@ mod trace;
 mod versus;
 mod xen;
 mod xen_package;
+mod zl;
 
 use std::process::ExitCode;
 
@@ -66,6 +67,12 @@ const VERBS: &[Verb] = &[
             [--no-net] [--icount] [--no-build]",
         help: "boot Zendo in QEMU with dom0's shell on this terminal",
         run: run::run,
+    },
+    Verb {
+        name: "zl",
+        options: "[--] [--run FILE] VERB ...",
+        help: "the verbs of zl in this terminal, for a machine that `run` started in another",
+        run: zl::run,
     },
     Verb {
         name: "demo",
@@ -128,7 +135,8 @@ const VERBS: &[Verb] = &[
 fn main() -> ExitCode {
     let mut args = Args::new(std::env::args().skip(1).collect());
     let name = args.positional().unwrap_or_else(|| "help".to_string());
-    if name == "help" || args.flag("--help") {
+    // Behind `zl` all words are its own.
+    if name == "help" || (name != "zl" && args.flag("--help")) {
         print!("{}", usage());
         return ExitCode::SUCCESS;
     }

@@ -47,6 +47,11 @@ impl Paths {
         self.target.join("zendo")
     }
 
+    /// Where runs tell `zl` how to reach them.
+    pub fn runs(&self) -> PathBuf {
+        self.images().join("run")
+    }
+
     /// Xen's package and what came out of it.
     pub fn xen(&self) -> PathBuf {
         self.target.join("xen")

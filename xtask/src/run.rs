@@ -13,6 +13,8 @@ use system_tests::devices::WEB_IP;
 use system_tests::qemu::{Boot, Hypervisor, Module, Serial};
 use system_tests::session::DOM0_MIB;
 
+use zl_host::offer::Offer;
+
 use crate::args::Args;
 use crate::build::{self, Built, Programs};
 use crate::devices::{Devices, Ports};
@@ -86,16 +88,26 @@ pub fn run_on(which: Hypervisor, args: &mut Args) -> Result<()> {
     };
     let mut boot = options.boot(which, &kernel, &built);
     let ports = options.devices.attach(&paths, &mut boot)?;
+    let _offer = offer(&paths, &mut boot, ports)?;
     announce(&boot, ports);
     interact(&boot)
+}
+
+/// Lets `zl` find a machine that has a network for it.
+pub fn offer(paths: &Paths, boot: &mut Boot, ports: Option<Ports>) -> Result<Option<Offer>> {
+    let (Some(ports), Some(archive)) = (ports, boot.modules.get_mut(1)) else { return Ok(None) };
+    let offer = Offer::make(&paths.runs(), &archive.file, ports.management)
+        .map_err(|error| format!("{}: {error}", paths.runs().display()))?;
+    archive.file = offer.archive().to_path_buf();
+    Ok(Some(offer))
 }
 
 /// Says what is run, where its networks are reached and how to get out of it.
 pub fn announce(boot: &Boot, ports: Option<Ports>) {
     println!("{}\n", boot.shell_line());
-    if let Some(Ports { web, management }) = ports {
+    if let Some(Ports { web, .. }) = ports {
         println!("web:   http://127.0.0.1:{web}/ leads to port 80 of {WEB_IP}, a guest's address");
-        println!("port:  127.0.0.1:{management} leads to dom0's management");
+        println!("zl:    in another terminal, `cargo xtask zl -- list` and every other verb");
     }
     println!("leave: type `poweroff` at dom0's prompt, or press Ctrl-X and then x");
     println!("more:  `help` at the prompt; Ctrl-] leaves a domain's console;");

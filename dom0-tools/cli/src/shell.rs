@@ -90,7 +90,13 @@ impl Shell {
     #[must_use]
     pub fn step(&self, words: &Words) -> Step {
         let words: Vec<String> = words.iter().map(|word| word.expand(self.status)).collect();
-        self.try_step(&words).unwrap_or_else(Step::Complain)
+        self.step_of(&words)
+    }
+
+    /// What these words ask for, which somebody else split.
+    #[must_use]
+    pub fn step_of(&self, words: &[String]) -> Step {
+        self.try_step(words).unwrap_or_else(Step::Complain)
     }
 
     fn try_step(&self, words: &[String]) -> Result<Step, ToolError> {

@@ -14,6 +14,7 @@
 mod complete;
 mod copy;
 mod link;
+pub mod offer;
 mod progress;
 pub mod run_file;
 mod session;

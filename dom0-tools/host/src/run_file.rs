@@ -1,13 +1,13 @@
 //! Where a run is: its port on the loopback address and its token.
 //!
-//! `cargo xtask run` writes a file per run, readable by its owner only, and removes it at the end. Who
+//! `cargo xtask run` writes a file per run (`offer`), readable by its owner only, and removes it at
+//! the end. Who
 //! has the file has the run. `zl` takes the one that `--run` or `ZENDO_RUN` names, else the newest of
 //! a run that lives.
 
 use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -61,42 +61,10 @@ pub(crate) fn random() -> io::Result<[u8; 32]> {
     Ok(bytes)
 }
 
-/// A run file that is removed when the run ends.
-#[derive(Debug)]
-pub struct Written(PathBuf);
-
-impl Written {
-    /// Its path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Written {
-    fn drop(&mut self) {
-        // One that is gone already is as wanted.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Writes the file of a run of this process into `folder`, which only its owner may enter.
-///
-/// # Errors
-/// What the file system says.
-pub fn write(folder: &Path, port: u16, token: &Token) -> io::Result<Written> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    let pid = std::process::id();
-    let path = folder.join(format!("{pid}-{port}.json"));
-    // A file left behind by a process that had our number must not lend us its permissions.
-    let _ = fs::remove_file(&path);
+/// The text of a run file.
+pub(crate) fn text(port: u16, token: &Token, pid: u32) -> io::Result<String> {
     let form = Form { v: VERSION, port, token: token.digits().to_string(), pid };
-    let text = serde_json::to_string(&form).map_err(io::Error::other)?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    let written = Written(path);
-    file.write_all(text.as_bytes())?;
-    Ok(written)
+    serde_json::to_string(&form).map_err(io::Error::other)
 }
 
 /// Reads one run file.
@@ -175,13 +143,14 @@ fn age(file: &Path) -> Option<SystemTime> {
     file.metadata().and_then(|data| data.modified()).ok()
 }
 
-fn lives(pid: u32) -> bool {
+pub(crate) fn lives(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists() || !Path::new("/proc/self").exists()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn folder(name: &str) -> PathBuf {
         let folder = env::temp_dir().join(format!("zl-{name}-{}", std::process::id()));
@@ -190,33 +159,26 @@ mod tests {
     }
 
     #[test]
-    fn a_run_file_is_private_is_found_and_goes() {
-        let folder = folder("run");
-        let token = new_token().unwrap();
-        let written = write(&folder, 4321, &token).unwrap();
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(written.path()), mode(&folder)), (0o600, 0o700));
-        let run = newest(&[PathBuf::from("/nonexistent"), folder.clone()]).unwrap();
-        assert_eq!((run.port, run.pid), (4321, std::process::id()));
-        assert!(run.token == token);
-        drop(written);
-        let error = newest(std::slice::from_ref(&folder)).unwrap_err();
-        assert!(error.text.starts_with("no run of Zendo was found; start one"), "{error}");
-        fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
     fn the_newest_run_that_lives_is_taken() {
         let folder = folder("newest");
+        fs::create_dir_all(&folder).unwrap();
         let token = new_token().unwrap();
-        let _first = write(&folder, 1, &token).unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        let _second = write(&folder, 2, &token).unwrap();
+        let me = std::process::id();
         // A process with the largest number is not there.
-        let dead = Form { v: 1, port: 3, token: token.digits().to_string(), pid: u32::MAX };
-        fs::write(folder.join("dead.json"), serde_json::to_string(&dead).unwrap()).unwrap();
+        for (name, port, pid) in [("a", 1, me), ("b", 2, me), ("dead", 3, u32::MAX)] {
+            let text = text(port, &token, pid).unwrap();
+            fs::write(folder.join(format!("{name}.json")), text).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         fs::write(folder.join("nonsense.json"), "{").unwrap();
-        assert_eq!(newest(std::slice::from_ref(&folder)).unwrap().port, 2);
+        let run = newest(&[PathBuf::from("/nonexistent"), folder.clone()]).unwrap();
+        assert_eq!((run.port, run.pid), (2, me));
+        assert!(run.token == token);
+        for name in ["a", "b"] {
+            fs::remove_file(folder.join(format!("{name}.json"))).unwrap();
+        }
+        let error = newest(std::slice::from_ref(&folder)).unwrap_err();
+        assert!(error.text.starts_with("no run of Zendo was found; start one"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -74,7 +74,6 @@ pub fn uplink() -> Option<Arc<dyn NetDevice>> {
 }
 
 /// The card for management, which is joined to nothing.
-#[allow(dead_code, reason = "the management service listens there")]
 pub fn management() -> Option<Arc<dyn NetDevice>> {
     card(|mac| mac == MANAGEMENT_MAC)
 }

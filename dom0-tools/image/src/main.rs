@@ -26,6 +26,7 @@ mod steps;
 mod terminal;
 mod transport;
 mod xenstored;
+mod zld;
 
 use pvkernel_xen::boot::BootInfo;
 

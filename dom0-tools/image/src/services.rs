@@ -5,7 +5,7 @@
 //! cooperative, so nobody may wait while holding it.
 
 use crate::transport::Xen;
-use crate::{files, screen, xenstored};
+use crate::{files, screen, xenstored, zld};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hypercall_abi::evtchn::NR_CHANNELS_2L;
@@ -13,6 +13,7 @@ use hypercall_abi::{EvtchnPort, Virq};
 use pvkernel_core::sync::{Lock, LockGuard};
 use pvkernel_xen::boot::BootInfo;
 use pvkernel_xen::{event, println, thread};
+use zl_client::{Token, TOKEN_FILE};
 use zl_toolstack::archive::Archive;
 use zl_toolstack::staged::Staged;
 use zl_toolstack::Toolstack;
@@ -54,7 +55,7 @@ pub fn stack() -> StackGuard {
 
 /// Makes the toolstack and starts the threads.
 pub fn start(boot: &'static BootInfo) {
-    let archive = match boot.ramdisk.map(Archive::parse) {
+    let mut archive = match boot.ramdisk.map(Archive::parse) {
         Some(Ok(archive)) => archive,
         Some(Err(error)) => {
             println!("dom0: the boot archive is unusable: {error}");
@@ -65,6 +66,7 @@ pub fn start(boot: &'static BootInfo) {
             Archive::default()
         }
     };
+    let token = archive.take(TOKEN_FILE).and_then(|digits| core::str::from_utf8(digits).ok());
     files::start();
     xenstored::init();
     *STACK.lock() = Some(Toolstack::new(Xen, archive, xenstored::local()));
@@ -79,6 +81,7 @@ pub fn start(boot: &'static BootInfo) {
     if let Err(errno) = event::bind_virq(Virq::DOM_EXC, noticed) {
         println!("dom0: ends of domains go unnoticed: bind_virq failed with {}", errno.name());
     }
+    zld::start(token.and_then(Token::parse));
     // Lets every thread take what it needs for good, so that later counts of memory compare.
     thread::sleep_ns(SETTLE_NS);
 }

@@ -122,7 +122,7 @@ fn carry_out(shell: &mut Shell, line: &str) {
 }
 
 /// Names for the tab key.
-struct Names;
+pub struct Names;
 
 impl Catalog for Names {
     fn domains(&self, which: Which) -> Vec<String> {

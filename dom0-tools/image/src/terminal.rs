@@ -13,7 +13,6 @@ pub enum Key {
     /// A byte.
     Byte(u8),
     /// The other end of the line says that the console is to be left.
-    #[expect(dead_code, reason = "sessions from the host say it")]
     Leave,
 }
 

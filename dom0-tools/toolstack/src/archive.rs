@@ -92,6 +92,11 @@ impl<'a> Archive<'a> {
         self.files.get(plain_name(name)).copied()
     }
 
+    /// Takes a file out, so that nobody finds it any more.
+    pub fn take(&mut self, name: &str) -> Option<&'a [u8]> {
+        self.files.remove(plain_name(name))
+    }
+
     /// Names and bytes of all files, by name.
     pub fn files(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + '_ {
         self.files.iter().map(|(name, data)| (*name, *data))
