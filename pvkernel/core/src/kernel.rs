@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::platform::{OutOfMemory, Platform};
+use crate::platform::{Ending, OutOfMemory, Platform};
 use crate::sched::{Decision, Scheduler, ThreadId};
 use crate::sync::Lock;
 use crate::wait::WaitQueue;
@@ -64,8 +64,7 @@ impl Kernel {
             body();
             its_end.done.store(true, Ordering::Release);
             its_end.queue.wake_all(self);
-            drop(its_end);
-            self.exit()
+            Ending(self)
         });
         let context = self.platform.cpu.new_context(entry)?;
         let id = self.sched.lock().spawn(name, context);
@@ -153,7 +152,7 @@ impl Kernel {
         zombies.into_iter().for_each(|context| self.platform.cpu.free_context(context));
     }
 
-    fn exit(&self) -> ! {
+    pub(crate) fn exit(&self) -> ! {
         self.sched.lock().exit_current();
         self.reschedule();
         panic!("a thread ran after its end");

@@ -220,6 +220,6 @@ pub(crate) fn free_context(context: ContextId) {
 pub extern "C" fn pvkernel_thread_start(index: usize) -> ! {
     let entry =
         CONTEXTS.lock().get_mut(index).and_then(Option::as_mut).and_then(|c| c.entry.take());
-    entry.expect("a new context has an entry")();
-    panic!("a thread ran after its end");
+    let ending = entry.expect("a new context has an entry")();
+    ending.take_effect()
 }

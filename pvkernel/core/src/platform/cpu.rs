@@ -1,6 +1,7 @@
 //! Contexts to run threads in, and the idle state.
 
 use super::OutOfMemory;
+use crate::kernel::Kernel;
 use alloc::boxed::Box;
 
 /// Names an execution context of the backend: a stack and the registers saved on it.
@@ -21,8 +22,19 @@ impl ContextId {
     }
 }
 
-/// What a context runs first; it never returns, because there is nothing to return to.
-pub type Entry = Box<dyn FnOnce() + Send>;
+/// What a context runs first. It has nothing to return to: whoever calls it then lets the [`Ending`]
+/// take effect, when the entry itself is freed already.
+pub type Entry = Box<dyn FnOnce() -> Ending + Send>;
+
+/// The end of a thread, still to take effect.
+pub struct Ending(pub(crate) &'static Kernel);
+
+impl Ending {
+    /// Ends the running thread.
+    pub fn take_effect(self) -> ! {
+        self.0.exit()
+    }
+}
 
 /// One processor.
 pub trait Cpu: Sync {

@@ -195,7 +195,7 @@ impl Cpu for Hosted {
         let machine = self.me.get().copied().ok_or(OutOfMemory)?;
         std::thread::spawn(move || {
             machine.wait_for_turn(id);
-            entry();
+            entry().take_effect();
         });
         Ok(ContextId::new(id))
     }

@@ -19,7 +19,7 @@ mod mmu;
 pub use block::{Block, BlockError};
 pub use clock::Clock;
 pub use console::Console;
-pub use cpu::{ContextId, Cpu, Entry};
+pub use cpu::{ContextId, Cpu, Ending, Entry};
 pub use irq::Irq;
 pub use mmu::{Access, MapError, Mmu};
 
