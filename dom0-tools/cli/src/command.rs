@@ -5,6 +5,7 @@
 use crate::args::{wrong, Args};
 use crate::scripts::script;
 use crate::verbs::{find, Verb, ANY_OUTPUT, OUTPUT, VERBS};
+use crate::xenstore::StoreCommand;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -146,6 +147,8 @@ pub enum Command {
         /// Forget them afterwards.
         forget: bool,
     },
+    /// Look at the store and change it.
+    Xenstore(StoreCommand, Output),
     /// Counts of what can leak.
     DebugCounts,
     /// Copy a file between the host and dom0.
@@ -200,6 +203,9 @@ impl Command {
     fn of(verb: &'static Verb, mut args: Args) -> Result<Self, ToolError> {
         let output = output(verb, &args)?;
         let who = core::mem::take(&mut args.operands);
+        if let Some(command) = StoreCommand::of(verb, &args, &who) {
+            return command.map(|command| Self::Xenstore(command, output));
+        }
         let first = || who.first().cloned().unwrap_or_default();
         Ok(match verb.name {
             "create" => return create(verb, &args, who),

@@ -6,6 +6,7 @@
 use crate::help::BUILTINS;
 use crate::scripts::SHELLS;
 use crate::verbs::{find, Operand, Verb, ANY_OUTPUT, VERBS};
+use crate::xenstore::PREFIX;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -45,6 +46,10 @@ pub trait Catalog {
     fn domains(&self, which: Which) -> Vec<String>;
     /// Names of files of the boot archive.
     fn files(&self) -> Vec<String>;
+    /// Paths of the store right below this one. A catalog that has no store knows none.
+    fn store_paths(&self, _above: &str) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Everything the word before the cursor could become, sorted.
@@ -57,9 +62,10 @@ pub fn candidates(line: &str, catalog: &dyn Catalog) -> Vec<String> {
         false => words.pop().unwrap_or(""),
     };
     let all = match words.split_first() {
-        None => BUILTINS.iter().map(|(name, _)| name.to_string()).collect(),
+        None => first_words(),
         Some((&("zl" | "xl"), rest)) => verb_words(rest, prefix, catalog),
         Some((&"cat", _)) => catalog.files(),
+        Some((name, _)) if name.starts_with(PREFIX) => verb_words(&words, prefix, catalog),
         Some((&"help", _)) => verb_names(),
         Some(_) => Vec::new(),
     };
@@ -67,6 +73,19 @@ pub fn candidates(line: &str, catalog: &dyn Catalog) -> Vec<String> {
     found.sort();
     found.dedup();
     found
+}
+
+/// The commands of the shell, and the verbs that are words of their own there.
+fn first_words() -> Vec<String> {
+    let own = VERBS.iter().map(|verb| verb.name).filter(|name| name.starts_with(PREFIX));
+    BUILTINS.iter().map(|(name, _)| *name).chain(own).map(ToString::to_string).collect()
+}
+
+fn store_paths(prefix: &str, catalog: &dyn Catalog) -> Vec<String> {
+    match prefix.rsplit_once('/') {
+        Some(("", _)) | None => catalog.store_paths("/"),
+        Some((above, _)) => catalog.store_paths(above),
+    }
 }
 
 fn verb_names() -> Vec<String> {
@@ -104,6 +123,7 @@ fn verb_words(words: &[&str], prefix: &str, catalog: &dyn Catalog) -> Vec<String
         Operand::Verb => verb_names(),
         Operand::Counts => Vec::from(["counts".to_string()]),
         Operand::ShellName => SHELLS.iter().map(ToString::to_string).collect(),
+        Operand::StorePath => store_paths(prefix, catalog),
         Operand::Config => config_words(words, catalog),
     }
 }
@@ -158,6 +178,15 @@ mod tests {
         fn files(&self) -> Vec<String> {
             ["hello", "hello.cfg", "ticker.cfg"].map(String::from).into()
         }
+
+        fn store_paths(&self, above: &str) -> Vec<String> {
+            let names: &[&str] = match above {
+                "/" => &["/local", "/vm"],
+                "/local/domain" => &["/local/domain/0", "/local/domain/1"],
+                _ => &[],
+            };
+            names.iter().map(ToString::to_string).collect()
+        }
     }
 
     fn found(line: &str) -> Vec<String> {
@@ -181,6 +210,10 @@ mod tests {
         assert_eq!(found("zl list --l"), ["--long"]);
         assert_eq!(found("zl list; zl destroy w"), ["web"]);
         assert_eq!(found("zl debug "), ["counts"]);
+        assert_eq!(found("zl xenstore-ls /l"), ["/local"]);
+        assert_eq!(found("xenstore-rm "), ["/local", "/vm"]);
+        assert_eq!(found("xenstore-read /local/domain/"), ["/local/domain/0", "/local/domain/1"]);
+        assert_eq!(found("xenstore-ch"), ["xenstore-chmod"]);
         assert!(found("zl nonsense x").is_empty());
         assert!(found("").contains(&"zl".into()));
     }

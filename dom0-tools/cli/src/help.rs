@@ -55,7 +55,7 @@ pub fn usage(verb: &Verb) -> String {
 pub fn verbs() -> String {
     let mut text = String::from("usage: zl VERB [options] [words]\n");
     for verb in VERBS {
-        text.push_str(&format!("  {:<10} {}\n", verb.name, verb.summary));
+        text.push_str(&format!("  {:<15} {}\n", verb.name, verb.summary));
     }
     text.push_str(
         "'zl help VERB' tells more; DOMAIN is a name or an id. Every verb takes -o json.\n\
@@ -71,6 +71,7 @@ pub fn builtins() -> String {
     for (name, summary) in BUILTINS {
         text.push_str(&format!("  {name:<10} {summary}\n"));
     }
+    text.push_str("The verbs xenstore-... are commands of their own, too.\n");
     text.push_str("';' separates commands, quotes group words, the tab key completes.\n");
     text
 }

@@ -31,6 +31,7 @@ pub mod scripts;
 pub mod shell;
 pub mod verbs;
 pub mod words;
+pub mod xenstore;
 
 pub use command::Command;
 pub use file_verbs::FileVerb;

@@ -11,6 +11,7 @@ use crate::edit::History;
 use crate::file_verbs::{self, FileVerb};
 use crate::help::{self, BUILTINS};
 use crate::words::{split, Words};
+use crate::xenstore::PREFIX;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -120,6 +121,7 @@ impl Shell {
             "poweroff" => Step::PowerOff,
             "reboot" => Step::Reboot,
             "history" => Step::Print(self.history_text()),
+            _ if name.starts_with(PREFIX) => return Command::parse(words).map(Step::Zl),
             _ => return Err(unknown_command(name)),
         };
         match rest.first() {
@@ -223,6 +225,7 @@ mod tests {
     #[test]
     fn zl_and_xl_are_the_same() {
         assert_eq!(step("zl list"), step("xl list"));
+        assert_eq!(step("zl xenstore-ls -f /vm"), step("xenstore-ls /vm -f"));
     }
 
     #[test]
@@ -244,6 +247,11 @@ mod tests {
         assert!(complaint("zl list -o").contains("-o needs a FORMAT"));
         assert!(complaint("zl list --long=1").contains("--long takes no value"));
         assert!(complaint("zl console a b").contains("unexpected 'b'"));
+        assert!(complaint("xenstore-write /a").contains("too few words"));
+        assert!(complaint("zl xenstore-write /a b /c").contains("a path without value"));
+        assert!(complaint("xenstore-chmod /a x7").contains("'x7' is no permission"));
+        assert!(complaint("xenstore-watch -n 0 /a").contains("'0' is no number of events"));
+        assert!(complaint("xenstore-what").contains("unknown verb 'xenstore-what'"));
         assert!(complaint("zl debug mem").contains("unknown topic 'mem'"));
         assert!(complaint("reboot web").contains("for a domain use 'zl reboot DOMAIN'"));
         assert!(complaint("sleep soon").contains("'soon' is no time"));

@@ -3,6 +3,8 @@
 //! Read by `args` (which options exist), `command` (what they mean), `help` and `complete`. Adding a
 //! verb starts with a line here.
 
+use crate::xenstore;
+
 /// One option of a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flag {
@@ -39,6 +41,8 @@ pub enum Operand {
     Counts,
     /// The name of a person's shell.
     ShellName,
+    /// A path of the store.
+    StorePath,
 }
 
 /// One verb.
@@ -62,13 +66,18 @@ pub struct Verb {
     pub details: &'static str,
 }
 
-const MANY: usize = 256;
+pub(crate) const MANY: usize = 256;
 
-const fn flag(short: char, long: &'static str, help: &'static str) -> Flag {
+pub(crate) const fn flag(short: char, long: &'static str, help: &'static str) -> Flag {
     Flag { short, long, value: None, help }
 }
 
-const fn valued(short: char, long: &'static str, value: &'static str, help: &'static str) -> Flag {
+pub(crate) const fn valued(
+    short: char,
+    long: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Flag {
     Flag { short, long, value: Some(value), help }
 }
 
@@ -91,7 +100,7 @@ impl Verb {
     }
 }
 
-const fn verb(
+pub(crate) const fn verb(
     name: &'static str,
     operands: &'static str,
     kind: Operand,
@@ -256,6 +265,14 @@ pub const VERBS: &[Verb] = &[
         "carry a command of dom0's shell out (on the host)",
         "As 'zl dom0 ls'; 'zl dom0 help' lists the commands. Words with a hyphen go behind '--'.",
     ),
+    xenstore::LS,
+    xenstore::READ,
+    xenstore::WRITE,
+    xenstore::LIST,
+    xenstore::RM,
+    xenstore::EXISTS,
+    xenstore::WATCH,
+    xenstore::CHMOD,
     verb(
         "completion",
         "bash|zsh|fish",

@@ -25,6 +25,7 @@ mod shell;
 mod steps;
 mod terminal;
 mod transport;
+mod watching;
 mod xenstored;
 mod zld;
 

@@ -5,10 +5,11 @@
 
 use crate::screen::{self, Screen, CHANGED};
 use crate::services::stack;
-use crate::{steps, transport};
+use crate::{steps, transport, xenstored};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use pv_xenbus::{path, Tx};
 use pvkernel_xen::boot::BootInfo;
 use zl_cli::complete::{Catalog, Which};
 use zl_cli::edit::{Action, Editor};
@@ -132,5 +133,10 @@ impl Catalog for Names {
 
     fn files(&self) -> Vec<String> {
         stack().archive().files().map(|(name, _)| String::from(name)).collect()
+    }
+
+    fn store_paths(&self, above: &str) -> Vec<String> {
+        let names = xenstored::local().list(Tx::NONE, above).unwrap_or_default();
+        names.iter().map(|name| path::child(above, name)).collect()
     }
 }

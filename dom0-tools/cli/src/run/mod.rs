@@ -13,6 +13,9 @@ mod look;
 mod look_wide;
 #[cfg(test)]
 mod tests;
+mod xenstore;
+#[cfg(test)]
+mod xenstore_tests;
 
 use crate::command::{Command, Targets};
 use crate::help;
@@ -47,6 +50,13 @@ pub enum After {
         /// Where to begin.
         place: u64,
     },
+    /// Print what changes in the store.
+    Watch {
+        /// At or below these paths.
+        paths: Vec<String>,
+        /// So many events, or without end.
+        count: Option<u64>,
+    },
     /// Wait until nothing is left of these domains, a moment only.
     WaitGone(Vec<DomId>),
     /// Wait until these domains have ended.
@@ -62,7 +72,7 @@ impl After {
     /// Whether it shows things as they come, and not at one time.
     #[must_use]
     pub fn streams(&self) -> bool {
-        matches!(self, Self::Attach { .. } | Self::Follow { .. })
+        matches!(self, Self::Attach { .. } | Self::Follow { .. } | Self::Watch { .. })
     }
 }
 
@@ -225,6 +235,7 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
             Command::Uptime { who, short, output } => self.uptime(who, *short, *output)?,
             Command::VcpuList { who, output } => self.vcpu_list(who, *output)?,
             Command::Dmesg { forget } => self.dmesg(*forget)?,
+            Command::Xenstore(command, output) => return self.xenstore(command, *output),
             Command::DebugCounts => self.debug_counts()?,
             Command::Copy { .. } => {
                 let what = "'zl cp' copies between the host and dom0, so it is a verb of the host";

@@ -68,6 +68,10 @@ impl Bench {
         out
     }
 
+    pub(super) fn after(&self) -> &After {
+        &self.after
+    }
+
     pub(super) fn status(&self) -> u8 {
         self.shell.status()
     }
