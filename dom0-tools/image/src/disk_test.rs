@@ -13,8 +13,10 @@ use alloc::vec::Vec;
 use pvkernel_core::device::block::{
     BlockDevice, BlockOp, BlockRequest, IoBuffer, IoMemory, SECTOR,
 };
+use pvkernel_core::device::ram::RamDisk;
 use pvkernel_core::platform::BlockError;
 use pvkernel_core::sync::Lock;
+use pvkernel_xen::pages::Pages;
 use pvkernel_xen::thread::{self, WaitQueue};
 use pvkernel_xen::time;
 use zl_toolstack::config::shown;
@@ -36,6 +38,9 @@ const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x100_0000_01b3;
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 const NS_PER_S: u64 = 1_000_000_000;
+const SECTORS_PER_MIB: u64 = 2048;
+/// Largest RAM disk.
+const MOST_MIB: u64 = 1024;
 
 /// What the requests of one pass share.
 struct Pass {
@@ -47,6 +52,7 @@ struct State {
     running: u32,
     /// Memory that came back, with the first sector it is about.
     back: Vec<(u64, IoBuffer)>,
+    /// What failed first, and where.
     failed: Option<(u64, BlockError)>,
 }
 
@@ -120,7 +126,7 @@ fn start(
         state.running -= 1;
         state.back.extend(buffer.map(|buffer| (sector, buffer)));
         if let Err(error) = verdict {
-            state.failed = Some((sector, error));
+            state.failed.get_or_insert((sector, error));
         }
         drop(state);
         told.ended.wake_all();
@@ -196,12 +202,33 @@ fn rate(
     Ok(count * NS_PER_S / (time::now_ns() - from).max(1))
 }
 
-/// The command.
-pub fn run(name: &str, writes: bool, terminal: &dyn Terminal) -> Result<Status, ToolError> {
-    let disk = devices::disk(name).ok_or_else(|| {
+/// The disk of this name, or a RAM disk that is gone afterwards: `ram:8` has 8 MiB.
+fn find(name: &str) -> Result<Arc<dyn BlockDevice>, ToolError> {
+    if let Some(size) = name.strip_prefix("ram:") {
+        let mib =
+            size.parse().ok().filter(|mib| (1..=MOST_MIB).contains(mib)).ok_or_else(|| {
+                let size = shown(size);
+                let text =
+                    format!("disk-test: ram:{size}: wanted is a size from 1 to {MOST_MIB} MiB");
+                ToolError::failed(text)
+            })?;
+        let disk = RamDisk::new(mib * SECTORS_PER_MIB, Pages::source);
+        return match disk {
+            Ok(disk) => Ok(Arc::new(disk)),
+            Err(_) => {
+                Err(ToolError::failed("disk-test: no memory for so large a disk; see 'free'"))
+            }
+        };
+    }
+    devices::disk(name).ok_or_else(|| {
         let name = shown(name);
         ToolError::failed(format!("disk-test: no disk is called '{name}'; see 'devices'"))
-    })?;
+    })
+}
+
+/// The command.
+pub fn run(name: &str, writes: bool, terminal: &dyn Terminal) -> Result<Status, ToolError> {
+    let disk = find(name)?;
     let sectors = disk.info().sectors;
     let tested = sectors.min(TESTED);
     let hash = hash(&*disk, tested)?;

@@ -37,6 +37,7 @@ pub mod mmu;
 pub mod netfront;
 pub mod netring;
 pub mod p2m;
+pub mod pages;
 pub mod pci;
 pub mod pirq;
 pub mod platform;

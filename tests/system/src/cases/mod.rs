@@ -16,6 +16,7 @@ mod lifecycle;
 mod listing;
 mod random;
 mod selftest;
+mod virtio;
 
 use std::panic;
 use std::time::Instant;
@@ -72,6 +73,7 @@ pub const CASES: &[Case] = cases! {
     "rename", BOTH, ONE, lifecycle::rename;
     "end-actions", OURS, ONE_AND_FOUR, lifecycle::end_actions;
     "list-formats", BOTH, ONE, listing::formats;
+    "virtio", BOTH, ONE_AND_FOUR, virtio::devices;
     "looking-verbs", OURS, ONE, listing::looking_verbs;
     "console-attach-and-leave", BOTH, ONE_AND_FOUR, console::attach_and_leave;
     "console-keeps-last-words", OURS, ONE_AND_FOUR, console::last_words;
