@@ -24,6 +24,7 @@ pub mod file_verbs;
 pub mod format;
 pub mod help;
 pub mod json;
+pub mod net_tools;
 pub mod printed;
 pub mod report;
 pub mod run;

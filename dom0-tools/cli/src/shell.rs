@@ -10,6 +10,7 @@ use crate::command::Command;
 use crate::edit::History;
 use crate::file_verbs::{self, FileVerb};
 use crate::help::{self, BUILTINS};
+use crate::net_tools::{self, NetTool};
 use crate::words::{split, Words};
 use crate::xenstore::PREFIX;
 use alloc::boxed::Box;
@@ -47,6 +48,8 @@ pub enum Step {
         /// Whether its first sectors are overwritten.
         writes: bool,
     },
+    /// Ask the network something.
+    Net(NetTool),
     /// Clear the screen.
     Clear,
     /// Wait, in milliseconds.
@@ -111,6 +114,9 @@ impl Shell {
             "sleep" => return one_word(name, rest, "SECONDS").and_then(|word| sleep(&word)),
             "disk-test" => return disk_test(rest),
             "help" => return help(rest),
+            name if net_tools::COMMANDS.contains(&name) => {
+                return net_tools::parse(name, rest).map(Step::Net);
+            }
             "time" if rest.is_empty() => {
                 return Err(ToolError::usage("time needs a command; usage: time COMMAND"));
             }

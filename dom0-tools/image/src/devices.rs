@@ -68,7 +68,6 @@ pub fn disk(name: &str) -> Option<Arc<dyn BlockDevice>> {
 }
 
 /// The card that leads out.
-#[allow(dead_code, reason = "the switch joins it")]
 pub fn uplink() -> Option<Arc<dyn NetDevice>> {
     card(|mac| mac != MANAGEMENT_MAC)
 }

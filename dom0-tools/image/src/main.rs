@@ -19,6 +19,7 @@ mod attach;
 mod devices;
 mod disk_test;
 mod files;
+mod ip;
 mod screen;
 mod services;
 mod shell;
@@ -36,6 +37,7 @@ pvkernel_xen::entry!(run);
 fn run(boot: &'static BootInfo) -> ! {
     shell::greet(boot);
     devices::start(boot);
+    ip::start();
     services::start(boot);
     shell::run(boot)
 }

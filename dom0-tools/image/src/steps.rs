@@ -7,7 +7,7 @@
 use crate::screen::CHANGED;
 use crate::services::stack;
 use crate::terminal::{Events, Terminal};
-use crate::{attach, devices, disk_test, files, transport, watching};
+use crate::{attach, devices, disk_test, files, ip, transport, watching};
 use alloc::format;
 use alloc::vec::Vec;
 use hypercall_abi::DomId;
@@ -54,6 +54,7 @@ pub fn carry_out(shell: &mut Shell, terminal: &dyn Terminal, step: Step) {
         Step::Free => show_memory(terminal),
         Step::Devices => devices::list(terminal),
         Step::DiskTest { disk, writes } => disk_test::run(&disk, writes, terminal),
+        Step::Net(tool) => ip::ask(&tool, terminal),
         Step::Clear => {
             terminal.print("\x1b[H\x1b[2J");
             Ok(Status::Ok)

@@ -11,6 +11,7 @@ mod crash;
 mod crowd;
 mod files;
 mod input;
+mod ip;
 mod leaks;
 mod lifecycle;
 mod listing;
@@ -86,6 +87,9 @@ pub const CASES: &[Case] = cases! {
     "files-on-the-disk", BOTH, ONE, files::on_the_disk;
     "files-mistakes", OURS, ONE, files::mistakes;
     "files-power-failure", OURS, ONE, files::power_failure;
+    "ip-address-and-ping", BOTH, ONE_AND_FOUR, ip::address_and_ping;
+    "ip-fetch", BOTH, ONE, ip::fetch;
+    "ip-idle", OURS, ONE, ip::idle;
     "nothing-leaks", BOTH, ONE_AND_FOUR, leaks::create_and_destroy;
 };
 
