@@ -19,7 +19,8 @@ use crate::{toolchain, Result};
 const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests", "hv-machine"];
 
 /// Guests that are created from dom0's shell.
-const GUESTS: &[&str] = &["hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair"];
+const GUESTS: &[&str] =
+    &["hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair", "blktest"];
 
 /// Programs the tests boot without dom0: in its place, or in the hypervisor's.
 const LONE_PROGRAMS: &[&str] = &["bench", "grants", "machine-probe"];

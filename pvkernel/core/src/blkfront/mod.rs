@@ -10,8 +10,10 @@
 
 mod encode;
 mod front;
+mod name;
 #[cfg(test)]
 mod tests;
 
 pub use encode::{encode, Encoded, Features, Operation, MAX_INDIRECT};
 pub use front::{Front, FrontError};
+pub use name::disk_name;

@@ -7,5 +7,6 @@
 //! and take short locks, but must not wait.
 
 pub mod block;
+pub mod measure;
 pub mod net;
 pub mod ram;

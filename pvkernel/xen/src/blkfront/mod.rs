@@ -4,11 +4,14 @@
 //! is away, requests wait, and when it is there again, all that were not answered are asked anew. When
 //! the disk is removed they end with an error.
 //!
-//! `prepare`, `connect`, `disconnect` and `remove` are called by whoever follows the store; `submit` and
-//! `kick` by the disk's users; answers come with the event of the ring. No lock is held where callbacks
+//! `prepare`, `connect`, `disconnect` and `remove` are called by `driver`, which follows the store; `submit`
+//! and `kick` by the disk's users; answers come with the event of the ring. No lock is held where callbacks
 //! are called or the hypervisor is asked.
 
+mod driver;
 mod pool;
+
+pub use driver::{disks, start, wait_for, wait_for_change};
 
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
