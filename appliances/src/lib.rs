@@ -1,8 +1,8 @@
 //! Guests that do something for their owner.
 //!
 //! `httpd` serves pages, `kv` keeps data on its disk, `pinger` measures networks. Each is a small
-//! program on the teaching kernel; all but its start is here and tested on the host, against the
-//! kernel's fake machine.
+//! program on the teaching kernel; what it decides is here and tested on the host, against the kernel's
+//! fake machine. `machine` is what they share of the real one.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod httpd;
 pub mod kv;
+pub mod machine;
 pub mod pinger;
 
 #[cfg(test)]

@@ -16,11 +16,13 @@ use crate::sh;
 use crate::{toolchain, Result};
 
 /// The crates that make bare programs.
-const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests", "hv-machine"];
+const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests", "appliances", "hv-machine"];
 
 /// Guests that are created from dom0's shell.
-const GUESTS: &[&str] =
-    &["hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair", "blktest"];
+const GUESTS: &[&str] = &[
+    "hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair", "blktest", "httpd", "kv",
+    "pinger",
+];
 
 /// Programs the tests boot without dom0: in its place, or in the hypervisor's.
 const LONE_PROGRAMS: &[&str] = &["bench", "grants", "machine-probe"];

@@ -2,6 +2,7 @@
 
 mod change;
 mod crc;
+pub mod disk;
 mod layout;
 pub mod log;
 pub mod protocol;
