@@ -71,7 +71,7 @@ pub fn carry_out(shell: &mut Shell, terminal: &dyn Terminal, step: Step) {
 /// The toolstack is held while the verb runs; what it printed is shown when it is free again.
 fn carry_out_verb(command: &Command, terminal: &dyn Terminal) -> Result<Status, ToolError> {
     let mut printed = Printed::default();
-    let staged = files::for_command(command);
+    let staged = files::for_command(command, terminal.sent());
     let mut held = stack();
     held.stage(staged);
     let outcome = run_verb(command, &mut held, &Here, &mut printed);

@@ -5,7 +5,10 @@
 //!
 //! `write` may wait for the other end to read, so nobody holds the toolstack while writing.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use zl_cli::{report, Stream};
+use zl_toolstack::staged::Contents;
 
 /// What a person typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,11 @@ pub trait Terminal {
 
     /// Keys mean what they usually mean again.
     fn wants_lines(&self);
+
+    /// Files that came with the command.
+    fn sent(&self) -> Vec<(String, Contents)> {
+        Vec::new()
+    }
 
     /// Shows text.
     fn print(&self, text: &str) {

@@ -21,6 +21,8 @@ pub type Contents = Arc<Vec<u8>>;
 #[derive(Clone, Debug, Default)]
 pub struct Staged {
     files: BTreeMap<String, Contents>,
+    /// Those that nobody could read again.
+    only_copies: BTreeMap<String, Contents>,
 }
 
 impl Staged {
@@ -29,10 +31,26 @@ impl Staged {
         self.files.insert(String::from(name), contents);
     }
 
+    /// Adds a file that nobody could read again, as one that came over the network. A domain that is
+    /// made of it keeps it, so that it can be started again. It comes before any other of that name.
+    pub fn add_only_copy(&mut self, name: &str, contents: Contents) {
+        self.only_copies.insert(String::from(name), contents);
+    }
+
     /// A file.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Contents> {
-        self.files.get(name)
+        self.only_copies.get(name).or_else(|| self.files.get(name))
+    }
+
+    /// Those of the named files that nobody could read again.
+    pub(crate) fn only_copies<'n>(
+        &self,
+        names: impl Iterator<Item = &'n String>,
+    ) -> Vec<(String, Contents)> {
+        let found =
+            names.filter_map(|name| Some((name.clone(), self.only_copies.get(name)?.clone())));
+        found.collect()
     }
 }
 
@@ -107,6 +125,16 @@ mod tests {
         let staged = stage_for_create("a.cfg", &[], Some(text), disk);
         assert!(staged.get("/r").is_some());
         assert!(staged.get("k").is_none() && staged.get("a.cfg").is_none());
+    }
+
+    #[test]
+    fn only_copies_come_first_and_are_told_apart() {
+        let mut staged = stage_for_create("/configs/a.cfg", &[], None, disk);
+        staged.add_only_copy("/r", Arc::new(b"sent".to_vec()));
+        assert_eq!(staged.get("/r").map(|c| c.as_slice()), Some(&b"sent"[..]));
+        let names = ["/r", "/configs/k"].map(String::from);
+        let copies = staged.only_copies(names.iter());
+        assert_eq!(copies.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["/r"]);
     }
 
     #[test]

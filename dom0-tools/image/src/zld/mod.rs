@@ -7,6 +7,7 @@
 //!
 //! Without the card or the token there is no service, and no listener.
 
+mod download;
 mod gate;
 mod remote;
 mod session;

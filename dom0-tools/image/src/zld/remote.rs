@@ -4,9 +4,11 @@
 //! writes. Frames leave one at a time. When the connection is lost the person is gone: waits end, and
 //! what is written goes nowhere.
 
+use super::uploads::Uploads;
 use crate::screen::CHANGED;
 use crate::terminal::{Key, Terminal};
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use pvkernel_core::net::TcpStream;
@@ -16,6 +18,7 @@ use pvkernel_xen::thread;
 use zl_cli::Stream;
 use zl_client::encode;
 use zl_client::message::{Bytes, Channel, Reply, Size};
+use zl_toolstack::staged::Contents;
 
 /// Most keys typed ahead.
 const MOST_KEYS: usize = 4096;
@@ -31,6 +34,8 @@ pub struct Remote {
     interrupted: AtomicBool,
     gone: AtomicBool,
     size: Lock<Option<Size>>,
+    /// Files that came over this connection.
+    pub uploads: Lock<Uploads>,
 }
 
 impl Remote {
@@ -43,6 +48,7 @@ impl Remote {
             interrupted: AtomicBool::new(false),
             gone: AtomicBool::new(false),
             size: Lock::new(None),
+            uploads: Lock::new(Uploads::default()),
         }
     }
 
@@ -126,6 +132,10 @@ impl Terminal for Remote {
 
     fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
+    }
+
+    fn sent(&self) -> Vec<(String, Contents)> {
+        self.uploads.lock().in_memory()
     }
 
     fn wants_keys(&self, leave: Option<u8>) {

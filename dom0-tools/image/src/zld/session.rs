@@ -5,31 +5,26 @@
 //! second one before the end of the first ends the connection.
 
 use super::remote::Remote;
-use super::uploads::{Upload, Uploads};
-use super::{gate, DOORMAN};
+use super::uploads::Upload;
+use super::{download, gate, DOORMAN};
+use crate::files;
 use crate::screen::Screen;
-use crate::services::stack;
 use crate::shell::Names;
 use crate::steps;
 use crate::terminal::Key;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use pvkernel_core::net::TcpStream;
-use pvkernel_core::sync::Lock;
 use pvkernel_xen::{thread, time};
 use zl_cli::complete::verb_candidates;
 use zl_cli::{Command, Shell, Step};
 use zl_client::auth::Nonce;
-use zl_client::crc::Crc32;
 use zl_client::frame::decode;
 use zl_client::handshake::Server;
 use zl_client::message::{Bytes, Reply, Request, Room, Speaker};
-use zl_client::transfer::CHUNK;
 use zl_client::Token;
-use zl_toolstack::config::shown;
 use zl_toolstack::ToolError;
 
 /// Bytes read at a time.
@@ -55,15 +50,13 @@ pub fn serve(link: TcpStream, token: Token, nonce: Nonce) {
 
 struct Session {
     remote: Arc<Remote>,
-    uploads: Arc<Lock<Uploads>>,
     upload: Option<Upload>,
     runs: Arc<AtomicBool>,
 }
 
 impl Session {
     fn new(remote: Arc<Remote>) -> Self {
-        let (uploads, runs) = (Arc::new(Lock::new(Uploads::default())), Arc::default());
-        Self { remote, uploads, upload: None, runs }
+        Self { remote, upload: None, runs: Arc::default() }
     }
 
     /// Takes requests until the other end is gone or makes no sense.
@@ -103,17 +96,18 @@ impl Session {
                 self.run(*speaker, words);
             }
             Request::Put { name, len, room } => self.begin_upload(name, *len, *room),
-            Request::Chunk(Bytes(bytes)) => self.add_upload(bytes)?,
+            Request::Chunk(Bytes(bytes)) => self.add_upload(bytes),
             Request::PutEnd { sum } => self.finish_upload(*sum)?,
             Request::PutAbort => {
                 self.upload = None;
                 self.fail(&ToolError::failed("the file was not sent to its end"));
             }
-            Request::Get { name } => self.send_file(name),
-            Request::Has { name } => {
-                let len = stack().archive().get(name).map(|data| data.len() as u64);
-                self.remote.say(&Reply::Found(len));
+            Request::Get { name } => {
+                if let Err(error) = download::send(&self.remote, name) {
+                    self.fail(&error);
+                }
             }
+            Request::Has { name } => self.remote.say(&Reply::Found(download::len_of(name))),
             Request::Complete { words } => {
                 let found = verb_candidates(words, &Names);
                 let found = found.iter().map(String::as_str).collect();
@@ -147,54 +141,44 @@ impl Session {
     }
 
     fn begin_upload(&mut self, name: &str, len: u64, room: Room) {
-        let begun = Upload::begin(&self.uploads.lock(), name, len, room);
+        self.upload = None;
+        let is_full = self.remote.uploads.lock().is_full();
+        let begun = match is_full {
+            false => Upload::begin(name, len, room),
+            true => Err(ToolError::failed("dom0 takes no more files of one zl; name fewer")),
+        };
         match begun {
             Ok(upload) => {
                 self.remote.say(&Reply::Window { up_to: upload.up_to() });
                 self.upload = Some(upload);
             }
-            Err(error) => {
-                self.upload = None;
-                self.fail(&error);
-            }
+            Err(error) => self.fail(&error),
         }
     }
 
-    fn add_upload(&mut self, bytes: &[u8]) -> Result<(), Nonsense> {
-        let added = self.upload.as_mut().ok_or(Nonsense)?.add(bytes);
+    /// A file that failed is forgotten; what was already under way of it is passed over.
+    fn add_upload(&mut self, bytes: &[u8]) {
+        let added = self.upload.as_mut().map(|upload| upload.add(bytes));
         match added {
-            Ok(Some(up_to)) => self.remote.say(&Reply::Window { up_to }),
-            Ok(None) => {}
-            Err(error) => {
+            Some(Ok(Some(up_to))) => self.remote.say(&Reply::Window { up_to }),
+            Some(Err(error)) => {
+                self.upload = None;
                 self.fail(&error);
-                return Err(Nonsense);
             }
+            Some(Ok(None)) | None => {}
         }
-        Ok(())
     }
 
     fn finish_upload(&mut self, sum: u32) -> Result<(), Nonsense> {
         let upload = self.upload.take().ok_or(Nonsense)?;
-        let finished = upload.finish(&mut self.uploads.lock(), sum);
-        match finished {
-            Ok(()) => self.remote.say(&Reply::Stored),
+        match upload.finish(sum) {
+            Ok(stored) => {
+                self.remote.uploads.lock().keep(stored);
+                self.remote.say(&Reply::Stored);
+            }
             Err(error) => self.fail(&error),
         }
         Ok(())
-    }
-
-    fn send_file(&self, name: &str) {
-        let Some(data) = stack().archive().get(name) else {
-            let text = format!("{}: dom0 has no such file; see 'zl dom0 ls'", shown(name));
-            return self.fail(&ToolError::failed(text));
-        };
-        self.remote.say(&Reply::File { len: data.len() as u64 });
-        let mut crc = Crc32::default();
-        for chunk in data.chunks(CHUNK) {
-            crc.add(chunk);
-            self.remote.say(&Reply::Chunk(Bytes(chunk)));
-        }
-        self.remote.say(&Reply::FileEnd { sum: crc.value() });
     }
 }
 
@@ -211,6 +195,19 @@ fn carry_out(remote: &Remote, speaker: Speaker, words: &[String]) -> u8 {
         let _ = remote.link().drain(Some(time::now_ns() + LAST_WORDS_NS));
         steps::end_machine(step, &Screen);
     }
+    let creates = matches!(step, Step::Zl(_)) && words.first().is_some_and(|word| word == "create");
     steps::carry_out(&mut shell, remote, step);
+    if creates && shell.status() != 0 {
+        remove_sent(remote);
+    }
     shell.status()
+}
+
+/// Removes disks that were sent for a domain that then could not be created.
+fn remove_sent(remote: &Remote) {
+    let sent = remote.uploads.lock().take_on_disk();
+    for path in sent {
+        // One that is gone already is as wanted.
+        let _ = files::with(|files| files.remove(&path));
+    }
 }

@@ -92,6 +92,8 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         home.keep();
         let console_id = self.new_console_id();
         let created_ns = hypervisor.now_ns();
+        let named = core::iter::once(&config.kernel).chain(config.ramdisk.as_ref());
+        let only_copies = self.staged.only_copies(named);
         self.records.push(Record {
             domain,
             config,
@@ -101,6 +103,7 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
             console_id,
             attached: 0,
             has_ended: false,
+            only_copies,
             quick_deaths: former.map_or(0, |former| former.quick_deaths),
         });
         Ok(Created { domain, elapsed_ns: created_ns.saturating_sub(started_ns) })

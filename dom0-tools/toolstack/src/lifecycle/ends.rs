@@ -92,6 +92,7 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
     fn restart(&mut self, domain: DomId, how: &str, death: &Death) -> Result<String, ToolError> {
         let record = self.record(domain).ok_or_else(|| ToolError::failed("the record is gone"))?;
         let (config, uuid) = (record.config.clone(), record.uuid);
+        self.stage_only_copies(domain);
         self.destroy_as(domain, how)?;
         let former = FormerLife { uuid: Some(uuid), quick_deaths: death.quick_deaths_now() };
         let created = self.create_again(config, StartMode::Running, Some(former))?;
@@ -102,10 +103,20 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         let record = self.record(domain).ok_or_else(|| ToolError::failed("the record is gone"))?;
         // The domain that is kept keeps its unique number, so the new one gets a new one.
         let config = DomainConfig { uuid: None, ..record.config.clone() };
+        self.stage_only_copies(domain);
         let kept = self.rename_ended(domain)?;
         let former = FormerLife { uuid: None, quick_deaths: death.quick_deaths_now() };
         let created = self.create_again(config, StartMode::Running, Some(former))?;
         Ok(format!("kept as '{kept}' and restarted as id {}", created.domain))
+    }
+
+    /// Puts the files ready that only this domain has, for the one that continues it.
+    fn stage_only_copies(&mut self, domain: DomId) {
+        let record = self.record(domain);
+        let copies = record.map_or_else(Vec::new, |record| record.only_copies.clone());
+        for (name, contents) in copies {
+            self.staged.add_only_copy(&name, contents);
+        }
     }
 
     /// Frees the name of a domain that is kept.

@@ -7,8 +7,10 @@ use crate::config::keys::nearest;
 use crate::config::{shown, DomainConfig, Uuid, DOM0_NAME};
 use crate::console::Console;
 use crate::error::ToolError;
+use crate::staged::Contents;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use hypercall_abi::DomId;
 
 /// One domain this toolstack created.
@@ -23,6 +25,8 @@ pub(super) struct Record<H: Hypervisor> {
     pub attached: u32,
     /// Its end was handled; it is kept for inspection.
     pub has_ended: bool,
+    /// Files it was made of that nobody could read again.
+    pub only_copies: Vec<(String, Contents)>,
     /// Quick deaths in a row of the domains before it that it continues.
     pub quick_deaths: u32,
 }

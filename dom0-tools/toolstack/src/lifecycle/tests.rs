@@ -68,6 +68,25 @@ fn a_created_domain_runs_and_is_listed_by_name() {
 }
 
 #[test]
+fn a_domain_made_of_files_that_were_sent_can_be_started_again() {
+    let (fake, mut stack, _) = machine();
+    let mut sent = crate::staged::Staged::default();
+    sent.add_only_copy("mine", alloc::sync::Arc::new(tiny_kernel(3000, 100)));
+    stack.stage(sent);
+    let first = create(&mut stack, "a", "kernel = 'mine'\non_reboot = 'restart'");
+    stack.stage(crate::staged::Staged::default());
+    assert!(stack.create(config("b", "kernel = 'mine'"), StartMode::Running).is_err());
+    for _ in 0..2 {
+        fake.set_time_ns(fake.now_ns() + 2 * QUICK_DEATH_NS);
+        let now = stack.find("a").unwrap();
+        fake.guest_shuts_down(now, shutdown::REBOOT);
+        stack.handle_ends();
+        stack.stage(crate::staged::Staged::default());
+    }
+    assert_ne!(stack.find("a").unwrap(), first);
+}
+
+#[test]
 fn a_paused_domain_waits_for_unpause() {
     let (fake, mut stack, _) = machine();
     let created = stack.create(config("a", ""), StartMode::Paused).unwrap();
