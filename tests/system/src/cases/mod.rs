@@ -17,6 +17,7 @@ mod lifecycle;
 mod listing;
 mod random;
 mod selftest;
+mod store_client;
 mod virtio;
 
 use std::panic;
@@ -69,6 +70,7 @@ pub const CASES: &[Case] = cases! {
     "selftest-same-on-xen", &[Xen], ONE, selftest::same_on_xen;
     "selftest-as-domu", BOTH, ONE_AND_FOUR, selftest::as_domu;
     "hello-runs-and-goes", BOTH, ONE_AND_FOUR, lifecycle::hello;
+    "store-from-a-guest", BOTH, ONE_AND_FOUR, store_client::from_a_guest;
     "three-domains", BOTH, ONE_AND_FOUR, lifecycle::three_domains;
     "pause-and-unpause", BOTH, ONE_AND_FOUR, lifecycle::pause;
     "rename", BOTH, ONE, lifecycle::rename;
