@@ -71,6 +71,7 @@ pub const CASES: &[Case] = cases! {
     "selftest-as-domu", BOTH, ONE_AND_FOUR, selftest::as_domu;
     "hello-runs-and-goes", BOTH, ONE_AND_FOUR, lifecycle::hello;
     "store-from-a-guest", BOTH, ONE_AND_FOUR, store_client::from_a_guest;
+    "asked-to-end", BOTH, ONE_AND_FOUR, store_client::asked_to_end;
     "three-domains", BOTH, ONE_AND_FOUR, lifecycle::three_domains;
     "pause-and-unpause", BOTH, ONE_AND_FOUR, lifecycle::pause;
     "rename", BOTH, ONE, lifecycle::rename;

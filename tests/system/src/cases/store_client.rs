@@ -34,3 +34,15 @@ pub fn from_a_guest(session: &Session<'_>) -> Verdict {
     })?;
     dom0.poweroff()
 }
+
+/// A guest that hears is asked to end, and does so by itself; nothing of it stays.
+pub fn asked_to_end(session: &Session<'_>) -> Verdict {
+    let mut dom0 = Dom0::boot(session)?;
+    leaves_nothing(&mut dom0, "a guest that was asked to end", |dom0| {
+        dom0.ok("zl create ticker.cfg")?;
+        dom0.ticks_on("ticker", 20)?;
+        dom0.ok("zl shutdown ticker")?;
+        dom0.until_gone("ticker", 15)
+    })?;
+    dom0.poweroff()
+}
