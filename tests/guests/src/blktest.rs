@@ -259,7 +259,8 @@ fn random(disk: &Blkfront, count: u64, seed: u64) -> Verdict {
     let mut busy: Vec<(u64, u32, bool)> = Vec::new();
     let mut left = count;
     loop {
-        let sectors = (1 + dice(if dice(8) == 0 { 300 } else { 16 })) as u32;
+        let most = if dice(8) == 0 { 300 } else { 16 };
+        let sectors = (1 + dice(most)) as u32;
         let sector = dice(arena - u64::from(sectors).min(arena - 1));
         let writes = dice(2) == 0;
         let is_free = |(first, count, _): &(u64, u32, bool)| {
