@@ -160,6 +160,8 @@ pub enum Command {
     },
     /// A command of dom0's shell, given on the host.
     Dom0(Vec<String>),
+    /// Something the place it runs in does for those who work on it.
+    Debug(Vec<String>),
     /// The completion script of a shell.
     Completion(String),
     /// Help, about one topic or all.
@@ -175,6 +177,8 @@ pub enum Command {
 
 /// In front of the name of a file of the control domain.
 pub const DOM0: &str = "dom0:";
+/// Topics of `debug` beside `counts`.
+pub const TOPICS: &[&str] = &["diskbench", "ram-drop", "restart-blkback"];
 
 /// ^], which leaves a console unless told otherwise.
 pub const LEAVE: u8 = 0x1d;
@@ -254,6 +258,7 @@ impl Command {
             "dmesg" => Self::Dmesg { forget: args.has('c') },
             "debug" => match first().as_str() {
                 "counts" => Self::DebugCounts,
+                topic if TOPICS.contains(&topic) => Self::Debug(who),
                 other => return Err(wrong(verb, &format!("unknown topic '{}'", shown(other)))),
             },
             _ => Self::Help(who.first().cloned()),

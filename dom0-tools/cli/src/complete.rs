@@ -3,6 +3,7 @@
 //! Called by the line editor with the line up to the cursor. The names of domains and files come
 //! from a [`Catalog`], so that the completion always fits the moment.
 
+use crate::command::TOPICS;
 use crate::help::BUILTINS;
 use crate::scripts::SHELLS;
 use crate::verbs::{find, Operand, Verb, ANY_OUTPUT, VERBS};
@@ -121,7 +122,9 @@ fn verb_words(words: &[&str], prefix: &str, catalog: &dyn Catalog) -> Vec<String
         Operand::LiveDomain => catalog.domains(Which::Live),
         Operand::File => catalog.files(),
         Operand::Verb => verb_names(),
-        Operand::Counts => Vec::from(["counts".to_string()]),
+        Operand::Counts => {
+            ["counts"].iter().chain(TOPICS).map(|topic| (*topic).to_string()).collect()
+        }
         Operand::ShellName => SHELLS.iter().map(ToString::to_string).collect(),
         Operand::StorePath => store_paths(prefix, catalog),
         Operand::Config => config_words(words, catalog),
@@ -209,11 +212,11 @@ mod tests {
         assert_eq!(found("cat h"), ["hello", "hello.cfg"]);
         assert_eq!(found("zl list --l"), ["--long"]);
         assert_eq!(found("zl list; zl destroy w"), ["web"]);
-        assert_eq!(found("zl debug "), ["counts"]);
         assert_eq!(found("zl xenstore-ls /l"), ["/local"]);
         assert_eq!(found("xenstore-rm "), ["/local", "/vm"]);
         assert_eq!(found("xenstore-read /local/domain/"), ["/local/domain/0", "/local/domain/1"]);
         assert_eq!(found("xenstore-ch"), ["xenstore-chmod"]);
+        assert_eq!(found("zl debug c"), ["counts"]);
         assert!(found("zl nonsense x").is_empty());
         assert!(found("").contains(&"zl".into()));
     }

@@ -37,7 +37,7 @@ pub enum Operand {
     File,
     /// A verb.
     Verb,
-    /// The word `counts`.
+    /// The word `counts`, or another topic.
     Counts,
     /// The name of a person's shell.
     ShellName,
@@ -240,12 +240,15 @@ pub const VERBS: &[Verb] = &[
     ),
     verb(
         "debug",
-        "counts",
+        "counts|TOPIC [WORD...]",
         Operand::Counts,
-        (1, 1),
+        (1, 4),
         &[],
         "counts of everything that can leak",
-        "One key=value per line: frames, ports, mappings and heap, the same before and after a domain.",
+        "counts: one key=value per line: frames, ports, mappings and heap, the same before and after a domain.\n\
+         diskbench ram:SIZE|phy:NAME [write]: how fast a disk of dom0's is\n\
+         restart-blkback: all back halves of disks go and come again\n\
+         ram-drop NAME: forget a disk in memory that nobody uses",
     ),
     verb(
         "cp",

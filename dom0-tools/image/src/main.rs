@@ -16,6 +16,8 @@
 extern crate alloc;
 
 mod attach;
+mod blkback;
+mod debug;
 mod devices;
 mod disk_test;
 mod files;

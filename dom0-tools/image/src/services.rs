@@ -5,7 +5,7 @@
 //! cooperative, so nobody may wait while holding it.
 
 use crate::transport::Xen;
-use crate::{files, screen, xenstored, zld};
+use crate::{blkback, files, screen, xenstored, zld};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hypercall_abi::evtchn::NR_CHANNELS_2L;
@@ -74,6 +74,8 @@ pub fn start(boot: &'static BootInfo) {
     spawn("input", screen::collect_typed);
     spawn("consoles", serve_consoles);
     spawn("watcher", watch_domains);
+    spawn("blkback", blkback::serve);
+    spawn("vbd", blkback::follow);
     let noticed = || {
         DOMAINS_CHANGED.store(true, Ordering::Release);
         WORK.wake_all();

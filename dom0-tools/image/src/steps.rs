@@ -7,7 +7,7 @@
 use crate::screen::CHANGED;
 use crate::services::stack;
 use crate::terminal::{Events, Terminal};
-use crate::{attach, devices, disk_test, files, ip, transport, watching};
+use crate::{attach, debug, devices, disk_test, files, ip, transport, watching};
 use alloc::format;
 use alloc::vec::Vec;
 use hypercall_abi::DomId;
@@ -98,6 +98,7 @@ fn finish(after: After, terminal: &dyn Terminal) -> Result<Status, ToolError> {
         After::Attach { console, leave } => Ok(attach::attach(console, leave, terminal)),
         After::Follow { console, place } => Ok(attach::follow(console, place, terminal)),
         After::Watch { paths, count } => watching::watch(&paths, count, terminal),
+        After::Debug(words) => debug::run(&words, terminal),
         After::WaitGone(domains) => wait_gone(&domains),
         After::WaitEnded { domains, timeout_s } => wait_ended(&domains, timeout_s, terminal),
     }

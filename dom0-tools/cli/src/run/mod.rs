@@ -57,6 +57,8 @@ pub enum After {
         /// So many events, or without end.
         count: Option<u64>,
     },
+    /// Do what these words of `debug` say.
+    Debug(Vec<String>),
     /// Wait until nothing is left of these domains, a moment only.
     WaitGone(Vec<DomId>),
     /// Wait until these domains have ended.
@@ -249,6 +251,7 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
                 let text = without_dom0(command).unwrap_or_else(|| Ok(String::new()))?;
                 self.print(&text);
             }
+            Command::Debug(words) => return Ok(After::Debug(words.clone())),
             // `run` opened it; the command inside is none of these.
             Command::Json { .. } => {}
         }
