@@ -3,7 +3,7 @@
 //! A request is copied out of the ring once (`Link::take`), decoded (`request`), and checked against
 //! the disk (`check`); from then on the types carry that it may be done. `Link` counts what is in
 //! flight, keeps barriers in order and publishes answers in batches. `Table` remembers which granted
-//! frames are mapped. `source` reads what the store says a disk is made of.
+//! frames are mapped, `Runs` says which of them are copied in one go. `source` reads what the store says a disk is made of.
 //!
 //! Used by the thread `blkback` of the control domain, which moves the bytes.
 //!
@@ -15,6 +15,7 @@
 mod check;
 mod link;
 mod request;
+mod runs;
 pub mod source;
 mod table;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 pub use check::{indirect, Disk, Job, Segment, Transfer};
 pub use link::{Counters, Link, Open, Step};
 pub use request::{Direction, Refusal};
+pub use runs::{Run, Runs};
 pub use table::{Place, Table};
 
 /// Most segments of an indirect request: 1 MiB.

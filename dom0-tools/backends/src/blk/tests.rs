@@ -361,6 +361,41 @@ proptest! {
     }
 
     #[test]
+    fn runs_are_the_bytes_of_the_segments_in_order(
+        parts in proptest::collection::vec((0u8..8, 0u8..8, 0u16..12, any::<bool>()), 0..20),
+        skip in 0usize..40_000,
+        len in 0usize..40_000,
+    ) {
+        let (mut segments, mut places) = (Vec::new(), Vec::new());
+        for (a, b, place, follows) in parts {
+            let (first, last) = if follows { (0, 7) } else { (a.min(b), a.max(b)) };
+            segments.push(super::Segment {
+                gref: GrantRef::new(0),
+                offset: u16::from(first) * 512,
+                len: u16::from(last - first + 1) * 512,
+            });
+            places.push(places.last().filter(|_| follows).map_or(place, |before| before + 1));
+        }
+        // Each byte by its address.
+        let bytes = |(segment, place): (&super::Segment, &u16)| {
+            let start = usize::from(*place) * 4096 + usize::from(segment.offset);
+            start..start + usize::from(segment.len)
+        };
+        let all = segments.iter().zip(&places).flat_map(bytes);
+        let expected: Vec<usize> = all.skip(skip).take(len).collect();
+        let runs: Vec<super::Run> = super::Runs::new(&segments, &places, skip, len).collect();
+        let got: Vec<usize> = runs
+            .iter()
+            .flat_map(|run| {
+                let start = usize::from(run.place) * 4096 + run.offset;
+                start..start + run.len
+            })
+            .collect();
+        prop_assert_eq!(got, expected);
+        prop_assert!(runs.iter().all(|run| run.len > 0 && run.offset < 4096));
+    }
+
+    #[test]
     fn sources_are_read_or_refused(kind in "(ram|phy|file|tap|)", params in "[ -~]{0,20}") {
         if let Err(line) = parse(&kind, &params) {
             prop_assert!(!line.is_empty() && !line.contains('\n'));

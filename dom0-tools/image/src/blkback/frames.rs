@@ -8,7 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use hypercall_abi::{DomId, Errno, GrantRef, PAGE_SIZE};
 use pvkernel_xen::grants::{CopyQueue, GrantSlots};
-use zl_backends::blk::{Direction, Place, Segment, Table, MAX_PERSISTENT};
+use zl_backends::blk::{Direction, Place, Run, Runs, Segment, Table, MAX_PERSISTENT};
 
 /// Bytes of a segment in a list.
 const LISTED: usize = 8;
@@ -134,7 +134,7 @@ impl Mapped {
     fn forget_wanted(&mut self) {
         self.slots.unmap(&self.displaced);
         for (at, _) in &self.wanted {
-            if self.slots.page(*at).is_none() {
+            if !self.slots.is_mapped(*at) {
                 self.table.forget(*at);
             }
         }
@@ -144,26 +144,16 @@ impl Mapped {
         &self,
         direction: Direction,
         segments: &[Segment],
-        mut skip: usize,
+        skip: usize,
         mut memory: &mut [u8],
     ) -> Result<(), Errno> {
-        for (segment, place) in segments.iter().zip(&self.places) {
-            let len = usize::from(segment.len);
-            if skip >= len {
-                skip -= len;
-                continue;
-            }
-            if memory.is_empty() {
-                break;
-            }
-            let page = self.slots.page(*place).ok_or(Errno::EFAULT)?;
-            let offset = usize::from(segment.offset) + skip;
-            let (piece, rest) = memory.split_at_mut((len - skip).min(memory.len()));
+        for Run { place, offset, len } in Runs::new(segments, &self.places, skip, memory.len()) {
+            let (piece, rest) = memory.split_at_mut(len);
             match direction {
-                Direction::Read => page.write(offset, piece),
-                Direction::Write => page.read(offset, piece),
+                Direction::Read => self.slots.write(place, offset, piece)?,
+                Direction::Write => self.slots.read(place, offset, piece)?,
             }
-            (memory, skip) = (rest, 0);
+            memory = rest;
         }
         Ok(())
     }

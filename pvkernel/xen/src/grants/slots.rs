@@ -24,16 +24,10 @@ use crate::window::Range;
 #[derive(Debug)]
 pub struct GrantSlots {
     peer: DomId,
-    slots: Vec<Option<Mapped>>,
+    slots: Vec<Option<GrantHandle>>,
     /// Given back after everything was unmapped; kept for ever when that failed.
     range: Option<Range>,
     start: u64,
-}
-
-#[derive(Debug)]
-struct Mapped {
-    handle: GrantHandle,
-    memory: SharedMemory,
 }
 
 impl GrantSlots {
@@ -50,14 +44,50 @@ impl GrantSlots {
         Ok(Self { peer, slots, range: Some(range), start })
     }
 
-    /// The page at a place, if one is mapped there.
+    /// Whether a page is mapped at a place.
     #[must_use]
-    pub fn page(&self, slot: u16) -> Option<&SharedMemory> {
-        self.slots.get(usize::from(slot))?.as_ref().map(|mapped| &mapped.memory)
+    pub fn is_mapped(&self, slot: u16) -> bool {
+        self.slots.get(usize::from(slot)).is_some_and(Option::is_some)
+    }
+
+    /// Copies bytes out of the pages at a place and those behind it, from `offset` in the first on.
+    ///
+    /// # Errors
+    /// `EFAULT` unless all of them are mapped.
+    pub fn read(&self, first: u16, offset: usize, to: &mut [u8]) -> Result<(), Errno> {
+        self.pages(first, offset, to.len())?.read(offset, to);
+        Ok(())
+    }
+
+    /// Copies bytes in; otherwise as `read`.
+    ///
+    /// # Errors
+    /// `EFAULT` unless all of them are mapped.
+    pub fn write(&self, first: u16, offset: usize, from: &[u8]) -> Result<(), Errno> {
+        self.pages(first, offset, from.len())?.write(offset, from);
+        Ok(())
+    }
+
+    /// The pages that hold `len` bytes from `offset` on. For one copy: the next call that changes
+    /// mappings ends them.
+    fn pages(&self, first: u16, offset: usize, len: usize) -> Result<SharedMemory, Errno> {
+        let end = offset.checked_add(len).ok_or(Errno::EFAULT)?;
+        let pages = end.div_ceil(PAGE_SIZE);
+        let first_slot = usize::from(first);
+        let slots = self.slots.get(first_slot..first_slot.saturating_add(pages));
+        if !slots.is_some_and(|slots| slots.iter().all(Option::is_some)) {
+            return Err(Errno::EFAULT);
+        }
+        let base = core::ptr::with_exposed_provenance_mut(self.address(first) as usize);
+        let base = NonNull::new(base).ok_or(Errno::EFAULT)?;
+        // SAFETY: (1) all of the pages are mapped writable, and the value is used before `self` can
+        // be borrowed again to unmap one; (2) pages are aligned; (3) addresses of the window are
+        // reached through it only.
+        Ok(unsafe { SharedMemory::new(base, pages * PAGE_SIZE) })
     }
 
     /// Maps frames for reading and writing at places where nothing is mapped. Goes on behind one that
-    /// is refused; `page` tells which are there.
+    /// is refused; `is_mapped` tells which are there.
     ///
     /// # Errors
     /// `EINVAL` for a place that does not exist or is taken, otherwise the first refusal.
@@ -96,12 +126,7 @@ impl GrantSlots {
     }
 
     fn enter(&mut self, slot: u16, handle: GrantHandle) {
-        let base = core::ptr::with_exposed_provenance_mut(self.address(slot) as usize);
-        let Some(base) = NonNull::new(base) else { return };
-        // SAFETY: (1) the page was just mapped writable, and `memory` goes before it is unmapped;
-        // (2) pages are aligned; (3) addresses of the window are reached through it only.
-        let memory = unsafe { SharedMemory::new(base, PAGE_SIZE) };
-        self.slots[usize::from(slot)] = Some(Mapped { handle, memory });
+        self.slots[usize::from(slot)] = Some(handle);
         MAPPED.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -117,8 +142,8 @@ impl GrantSlots {
         let mut count = 0;
         for slot in slots {
             let taken = self.slots.get_mut(usize::from(*slot)).and_then(Option::take);
-            let Some(mapped) = taken else { continue };
-            ops[count] = undo(self.address(*slot), mapped.handle);
+            let Some(handle) = taken else { continue };
+            ops[count] = undo(self.address(*slot), handle);
             count += 1;
         }
         MAPPED.fetch_sub(count, Ordering::Relaxed);
