@@ -4,6 +4,7 @@
 
 use crate::args::{wrong, Args};
 use crate::scripts::script;
+use crate::top;
 use crate::verbs::{find, Verb, ANY_OUTPUT, OUTPUT, VERBS};
 use crate::xenstore::StoreCommand;
 use alloc::boxed::Box;
@@ -142,6 +143,8 @@ pub enum Command {
         /// How.
         output: Output,
     },
+    /// What domains do, again and again.
+    Top(top::Options),
     /// Messages of the hypervisor.
     Dmesg {
         /// Forget them afterwards.
@@ -255,6 +258,7 @@ impl Command {
             "domname" => Self::Domname(first()),
             "uptime" => Self::Uptime { short: args.has('s'), output, who },
             "vcpu-list" => Self::VcpuList { who, output },
+            "top" => Self::Top(top_options(verb, &args)?),
             "dmesg" => Self::Dmesg { forget: args.has('c') },
             "debug" => match first().as_str() {
                 "counts" => Self::DebugCounts,
@@ -264,6 +268,37 @@ impl Command {
             _ => Self::Help(who.first().cloned()),
         })
     }
+}
+
+fn top_options(verb: &'static Verb, args: &Args) -> Result<top::Options, ToolError> {
+    let default = top::Options::default();
+    let delay_ms = match args.value('d') {
+        None => default.delay_ms,
+        Some(text) => top::Options::delay_from(text).ok_or_else(|| {
+            let what = format!("'{}' is no delay, expected 0.01 to 3600 seconds", shown(text));
+            wrong(verb, &what)
+        })?,
+    };
+    let iterations = match args.value('i') {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .ok()
+                .filter(|number| *number > 0)
+                .ok_or_else(|| wrong(verb, &format!("'{}' is no number of looks", shown(text))))?,
+        ),
+    };
+    let json = args.value('o') == Some("json");
+    Ok(top::Options {
+        delay_ms,
+        iterations,
+        batch: args.has('b') || json,
+        json,
+        nets: args.has('n'),
+        disks: args.has('x'),
+        vcpus: args.has('v'),
+        full_names: args.has('f'),
+    })
 }
 
 /// A complaint about a word that is no verb.

@@ -30,6 +30,7 @@ pub mod report;
 pub mod run;
 pub mod scripts;
 pub mod shell;
+pub mod top;
 pub mod verbs;
 pub mod words;
 pub mod xenstore;

@@ -230,6 +230,25 @@ pub const VERBS: &[Verb] = &[
         "State: r running, b blocked, -p not online.",
     ),
     verb(
+        "top",
+        "",
+        Operand::Nothing,
+        (0, 0),
+        &[
+            flag('b', "batch", "lines only, for files and pipes"),
+            valued('d', "delay", "SECONDS", "time between two looks; 3 if not given"),
+            valued('i', "iterations", "N", "end after N looks"),
+            flag('f', "full-name", "names in full"),
+            flag('n', "networks", "also each network card"),
+            flag('x', "vbds", "also each disk"),
+            flag('v', "vcpus", "also each vCPU"),
+        ],
+        "what domains do, again and again",
+        "The columns are xentop's, then hypercalls, traps (exceptions) and sent events a second; - where the \
+         hypervisor does not count them. Keys: D delay, N networks, B disks, V vCPUs, S sort, arrows scroll, Q \
+         quit. With -o json one document for each look, one per line.",
+    ),
+    verb(
         "dmesg",
         "",
         Operand::Nothing,

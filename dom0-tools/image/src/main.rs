@@ -27,6 +27,7 @@ mod services;
 mod shell;
 mod steps;
 mod terminal;
+mod top;
 mod transport;
 mod watching;
 mod xenstored;

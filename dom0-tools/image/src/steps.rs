@@ -7,7 +7,7 @@
 use crate::screen::CHANGED;
 use crate::services::stack;
 use crate::terminal::{Events, Terminal};
-use crate::{attach, debug, devices, disk_test, files, ip, transport, watching};
+use crate::{attach, debug, devices, disk_test, files, ip, top, transport, watching};
 use alloc::format;
 use alloc::vec::Vec;
 use hypercall_abi::DomId;
@@ -99,6 +99,7 @@ fn finish(after: After, terminal: &dyn Terminal) -> Result<Status, ToolError> {
         After::Follow { console, place } => Ok(attach::follow(console, place, terminal)),
         After::Watch { paths, count } => watching::watch(&paths, count, terminal),
         After::Debug(words) => debug::run(&words, terminal),
+        After::Top(options) => top::run(options, terminal),
         After::WaitGone(domains) => wait_gone(&domains),
         After::WaitEnded { domains, timeout_s } => wait_ended(&domains, timeout_s, terminal),
     }
@@ -202,7 +203,7 @@ pub fn end_machine(how: Step, terminal: &dyn Terminal) -> ! {
 }
 
 /// Counts of this domain.
-struct Here;
+pub struct Here;
 
 impl Place for Here {
     fn counts(&self) -> LocalCounts {

@@ -7,6 +7,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use zl_cli::top::Size;
 use zl_cli::{report, Stream};
 use zl_toolstack::staged::Contents;
 
@@ -48,6 +49,16 @@ pub trait Terminal {
         Vec::new()
     }
 
+    /// How large it is.
+    fn size(&self) -> Size {
+        Size { columns: 80, rows: 24 }
+    }
+
+    /// Shows a document of its own, which is a line already.
+    fn document(&self, text: &str) {
+        self.print(text);
+    }
+
     /// Shows text.
     fn print(&self, text: &str) {
         self.write(Stream::Out, text.as_bytes());
@@ -72,6 +83,10 @@ impl Terminal for Events<'_> {
         if to == Stream::Out {
             self.0.print(&report::event(bytes));
         }
+    }
+
+    fn document(&self, text: &str) {
+        self.0.print(text);
     }
 
     fn take_key(&self) -> Option<Key> {

@@ -42,6 +42,7 @@ const CASES: &[(&str, &str, &str, u8)] = &[
     ("xenstore-exists", "", "zl xenstore-exists -o json /a", 1),
     ("xenstore-watch", "", "zl xenstore-watch -o json -n 1 /a", 0),
     ("xenstore-chmod", "zl xenstore-write /a 1", "zl xenstore-chmod -o json /a n0 b1", 0),
+    ("top", "", "zl top -o json -i 1", 0),
     ("dmesg", "", "zl dmesg -o json", 0),
     ("debug-counts", "", "zl debug -o json counts", 0),
     ("help", "", "zl help -o json status", 0),

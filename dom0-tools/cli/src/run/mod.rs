@@ -22,12 +22,14 @@ use crate::help;
 use crate::printed::{Printer, Stream};
 use crate::report::{Acted, Findings, Report};
 use crate::scripts::script;
+use crate::top;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use hypercall_abi::domctl::GetVcpuInfo;
 use hypercall_abi::DomId;
 use zl_toolstack::client::{Affinity, Hypervisor};
+use zl_toolstack::devices::{IoStats, NoIo};
 use zl_toolstack::lifecycle::{ConsoleId, Manner};
 use zl_toolstack::{Status, ToolError, Toolstack};
 
@@ -59,6 +61,8 @@ pub enum After {
     },
     /// Do what these words of `debug` say.
     Debug(Vec<String>),
+    /// Show what domains do, again and again.
+    Top(top::Options),
     /// Wait until nothing is left of these domains, a moment only.
     WaitGone(Vec<DomId>),
     /// Wait until these domains have ended.
@@ -74,7 +78,10 @@ impl After {
     /// Whether it shows things as they come, and not at one time.
     #[must_use]
     pub fn streams(&self) -> bool {
-        matches!(self, Self::Attach { .. } | Self::Follow { .. } | Self::Watch { .. })
+        matches!(
+            self,
+            Self::Attach { .. } | Self::Follow { .. } | Self::Watch { .. } | Self::Top(_)
+        )
     }
 }
 
@@ -108,6 +115,11 @@ pub struct LocalCounts {
 pub trait Place {
     /// Counts of it.
     fn counts(&self) -> LocalCounts;
+
+    /// What its back halves count.
+    fn io(&self) -> &dyn IoStats {
+        &NoIo
+    }
 }
 
 /// One vCPU, for `vcpu-list`.
@@ -236,6 +248,7 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
             Command::Domname(id) => self.domname(id)?,
             Command::Uptime { who, short, output } => self.uptime(who, *short, *output)?,
             Command::VcpuList { who, output } => self.vcpu_list(who, *output)?,
+            Command::Top(options) => return Ok(After::Top(*options)),
             Command::Dmesg { forget } => self.dmesg(*forget)?,
             Command::Xenstore(command, output) => return self.xenstore(command, *output),
             Command::DebugCounts => self.debug_counts()?,

@@ -7,6 +7,7 @@ use hypercall_abi::domctl::{CreateDomain, GetDomainInfo, GetVcpuInfo, SchedulerO
 use hypercall_abi::regs::VcpuGuestContext;
 use hypercall_abi::sysctl::{self, cmd as sys, PhysInfo, XenSysctl};
 use hypercall_abi::xen::XenctlBitmap;
+use hypercall_abi::zendo::{DomainCounters, DOMCTL_COUNTERS};
 use hypercall_abi::{DomId, Errno, GuestVa, Mfn, VcpuId};
 use pvkernel_xen::hypercall;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
@@ -142,6 +143,10 @@ pub fn domain_list() -> Result<Vec<GetDomainInfo>, Errno> {
         first = last.saturating_add(1);
     }
     Ok(all)
+}
+
+pub fn domain_counters(domain: DomId) -> Result<DomainCounters, Errno> {
+    ask(DOMCTL_COUNTERS, domain, &DomainCounters::default())
 }
 
 pub fn vcpu_info(domain: DomId, vcpu: VcpuId) -> Result<GetVcpuInfo, Errno> {

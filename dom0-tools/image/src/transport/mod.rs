@@ -18,6 +18,7 @@ use hypercall_abi::memory::{resource, E820Entry};
 use hypercall_abi::mmu::{mmuext, MmuextOp};
 use hypercall_abi::regs::VcpuGuestContext;
 use hypercall_abi::sysctl::PhysInfo;
+use hypercall_abi::zendo::DomainCounters;
 use hypercall_abi::{evtchn, DomId, Errno, EvtchnPort, Mfn, Pfn, VcpuId};
 use pvkernel_xen::hypercall::{self, memory, sched};
 use pvkernel_xen::{event, time};
@@ -87,6 +88,10 @@ impl Hypervisor for Xen {
 
     fn domain_list(&self) -> Result<Vec<GetDomainInfo>, Errno> {
         control::domain_list()
+    }
+
+    fn domain_counters(&self, domain: DomId) -> Result<DomainCounters, Errno> {
+        control::domain_counters(domain)
     }
 
     fn vcpu_info(&self, domain: DomId, vcpu: VcpuId) -> Result<GetVcpuInfo, Errno> {

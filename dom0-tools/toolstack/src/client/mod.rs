@@ -17,6 +17,7 @@ use hypercall_abi::domctl::{CreateDomain, GetDomainInfo, GetVcpuInfo};
 use hypercall_abi::memory::E820Entry;
 use hypercall_abi::regs::VcpuGuestContext;
 use hypercall_abi::sysctl::PhysInfo;
+use hypercall_abi::zendo::DomainCounters;
 use hypercall_abi::{DomId, Errno, EvtchnPort, Mfn, Pfn, VcpuId};
 
 /// Frames of another domain, mapped one behind the other. Dropping it unmaps them.
@@ -117,6 +118,12 @@ pub trait Hypervisor {
     /// # Errors
     /// What the hypervisor says.
     fn domain_list(&self) -> Result<Vec<GetDomainInfo>, Errno>;
+
+    /// Counts of what a domain asked of the hypervisor, which Zendo has and Xen has not.
+    ///
+    /// # Errors
+    /// What the hypervisor says; on Xen that there is no such command.
+    fn domain_counters(&self, domain: DomId) -> Result<DomainCounters, Errno>;
 
     /// `domctl getvcpuinfo`.
     ///

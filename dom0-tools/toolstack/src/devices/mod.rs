@@ -10,6 +10,7 @@
 //! Nothing here waits for a back half; that is seen in the store later.
 
 mod attach;
+mod counts;
 mod layout;
 #[cfg(any(test, feature = "fake"))]
 pub mod map_store;
@@ -18,6 +19,7 @@ mod status;
 mod tests;
 
 pub use attach::{attach, attached, begin_detach, remove, remove_all};
+pub use counts::{DiskCounts, IoStats, NetCounts, NoIo};
 pub use layout::{entries, Entry, Reader};
 pub use status::{disk_row, progress, vif_row, DiskRow, Halves, Progress, VifRow};
 
