@@ -3,6 +3,7 @@
 //! Made from words by `Command::parse`, carried out by `run`.
 
 use crate::args::{wrong, Args};
+use crate::devices::DeviceCommand;
 use crate::scripts::script;
 use crate::top;
 use crate::verbs::{find, Verb, ANY_OUTPUT, OUTPUT, VERBS};
@@ -143,6 +144,8 @@ pub enum Command {
         /// How.
         output: Output,
     },
+    /// Something with devices.
+    Devices(DeviceCommand),
     /// What domains do, again and again.
     Top(top::Options),
     /// Messages of the hypervisor.
@@ -212,6 +215,9 @@ impl Command {
         let who = core::mem::take(&mut args.operands);
         if let Some(command) = StoreCommand::of(verb, &args, &who) {
             return command.map(|command| Self::Xenstore(command, output));
+        }
+        if let Some(command) = DeviceCommand::of(verb, &args, &who, output)? {
+            return Ok(Self::Devices(command));
         }
         let first = || who.first().cloned().unwrap_or_default();
         Ok(match verb.name {

@@ -13,6 +13,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use hypercall_abi::domctl::Dominf;
 use zl_toolstack::config::keys::USED;
+use zl_toolstack::devices::Kind;
 
 /// Which domains are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,10 @@ pub trait Catalog {
     fn files(&self) -> Vec<String>;
     /// Paths of the store right below this one. A catalog that has no store knows none.
     fn store_paths(&self, _above: &str) -> Vec<String> {
+        Vec::new()
+    }
+    /// Names of the devices of a domain.
+    fn devices(&self, _domain: &str, _kind: Kind) -> Vec<String> {
         Vec::new()
     }
 }
@@ -120,6 +125,8 @@ fn verb_words(words: &[&str], prefix: &str, catalog: &dyn Catalog) -> Vec<String
         Operand::PausedDomain => catalog.domains(Which::Paused),
         Operand::RunningDomain => catalog.domains(Which::Running),
         Operand::LiveDomain => catalog.domains(Which::Live),
+        Operand::Disk => device_words(words, Kind::Vbd, catalog),
+        Operand::Card => device_words(words, Kind::Vif, catalog),
         Operand::File => catalog.files(),
         Operand::Verb => verb_names(),
         Operand::Counts => {
@@ -135,6 +142,14 @@ fn options(verb: &Verb) -> Vec<String> {
     let flags = || verb.flags.iter().chain([&ANY_OUTPUT]);
     let long = flags().map(|flag| format!("--{}", flag.long));
     long.chain(flags().map(|flag| format!("-{}", flag.short))).collect()
+}
+
+/// A domain first, then its devices.
+fn device_words(words: &[&str], kind: Kind, catalog: &dyn Catalog) -> Vec<String> {
+    match words.iter().skip(1).find(|word| !word.starts_with('-')) {
+        Some(domain) => catalog.devices(domain, kind),
+        None => catalog.domains(Which::Live),
+    }
 }
 
 /// A configuration first, then keys.

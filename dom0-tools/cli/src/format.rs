@@ -6,8 +6,10 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use hypercall_abi::domctl::{Dominf, GetDomainInfo, GetVcpuInfo};
+use hypercall_abi::DomId;
 use zl_toolstack::client::Affinity;
 use zl_toolstack::config::Uuid;
+use zl_toolstack::devices::{DiskRow, VifRow};
 use zl_toolstack::lifecycle::DomainRow;
 
 /// The name of a domain that nobody named.
@@ -150,6 +152,63 @@ pub fn cpu_list(bits: u64, nr_cpus: u32) -> String {
         text.push_str("none");
     }
     text
+}
+
+/// The header of `block-list`.
+#[must_use]
+pub fn disk_header() -> String {
+    format!(
+        "{:<5} {:<3} {:<6} {:<5} {:<6} {:<8} {:<30}",
+        "Vdev", "BE", "handle", "state", "evt-ch", "ring-ref", "BE-path"
+    )
+}
+
+/// A line of `block-list`. As with `xl` the handle is the domain of the front half.
+#[must_use]
+pub fn disk_line(domain: DomId, row: &DiskRow) -> String {
+    let halves = &row.halves;
+    format!(
+        "{:<5} {:<3} {:<6} {:<5} {:<6} {:<8} {:<30}",
+        row.vdev,
+        halves.backend_id,
+        domain.get(),
+        or_minus_one(halves.state),
+        or_minus_one(halves.evtch),
+        or_minus_one(row.ring_ref),
+        halves.backend_path
+    )
+}
+
+/// The header of `network-list`.
+#[must_use]
+pub fn vif_header() -> String {
+    format!(
+        "{:<3} {:<2} {:<17} {:<6} {:<5} {:<6} {:>5}/{:<11} {:<30}",
+        "Idx", "BE", "Mac Addr.", "handle", "state", "evt-ch", "tx-", "rx-ring-ref", "BE-path"
+    )
+}
+
+/// A line of `network-list`.
+#[must_use]
+pub fn vif_line(row: &VifRow) -> String {
+    let halves = &row.halves;
+    format!(
+        "{:<3} {:<2} {:<17} {:>6} {:>5} {:>6} {:>5}/{:<11} {:<30}",
+        row.idx,
+        halves.backend_id,
+        row.mac,
+        halves.handle,
+        or_minus_one(halves.state),
+        or_minus_one(halves.evtch),
+        or_minus_one(row.tx_ring_ref),
+        or_minus_one(row.rx_ring_ref),
+        halves.backend_path
+    )
+}
+
+/// What a guest has not said shows as -1.
+fn or_minus_one(number: Option<u32>) -> i64 {
+    number.map_or(-1, i64::from)
 }
 
 /// The header of `uptime`.

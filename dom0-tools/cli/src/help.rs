@@ -146,7 +146,11 @@ pub fn config() -> String {
         text.push_str(key);
     }
     text.push_str(
-        "\non_poweroff, on_reboot, on_crash and on_watchdog take destroy, restart, preserve or\n\
+        "\ndisk = ['file:/images/a.img,xvda,w', 'phy:vdb,xvdb,r', 'ram:64M,xvdc,w'] gives disks: a file of\n\
+         dom0's disk (a relative name is in /images), a whole disk, memory; w writes, r does not.\n\
+         vif = ['', 'mac=00:16:3e:12:34:56,ip=10.0.2.40,rate=10Mb/s,mtu=9000,antispoof=1'] gives network\n\
+         cards. A RAM disk with a name, ram:NAME:64M, outlives the domain.\n\
+         on_poweroff, on_reboot, on_crash and on_watchdog take destroy, restart, preserve or\n\
          rename-restart. A domain that dies within 10 s of its start three times in a row is not\n\
          restarted again.\n",
     );

@@ -4,7 +4,7 @@
 //! the version counts changes that could break a reader.
 
 use crate::format;
-use crate::run::Vcpu;
+use crate::run::{Listed, Vcpu};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use hypercall_abi::sched::shutdown;
@@ -12,6 +12,7 @@ use hypercall_abi::sysctl::PhysInfo;
 use serde::Serialize;
 use zl_toolstack::client::VersionInfo;
 use zl_toolstack::config::{DomainConfig, Uuid};
+use zl_toolstack::devices::{DiskRow, VifRow};
 use zl_toolstack::lifecycle::DomainRow;
 
 /// Version of the form of these answers.
@@ -190,6 +191,45 @@ fn vcpu_item(row: &Vcpu, nr_cpus: u32) -> VcpuItem<'_> {
         hard_affinity: format::cpu_list(affinity.hard, nr_cpus),
         soft_affinity: format::cpu_list(affinity.soft, nr_cpus),
     }
+}
+
+#[derive(Serialize)]
+struct Disks<'a> {
+    disks: Vec<OfDomain<'a, DiskRow>>,
+}
+
+#[derive(Serialize)]
+struct Vifs<'a> {
+    vifs: Vec<OfDomain<'a, VifRow>>,
+}
+
+#[derive(Serialize)]
+struct OfDomain<'a, Row> {
+    domain_name: Option<&'a str>,
+    domid: u16,
+    #[serde(flatten)]
+    row: &'a Row,
+}
+
+fn of_domains<Row>(all: &[Listed<Row>]) -> Vec<OfDomain<'_, Row>> {
+    all.iter().flat_map(of_domain).collect()
+}
+
+fn of_domain<Row>(one: &Listed<Row>) -> impl Iterator<Item = OfDomain<'_, Row>> {
+    let (domain_name, domid) = (one.name.as_deref(), one.domain.get());
+    one.rows.iter().map(move |row| OfDomain { domain_name, domid, row })
+}
+
+/// The answer of `block-list`.
+#[must_use]
+pub(crate) fn disks(all: &[Listed<DiskRow>]) -> String {
+    text(&Versioned { v: VERSION, body: Disks { disks: of_domains(all) } })
+}
+
+/// The answer of `network-list`.
+#[must_use]
+pub(crate) fn vifs(all: &[Listed<VifRow>]) -> String {
+    text(&Versioned { v: VERSION, body: Vifs { vifs: of_domains(all) } })
 }
 
 #[derive(Serialize)]

@@ -31,6 +31,10 @@ pub enum Operand {
     RunningDomain,
     /// A domain that has not ended.
     LiveDomain,
+    /// A domain, then one of its disks.
+    Disk,
+    /// A domain, then one of its network cards.
+    Card,
     /// A configuration of the boot archive, then `key=value`.
     Config,
     /// Any file of the boot archive.
@@ -228,6 +232,62 @@ pub const VERBS: &[Verb] = &[
         &[OUTPUT],
         "list the vCPUs of domains",
         "State: r running, b blocked, -p not online.",
+    ),
+    verb(
+        "block-attach",
+        "DOMAIN DISKSPEC",
+        Operand::LiveDomain,
+        (2, MANY),
+        &[],
+        "attach a disk to a domain",
+        "DISKSPEC is that of disk = [...]: file:/images/a.img,xvdb,w or phy:vdb,xvdb,r or ram:64M,xvdb,w, or \
+         target=/images/a.img,format=raw,vdev=xvdb,access=rw.",
+    ),
+    verb(
+        "block-detach",
+        "DOMAIN DISK",
+        Operand::Disk,
+        (2, 2),
+        &[flag('F', "force", "at once, whatever the guest does with it")],
+        "detach a disk from a domain",
+        "DISK is its name (xvdb) or its number in block-list.",
+    ),
+    verb(
+        "block-list",
+        "DOMAIN ...",
+        Operand::Domain,
+        (1, MANY),
+        &[OUTPUT],
+        "list the disks of domains",
+        "States: 1 initialising, 2 waiting for the guest, 3 initialised, 4 connected, 5 closing, 6 closed; -1 \
+         means that the guest has not said it.",
+    ),
+    verb(
+        "network-attach",
+        "DOMAIN [key=value ...]",
+        Operand::LiveDomain,
+        (1, MANY),
+        &[],
+        "attach a network card to a domain",
+        "The keys are those of vif = [...]: mac, bridge, ip, rate (10Mb/s), vifname, mtu and antispoof.",
+    ),
+    verb(
+        "network-detach",
+        "DOMAIN CARD",
+        Operand::Card,
+        (2, 2),
+        &[flag('F', "force", "at once, whatever the guest does with it")],
+        "detach a network card from a domain",
+        "CARD is its number in network-list or its MAC address.",
+    ),
+    verb(
+        "network-list",
+        "DOMAIN ...",
+        Operand::Domain,
+        (1, MANY),
+        &[OUTPUT],
+        "list the network cards of domains",
+        "States as in block-list.",
     ),
     verb(
         "top",

@@ -1,15 +1,18 @@
 //! The services of the control domain, as kernel threads.
 //!
-//! `xenstored` serves the rings of the store (see there). `consoles` serves the console rings of domains when their ports fire; `watcher` acts on domains
-//! that ended when the hypervisor says so. Both share the toolstack with the shell: threads are
-//! cooperative, so nobody may wait while holding it.
+//! `xenstored` serves the rings of the store (see there). `consoles` serves the console rings of
+//! domains when their ports fire; `watcher` acts on domains that ended when the hypervisor says so;
+//! `devices` looks at the back halves that somebody waits for. They share the toolstack with the shell:
+//! threads are cooperative, so nobody may wait while holding it.
 
 use crate::transport::Xen;
 use crate::{blkback, files, screen, xenstored, zld};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hypercall_abi::evtchn::NR_CHANNELS_2L;
 use hypercall_abi::{EvtchnPort, Virq};
+use pv_xenbus::WatchSink;
 use pvkernel_core::sync::{Lock, LockGuard};
 use pvkernel_xen::boot::BootInfo;
 use pvkernel_xen::{event, println, thread};
@@ -27,6 +30,9 @@ const SETTLE_NS: u64 = 1_000_000;
 static STACK: Lock<Option<Stack>> = Lock::new(None);
 static WORK: thread::WaitQueue = thread::WaitQueue::new();
 static DOMAINS_CHANGED: AtomicBool = AtomicBool::new(false);
+static BACKS_CHANGED: AtomicBool = AtomicBool::new(false);
+/// Where back halves say what they do.
+const BACKS: [&str; 2] = ["/local/domain/0/backend", "/local/domain/0/error"];
 /// One bit per port that fired.
 static FIRED: [AtomicU64; NR_CHANNELS_2L as usize / 64] =
     [const { AtomicU64::new(0) }; NR_CHANNELS_2L as usize / 64];
@@ -76,6 +82,7 @@ pub fn start(boot: &'static BootInfo) {
     spawn("watcher", watch_domains);
     spawn("blkback", blkback::serve);
     spawn("vbd", blkback::follow);
+    spawn("devices", watch_devices);
     let noticed = || {
         DOMAINS_CHANGED.store(true, Ordering::Release);
         WORK.wake_all();
@@ -128,6 +135,30 @@ fn serve_consoles() {
             stack.pump_port(port);
         }
         drop(stack);
+        screen::CHANGED.wake_all();
+    }
+}
+
+/// Looks at back halves that somebody waits for, when they say something and when it is too late.
+fn watch_devices() {
+    let sink: WatchSink = Arc::new(|_path: &str| {
+        BACKS_CHANGED.store(true, Ordering::Release);
+        WORK.wake_all();
+    });
+    for path in BACKS {
+        if let Err(errno) = xenstored::local().watch(path, Arc::clone(&sink)) {
+            println!("dom0: nobody watches {path}: {}", errno.name());
+        }
+    }
+    loop {
+        let limit_ns = stack().next_limit_ns();
+        let changed = || BACKS_CHANGED.swap(false, Ordering::AcqRel);
+        // A wait that begins later begins with a change below the back halves.
+        match limit_ns {
+            Some(limit_ns) => drop(WORK.wait_deadline(limit_ns, changed)),
+            None => WORK.wait_until(changed),
+        }
+        stack().serve_devices();
         screen::CHANGED.wake_all();
     }
 }

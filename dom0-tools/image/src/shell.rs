@@ -17,6 +17,7 @@ use zl_cli::shell::PROMPT;
 use zl_cli::{Shell, Step};
 use zl_toolstack::client::Hypervisor;
 use zl_toolstack::config::shown;
+use zl_toolstack::devices::Kind;
 
 const PAGES_PER_MIB: u64 = 256;
 
@@ -138,5 +139,14 @@ impl Catalog for Names {
     fn store_paths(&self, above: &str) -> Vec<String> {
         let names = xenstored::local().list(Tx::NONE, above).unwrap_or_default();
         names.iter().map(|name| path::child(above, name)).collect()
+    }
+
+    fn devices(&self, domain: &str, kind: Kind) -> Vec<String> {
+        let stack = stack();
+        let Ok(domain) = stack.find(domain) else { return Vec::new() };
+        match kind {
+            Kind::Vbd => stack.disks(domain).into_iter().map(|disk| disk.name).collect(),
+            Kind::Vif => stack.vifs(domain).into_iter().map(|vif| format!("{}", vif.idx)).collect(),
+        }
     }
 }

@@ -12,8 +12,11 @@ use alloc::format;
 use alloc::vec::Vec;
 use hypercall_abi::DomId;
 use pvkernel_xen::{power, stats, thread, time};
-use zl_cli::{run as run_verb, After, Command, LocalCounts, Place, Printed, Shell, Step};
+use zl_cli::{
+    run as run_verb, After, Command, LocalCounts, Place, Printed, Shell, Step, Stopwatch,
+};
 use zl_toolstack::client::Hypervisor;
+use zl_toolstack::lifecycle::{ConsoleId, WaitId};
 use zl_toolstack::staged::Staged;
 use zl_toolstack::{Status, ToolError};
 
@@ -99,6 +102,9 @@ fn finish(after: After, terminal: &dyn Terminal) -> Result<Status, ToolError> {
         After::Follow { console, place } => Ok(attach::follow(console, place, terminal)),
         After::Watch { paths, count } => watching::watch(&paths, count, terminal),
         After::Debug(words) => debug::run(&words, terminal),
+        After::WaitDevices { wait, console, created } => {
+            wait_devices(wait, console, created, terminal)
+        }
         After::Top(options) => top::run(options, terminal),
         After::WaitGone(domains) => wait_gone(&domains),
         After::WaitEnded { domains, timeout_s } => wait_ended(&domains, timeout_s, terminal),
@@ -119,6 +125,39 @@ fn wait_gone(domains: &[DomId]) -> Result<Status, ToolError> {
         }
     }
     Ok(Status::Ok)
+}
+
+/// Waits for back halves; `console` is attached to already.
+fn wait_devices(
+    wait: WaitId,
+    console: Option<(ConsoleId, u8)>,
+    created: Option<Stopwatch>,
+    terminal: &dyn Terminal,
+) -> Result<Status, ToolError> {
+    let mut verdict = None;
+    let mut interrupted = false;
+    CHANGED.wait_until(|| {
+        verdict = stack().verdict(wait);
+        interrupted = verdict.is_none() && terminal.take_interrupt();
+        verdict.is_some() || interrupted
+    });
+    let verdict = verdict.unwrap_or_else(|| {
+        stack().leave_wait(wait);
+        Err(ToolError::failed("interrupted; it goes on, and what fails is told here"))
+    });
+    match (verdict, console) {
+        (Ok(()), console) => {
+            if let Some(created) = created {
+                terminal.print(&created.line(time::now_ns()));
+            }
+            let attach = |(console, leave)| attach::attach(console, leave, terminal);
+            Ok(console.map_or(Status::Ok, attach))
+        }
+        (Err(error), console) => {
+            console.into_iter().for_each(|(console, _)| stack().detach(console));
+            Err(error)
+        }
+    }
 }
 
 fn wait_ended(

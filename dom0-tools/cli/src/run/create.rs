@@ -1,6 +1,6 @@
 //! `zl create`.
 
-use super::{After, Session};
+use super::{After, Session, Stopwatch};
 use crate::command::{Command, Talk, LEAVE};
 use crate::json;
 use alloc::format;
@@ -34,22 +34,32 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
         }
         let name = read.config.name.clone();
         let mode = if *paused { StartMode::Paused } else { StartMode::Running };
-        let created = self.stack.create(read.config, mode).map_err(|error| {
-            // What is wrong may be in the file, so the file is named.
+        // What is wrong may be in the file, so the file is named.
+        let in_file = |error: ToolError| {
             let text = format!("{}: {}", shown(file), error.text);
             ToolError { text, ..error }
-        })?;
-        if *talk == Talk::Verbose {
-            let (us, domain) = (created.elapsed_ns / 1000, created.domain);
-            let text = format!("{name} (id {domain}) created in {}.{:03} ms", us / 1000, us % 1000);
-            self.line(&text);
-        }
+        };
+        let since_ns = self.stack.hypervisor().now_ns();
+        let created = self.stack.create(read.config, mode).map_err(in_file)?;
+        let what = format!("{name} (id {})", created.domain);
+        let stopwatch = (*talk == Talk::Verbose).then_some(Stopwatch { what, since_ns });
+        // Back halves may have been ready, or have failed, already.
+        let verdict = created.wait.and_then(|wait| self.stack.verdict(wait));
+        verdict.clone().unwrap_or(Ok(())).map_err(in_file)?;
         self.acted(created.domain);
-        if !attach {
-            return Ok(After::Nothing);
+        let console = match attach {
+            true => Some((self.stack.attach(created.domain)?, LEAVE)),
+            false => None,
+        };
+        if let (Some(wait), None) = (created.wait, verdict) {
+            return Ok(After::WaitDevices { wait, console, created: stopwatch });
         }
-        let console = self.stack.attach(created.domain)?;
-        Ok(After::Attach { console, leave: LEAVE })
+        if let Some(stopwatch) = stopwatch {
+            let line = stopwatch.line(self.stack.hypervisor().now_ns());
+            self.print(&line);
+        }
+        let attach = |(console, leave)| After::Attach { console, leave };
+        Ok(console.map_or(After::Nothing, attach))
     }
 
     fn read(&self, file: &str, overrides: &[String]) -> Result<ReadConfig, ToolError> {

@@ -9,6 +9,9 @@ use std::path::Path;
 use std::string::String;
 use std::{format, fs, panic};
 
+const DISK: &str = "zl create hello.cfg; zl block-attach hello phy:vdb,xvdb,r";
+const CARD: &str = "zl create hello.cfg; zl network-attach hello mac=00:16:3e:00:00:01,mtu=9000";
+
 /// A file, what is done first, and the line whose answer it holds.
 const CASES: &[(&str, &str, &str, u8)] = &[
     ("create", "", "zl create -o json hello.cfg", 0),
@@ -42,6 +45,12 @@ const CASES: &[(&str, &str, &str, u8)] = &[
     ("xenstore-exists", "", "zl xenstore-exists -o json /a", 1),
     ("xenstore-watch", "", "zl xenstore-watch -o json -n 1 /a", 0),
     ("xenstore-chmod", "zl xenstore-write /a 1", "zl xenstore-chmod -o json /a n0 b1", 0),
+    ("block-attach", "zl create hello.cfg", "zl block-attach -o json hello ram:4K,xvdb,w", 0),
+    ("block-detach", DISK, "zl block-detach -F -o json hello xvdb", 0),
+    ("block-list", DISK, "zl block-list -o json hello", 0),
+    ("network-attach", "zl create hello.cfg", "zl network-attach -o json hello script=x", 0),
+    ("network-detach", CARD, "zl network-detach -F -o json hello 0", 0),
+    ("network-list", CARD, "zl network-list -o json hello nobody", 3),
     ("top", "", "zl top -o json -i 1", 0),
     ("dmesg", "", "zl dmesg -o json", 0),
     ("debug-counts", "", "zl debug -o json counts", 0),

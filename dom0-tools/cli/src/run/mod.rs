@@ -8,6 +8,9 @@
 
 mod create;
 #[cfg(test)]
+mod device_tests;
+mod devices;
+#[cfg(test)]
 mod golden;
 mod look;
 mod look_wide;
@@ -30,7 +33,7 @@ use hypercall_abi::domctl::GetVcpuInfo;
 use hypercall_abi::DomId;
 use zl_toolstack::client::{Affinity, Hypervisor};
 use zl_toolstack::devices::{IoStats, NoIo};
-use zl_toolstack::lifecycle::{ConsoleId, Manner};
+use zl_toolstack::lifecycle::{ConsoleId, Manner, WaitId};
 use zl_toolstack::{Status, ToolError, Toolstack};
 
 /// What remains to be done after a verb, by whoever owns the screen.
@@ -61,6 +64,15 @@ pub enum After {
     },
     /// Do what these words of `debug` say.
     Debug(Vec<String>),
+    /// Wait for back halves.
+    WaitDevices {
+        /// For what.
+        wait: WaitId,
+        /// Then attach to this console with this key to leave; it needs a `detach` in any case.
+        console: Option<(ConsoleId, u8)>,
+        /// Then tell how long the creation took.
+        created: Option<Stopwatch>,
+    },
     /// Show what domains do, again and again.
     Top(top::Options),
     /// Wait until nothing is left of these domains, a moment only.
@@ -80,8 +92,30 @@ impl After {
     pub fn streams(&self) -> bool {
         matches!(
             self,
-            Self::Attach { .. } | Self::Follow { .. } | Self::Watch { .. } | Self::Top(_)
+            Self::Attach { .. }
+                | Self::Follow { .. }
+                | Self::Watch { .. }
+                | Self::Top(_)
+                | Self::WaitDevices { console: Some(_), .. }
         )
+    }
+}
+
+/// Measures a creation that goes on while back halves get ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopwatch {
+    /// What was created.
+    pub what: String,
+    /// When that began.
+    pub since_ns: u64,
+}
+
+impl Stopwatch {
+    /// The line that tells it.
+    #[must_use]
+    pub fn line(&self, now_ns: u64) -> String {
+        let us = now_ns.saturating_sub(self.since_ns) / 1000;
+        format!("{} created in {}.{:03} ms\n", self.what, us / 1000, us % 1000)
     }
 }
 
@@ -206,6 +240,8 @@ impl Printer for Results<'_> {
     }
 }
 
+pub(crate) use devices::Listed;
+
 pub(crate) struct Session<'s, 'a, H: Hypervisor + Clone> {
     pub(crate) stack: &'s mut Toolstack<'a, H>,
     pub(crate) place: &'s dyn Place,
@@ -248,6 +284,7 @@ impl<H: Hypervisor + Clone> Session<'_, '_, H> {
             Command::Domname(id) => self.domname(id)?,
             Command::Uptime { who, short, output } => self.uptime(who, *short, *output)?,
             Command::VcpuList { who, output } => self.vcpu_list(who, *output)?,
+            Command::Devices(command) => return self.devices(command),
             Command::Top(options) => return Ok(After::Top(*options)),
             Command::Dmesg { forget } => self.dmesg(*forget)?,
             Command::Xenstore(command, output) => return self.xenstore(command, *output),

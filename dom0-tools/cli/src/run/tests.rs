@@ -22,7 +22,7 @@ pub(super) struct Bench {
     pub(super) fake: FakeHypervisor,
     pub(super) stack: Toolstack<'static, FakeHypervisor>,
     shell: Shell,
-    after: After,
+    pub(super) after: After,
 }
 
 const HELLO: &[u8] = b"name = \"hello\"\nkernel = \"hello\"\nmemory = 16\n\

@@ -21,7 +21,7 @@ mod tests;
 pub use attach::{attach, attached, begin_detach, remove, remove_all};
 pub use counts::{DiskCounts, IoStats, NetCounts, NoIo};
 pub use layout::{entries, Entry, Reader};
-pub use status::{disk_row, progress, vif_row, DiskRow, Halves, Progress, VifRow};
+pub use status::{disk_row, is_closed, progress, vif_row, DiskRow, Halves, Progress, VifRow};
 
 use crate::config::{DiskConfig, Vdev, VifConfig};
 use alloc::format;

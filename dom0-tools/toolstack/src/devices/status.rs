@@ -47,6 +47,15 @@ pub fn progress(store: &dyn Store, id: &DeviceId) -> Progress {
     }
 }
 
+/// Whether the back half let go of a device, or is not there at all.
+#[must_use]
+pub fn is_closed(store: &dyn Store, id: &DeviceId) -> bool {
+    match store.number(Tx::NONE, &format!("{}/state", id.back())) {
+        Ok(state) => state == u64::from(STATE_CLOSED),
+        Err(_) => true,
+    }
+}
+
 /// What the back half complains about, from the places in which Xen's drivers and scripts do.
 fn error_of(store: &dyn Store, back: &str) -> Option<String> {
     let relative = back.strip_prefix("/local/domain/0/").unwrap_or(back);

@@ -2,12 +2,14 @@
 
 use super::home::{self, Facts, Home};
 use super::records::Record;
-use super::Toolstack;
+use super::waits::{WaitId, What};
+use super::{attachments, Toolstack};
 use crate::builder::{build, Request};
 use crate::client::Hypervisor;
 use crate::config::keys::nearest;
 use crate::config::{check_name, shown, DomainConfig, Uuid};
 use crate::console::Console;
+use crate::devices;
 use crate::error::ToolError;
 use crate::staged::is_path;
 use alloc::format;
@@ -31,8 +33,10 @@ pub enum StartMode {
 pub struct Created {
     /// Its number.
     pub domain: DomId,
-    /// How long its creation took.
+    /// How long its creation took, up to here.
     pub elapsed_ns: u64,
+    /// It waits for its devices; the verdict of this says whether it has started.
+    pub wait: Option<WaitId>,
 }
 
 /// One domain as `zl list` shows it.
@@ -62,7 +66,7 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
 
     pub(super) fn create_again(
         &mut self,
-        config: DomainConfig,
+        mut config: DomainConfig,
         mode: StartMode,
         former: Option<FormerLife>,
     ) -> Result<Created, ToolError> {
@@ -72,6 +76,7 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
             self.uuid_seed = self.uuid_seed.wrapping_add(1);
             Uuid::from_seed(self.uuid_seed ^ started_ns.rotate_left(32))
         });
+        self.settle_devices(uuid, &mut config)?;
         let kernel = self.file_for("kernel", &config.kernel)?;
         let ramdisk = match &config.ramdisk {
             Some(name) => Some(self.file_for("ramdisk", name)?),
@@ -85,7 +90,10 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         let facts = Facts { domain, uuid, config: &config, store, console };
         let home = Home::make(self.store, &facts)?;
         let console = Console::connect(hypervisor.clone(), domain, console)?;
-        if mode == StartMode::Running {
+        let has_devices = !config.disks.is_empty() || !config.vifs.is_empty();
+        if has_devices {
+            devices::attach(self.store, domain, &attachments::all(&config))?;
+        } else if mode == StartMode::Running {
             hypervisor.unpause_domain(domain).map_err(|errno| unpause_failed(domain, errno))?;
         }
         let _released = paused.release();
@@ -105,8 +113,12 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
             has_ended: false,
             only_copies,
             quick_deaths: former.map_or(0, |former| former.quick_deaths),
+            leaving: Vec::new(),
         });
-        Ok(Created { domain, elapsed_ns: created_ns.saturating_sub(started_ns) })
+        // A restart is nobody's verb: what goes wrong becomes a notice.
+        let is_asked = former.is_none();
+        let wait = has_devices.then(|| self.wait_for(What::Start(domain, mode), is_asked));
+        Ok(Created { domain, elapsed_ns: created_ns.saturating_sub(started_ns), wait })
     }
 
     fn file_for(&self, key: &str, name: &str) -> Result<&[u8], ToolError> {
@@ -144,10 +156,22 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
     /// The hypervisor refused.
     pub fn pause(&self, domain: DomId) -> Result<(), ToolError> {
         refuse_dom0(domain, "paused", "nobody could unpause it")?;
+        self.refuse_starting(domain)?;
         self.hypervisor.pause_domain(domain).map_err(|errno| {
             let argument = format_args!("domain={domain}");
             ToolError::hypercall("domctl pausedomain", argument, errno, "see 'zl list'")
         })
+    }
+
+    /// A domain that waits for its devices is paused and unpaused by that.
+    fn refuse_starting(&self, domain: DomId) -> Result<(), ToolError> {
+        match self.is_starting(domain) {
+            true => {
+                let text = format!("domain {domain} waits for its devices; try again soon");
+                Err(ToolError::refused(text))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Lets a paused domain run.
@@ -156,6 +180,7 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
     /// It was not paused, or the hypervisor refused.
     pub fn unpause(&self, domain: DomId) -> Result<(), ToolError> {
         refuse_dom0(domain, "unpaused", "it is never paused")?;
+        self.refuse_starting(domain)?;
         self.hypervisor.unpause_domain(domain).map_err(|errno| unpause_failed(domain, errno))
     }
 
@@ -241,7 +266,7 @@ pub(super) fn tell_name(
     })
 }
 
-fn unpause_failed(domain: DomId, errno: Errno) -> ToolError {
+pub(super) fn unpause_failed(domain: DomId, errno: Errno) -> ToolError {
     let advice = match errno {
         Errno::EINVAL => "it is not paused",
         _ => "see 'zl list'",

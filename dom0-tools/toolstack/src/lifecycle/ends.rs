@@ -11,6 +11,7 @@ use super::Toolstack;
 use crate::client::Hypervisor;
 use crate::config::domain::LONGEST_NAME;
 use crate::config::{Action, DomainConfig};
+use crate::devices;
 use crate::error::ToolError;
 use alloc::format;
 use alloc::string::String;
@@ -105,6 +106,12 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         let config = DomainConfig { uuid: None, ..record.config.clone() };
         self.stage_only_copies(domain);
         let kept = self.rename_ended(domain)?;
+        // Its devices are the new one's.
+        devices::remove_all(self.store, domain);
+        if let Some(record) = self.record_mut(domain) {
+            record.config.disks.clear();
+            record.config.vifs.clear();
+        }
         let former = FormerLife { uuid: None, quick_deaths: death.quick_deaths_now() };
         let created = self.create_again(config, StartMode::Running, Some(former))?;
         Ok(format!("kept as '{kept}' and restarted as id {}", created.domain))
@@ -158,6 +165,8 @@ impl<H: Hypervisor + Clone> Toolstack<'_, H> {
         let record = self.records.remove(index);
         self.records.shrink_to_fit();
         let is_shared = self.records.iter().any(|other| other.uuid == record.uuid);
+        devices::remove_all(self.store, domain);
+        self.end_waits_of(domain);
         home::remove(self.store, domain, (!is_shared).then_some(record.uuid));
         let scrollback = record.console.into_scrollback();
         self.last_words.remember(&record.config.name, &scrollback);

@@ -9,7 +9,7 @@
 
 use crate::builder::Channel;
 use crate::config::{DomainConfig, Uuid};
-use crate::devices::Kind;
+use crate::devices::{self, Kind};
 use crate::error::ToolError;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -85,6 +85,7 @@ impl<'s> Home<'s> {
 impl Drop for Home<'_> {
     fn drop(&mut self) {
         if !self.is_kept {
+            devices::remove_all(self.store, self.domain);
             remove(self.store, self.domain, Some(self.uuid));
         }
     }

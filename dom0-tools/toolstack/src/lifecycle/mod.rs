@@ -9,8 +9,11 @@
 //! Invariant: every record stands for a domain this toolstack created and that the hypervisor still
 //! knew at the last look; names are unique. No call here waits.
 
+mod attachments;
 mod consoles;
 mod control;
+#[cfg(test)]
+mod devices_tests;
 mod ending;
 mod ends;
 mod home;
@@ -20,10 +23,12 @@ pub mod policy;
 mod records;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 pub use consoles::{ConsoleId, ConsoleText};
 pub use control::{Created, DomainRow, StartMode};
 pub use ending::Manner;
+pub use waits::{WaitId, LIMIT_NS};
 
 use crate::archive::Archive;
 use crate::client::Hypervisor;
@@ -35,6 +40,7 @@ use alloc::vec::Vec;
 use consoles::Finished;
 use pv_xenbus::Registry;
 use records::Record;
+use waits::Wait;
 
 /// Most notices that wait for somebody to read them.
 const MOST_NOTICES: usize = 64;
@@ -50,6 +56,8 @@ pub struct Toolstack<'a, H: Hypervisor + Clone> {
     notices: Vec<String>,
     last_words: LastWords,
     next_console: u64,
+    waits: Vec<Wait>,
+    next_wait: u64,
     /// Counts up so that two domains created in one nanosecond differ.
     uuid_seed: u64,
 }
@@ -72,6 +80,8 @@ impl<'a, H: Hypervisor + Clone> Toolstack<'a, H> {
             notices: Vec::new(),
             last_words: LastWords::default(),
             next_console: 1,
+            waits: Vec::new(),
+            next_wait: 1,
             uuid_seed,
         }
     }

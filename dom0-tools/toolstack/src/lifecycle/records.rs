@@ -6,6 +6,7 @@ use crate::client::Hypervisor;
 use crate::config::keys::nearest;
 use crate::config::{shown, DomainConfig, Uuid, DOM0_NAME};
 use crate::console::Console;
+use crate::devices::DeviceId;
 use crate::error::ToolError;
 use crate::staged::Contents;
 use alloc::format;
@@ -29,6 +30,8 @@ pub(super) struct Record<H: Hypervisor> {
     pub only_copies: Vec<(String, Contents)>,
     /// Quick deaths in a row of the domains before it that it continues.
     pub quick_deaths: u32,
+    /// Devices that were asked to go and have not gone yet.
+    pub leaving: Vec<DeviceId>,
 }
 
 impl<H: Hypervisor + Clone> Toolstack<'_, H> {
