@@ -115,7 +115,7 @@ fn compile(paths: &Paths) -> Result<()> {
 fn archive_files(paths: &Paths, built: &Built) -> Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();
     for guest in GUESTS {
-        files.push((guest.to_string(), read(&built.guests.join(guest))?));
+        files.push((guest.to_string(), loaded_part(read(&built.guests.join(guest))?)));
     }
     let folder = paths.root.join(CONFIGURATIONS);
     let entries = folder.read_dir().map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -127,6 +127,32 @@ fn archive_files(paths: &Paths, built: &Built) -> Result<Vec<(String, Vec<u8>)>>
     }
     files.sort();
     Ok(files)
+}
+
+/// An ELF file without what no loader reads: all that lies behind its last segment, and the table of
+/// sections. The archive takes room in dom0's memory, and most of a file is there for debuggers.
+fn loaded_part(mut elf: Vec<u8>) -> Vec<u8> {
+    let number = |elf: &[u8], at: usize, len: usize| {
+        let bytes = elf.get(at..at + len).unwrap_or_default();
+        bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)) as usize
+    };
+    if elf.get(..5) != Some(b"\x7fELF\x02") {
+        return elf;
+    }
+    let (table, size, count) = (number(&elf, 32, 8), number(&elf, 54, 2), number(&elf, 56, 2));
+    let ends = (0..count).map(|index| {
+        let header = table + index * size;
+        number(&elf, header + 8, 8) + number(&elf, header + 32, 8)
+    });
+    let end = ends.chain([table + count * size]).max().unwrap_or(elf.len());
+    elf.truncate(end);
+    // e_shoff, then e_shnum and e_shstrndx: there are no sections any more.
+    for range in [40..48, 60..64] {
+        if let Some(bytes) = elf.get_mut(range) {
+            bytes.fill(0);
+        }
+    }
+    elf
 }
 
 fn write_archive(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
@@ -187,6 +213,19 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
     use system_tests::hostile::{ElfImage, Segment};
+
+    #[test]
+    fn what_is_loaded_stays_and_the_rest_goes() {
+        let image = ElfImage::small();
+        let whole = image.bytes();
+        let mut long = whole.clone();
+        long.extend_from_slice(&[0xdb; 1000]);
+        let part = loaded_part(long);
+        assert!(part.len() <= whole.len());
+        assert_eq!(loadable_bytes(&part), loadable_bytes(&whole));
+        assert_eq!(part.get(64..), whole.get(64..part.len()));
+        assert_eq!(loaded_part(b"no elf".to_vec()), b"no elf");
+    }
 
     #[test]
     fn only_load_segments_count_as_loadable() {
