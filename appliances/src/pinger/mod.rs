@@ -60,7 +60,7 @@ pub fn parse(args: &CommandLine<'_>) -> Result<(Job, TcpOptions), String> {
             args.number(key).ok_or_else(|| format!("{key}={text}: a number was expected"))
         }
     };
-    let buffer = number("buffer", 1 << 20)?.clamp(1 << 10, 16 << 20) as usize;
+    let buffer = number("buffer", 512 << 10)?.clamp(1 << 10, 16 << 20) as usize;
     let options = TcpOptions { receive: buffer, send: buffer };
     let job = if let Some(host) = args.value("ping") {
         let size = number("size", 56)?;

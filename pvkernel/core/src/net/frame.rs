@@ -1,13 +1,76 @@
-//! Checksums of single frames: checked when they come, filled in when they go.
+//! Single frames: checksums, checked when they come and filled in when they go, and announcements of
+//! who has an address.
 //!
 //! Pure functions for `phy`. Frames come from other domains and from the wire; nothing here trusts a
 //! length in them.
 
+use core::net::Ipv4Addr;
+
 use smoltcp::wire::{
-    EthernetFrame, EthernetProtocol, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
+    EthernetRepr, IpAddress, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket,
 };
 
-use crate::device::net::Checksum;
+use crate::device::net::{Checksum, Mac, ETHERNET_HEAD};
+
+/// Bytes of a frame about an address.
+const ANNOUNCEMENT: usize = ETHERNET_HEAD + 28;
+
+/// A frame about an address.
+pub type Announcement = [u8; ANNOUNCEMENT];
+
+fn arp_frame(to: EthernetAddress, repr: &ArpRepr, from: EthernetAddress) -> Announcement {
+    let mut bytes = [0; ANNOUNCEMENT];
+    let head = EthernetRepr { src_addr: from, dst_addr: to, ethertype: EthernetProtocol::Arp };
+    let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
+    head.emit(&mut frame);
+    repr.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
+    bytes
+}
+
+/// Tells everybody that a card has an address, as those who talked to its last owner must hear.
+pub fn announcement(mac: Mac, address: Ipv4Addr) -> Announcement {
+    let from = EthernetAddress(mac);
+    let repr = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Request,
+        source_hardware_addr: from,
+        source_protocol_addr: address,
+        target_hardware_addr: EthernetAddress([0; 6]),
+        target_protocol_addr: address,
+    };
+    arp_frame(EthernetAddress::BROADCAST, &repr, from)
+}
+
+/// What somebody else's announcement means to us, as an answer to a question of ours: smoltcp learns
+/// from answers only. `None` for every other frame.
+pub fn as_answer(bytes: &[u8], mac: Mac, own: Ipv4Addr) -> Option<Announcement> {
+    let ethernet = EthernetFrame::new_checked(bytes).ok()?;
+    if ethernet.ethertype() != EthernetProtocol::Arp {
+        return None;
+    }
+    let packet = ArpPacket::new_checked(ethernet.payload()).ok()?;
+    let ArpRepr::EthernetIpv4 {
+        source_hardware_addr,
+        source_protocol_addr,
+        target_protocol_addr,
+        ..
+    } = ArpRepr::parse(&packet).ok()?
+    else {
+        return None;
+    };
+    if source_protocol_addr != target_protocol_addr || source_protocol_addr == own {
+        return None;
+    }
+    let to = EthernetAddress(mac);
+    let repr = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Reply,
+        source_hardware_addr,
+        source_protocol_addr,
+        target_hardware_addr: to,
+        target_protocol_addr: own,
+    };
+    Some(arp_frame(to, &repr, source_hardware_addr))
+}
 
 /// Whether smoltcp may see a frame: no part of a larger packet, and with a transport checksum that is
 /// right or needs not be looked at. What is no IPv4 packet is smoltcp's to judge.
@@ -66,7 +129,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use smoltcp::phy::ChecksumCapabilities;
-    use smoltcp::wire::{EthernetAddress, EthernetRepr, Ipv4Address, Ipv4Repr, UdpRepr};
+    use smoltcp::wire::{Ipv4Address, Ipv4Repr, UdpRepr};
     use std::vec;
     use std::vec::Vec;
 
@@ -149,7 +212,22 @@ mod tests {
                 let _ = is_acceptable(&bytes, checksum);
             }
             complete(&mut bytes, true);
+            let _ = as_answer(&bytes, [2; 6], Ipv4Addr::new(10, 0, 0, 9));
         }
+    }
+
+    #[test]
+    fn announcements_become_answers_for_others_only() {
+        let address = Ipv4Addr::new(10, 0, 0, 1);
+        let told = announcement([2, 0, 0, 0, 0, 1], address);
+        let (mac, own) = ([2, 0, 0, 0, 0, 2], Ipv4Addr::new(10, 0, 0, 2));
+        let answer = as_answer(&told, mac, own).expect("an announcement");
+        assert_eq!(answer[..12], [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1]);
+        assert_eq!((&answer[20..22], &answer[28..32]), (&[0, 2][..], &[10, 0, 0, 1][..]));
+        assert_eq!(answer[38..42], [10, 0, 0, 2]);
+        assert_eq!(as_answer(&told, mac, address), None);
+        assert_eq!(as_answer(&answer, [2, 0, 0, 0, 0, 3], Ipv4Addr::new(10, 0, 0, 3)), None);
+        assert_eq!(as_answer(&blank_frame(b"x"), mac, own), None);
     }
 
     #[test]

@@ -10,12 +10,13 @@
 //! may hold a lock there: answers wait in `reply` until it has returned.
 
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
 use smoltcp::phy::{self, Checksum as Sum, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
 use super::frame;
-use crate::device::net::{Checksum, FrameMeta, NetDevice, NetInfo, ETHERNET_HEAD};
+use crate::device::net::{Checksum, FrameMeta, Mac, NetDevice, NetInfo, ETHERNET_HEAD};
 
 /// Frames up to this length are written beside the card first: then it is known what they are.
 const SMALL: usize = 192;
@@ -45,6 +46,8 @@ pub struct Phy {
     reply: Vec<u8>,
     /// A large frame of which only its bytes tell what it is.
     large: Vec<u8>,
+    /// The address in use.
+    pub own: Option<Ipv4Addr>,
     /// Whether large frames may be pings.
     pub pings_large: bool,
     /// The counts.
@@ -59,6 +62,7 @@ impl Phy {
             info: device.info(),
             reply: Vec::with_capacity(SMALL),
             large: Vec::new(),
+            own: None,
             pings_large: false,
             traffic: Traffic::default(),
         }
@@ -78,6 +82,13 @@ impl Phy {
     /// Whether the card takes another frame.
     pub fn can_transmit(&self) -> bool {
         self.info.is_up && self.device.can_transmit()
+    }
+
+    /// Tells everybody which address is ours; false when the card has no room for it.
+    pub fn announce(&mut self) -> bool {
+        let Some(own) = self.own else { return true };
+        let bytes = frame::announcement(self.info.mac, own);
+        self.can_transmit() && send(self.device, &mut self.traffic, &bytes)
     }
 
     /// Sends the answer to the frame that was received last, if there is one.
@@ -116,8 +127,9 @@ impl phy::Device for Phy {
         if !self.device.has_received() {
             return None;
         }
-        let Self { device, traffic, reply, .. } = self;
-        Some((Received { device: *device, traffic }, Sending::Later(reply)))
+        let Self { device, info, own, traffic, reply, .. } = self;
+        let (mac, own) = (info.mac, *own);
+        Some((Received { device: *device, mac, own, traffic }, Sending::Later(reply)))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Sending<'_>> {
@@ -139,6 +151,8 @@ impl phy::Device for Phy {
 /// The oldest received frame.
 pub struct Received<'a> {
     device: &'static dyn NetDevice,
+    mac: Mac,
+    own: Option<Ipv4Addr>,
     traffic: &'a mut Traffic,
 }
 
@@ -146,12 +160,14 @@ impl phy::RxToken for Received<'_> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
         let mut f = Some(f);
         let mut result = None;
-        let traffic = self.traffic;
-        self.device.receive(&mut |bytes, meta| {
+        let Self { device, mac, own, traffic } = self;
+        device.receive(&mut |bytes, meta| {
             traffic.rx_frames += 1;
             traffic.rx_bytes += bytes.len() as u64;
             let is_good = frame::is_acceptable(bytes, meta.checksum);
             traffic.rx_dropped += u64::from(!is_good);
+            let answer = own.and_then(|own| frame::as_answer(bytes, mac, own));
+            let bytes = answer.as_ref().map_or(bytes, |answer| &answer[..]);
             // smoltcp takes an empty frame for one that is already done with.
             result = f.take().map(|f| f(if is_good { bytes } else { &[] }));
         });

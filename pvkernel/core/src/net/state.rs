@@ -54,6 +54,8 @@ pub struct State {
     pub turns: u64,
     /// When the `net` thread wakes by itself.
     pub sleeps_until: u64,
+    /// Nobody was told yet that the address is ours.
+    is_unannounced: bool,
     /// Addresses were set or taken away since the last look.
     pub addresses_changed: bool,
     /// The time of the last step.
@@ -93,6 +95,7 @@ impl State {
             pingers: Vec::new(),
             turns: 0,
             sleeps_until: u64::MAX,
+            is_unannounced: false,
             addresses_changed: false,
             now: instant(now_ns),
             seed,
@@ -114,6 +117,7 @@ impl State {
         }
         self.follow_dhcp(now_ns);
         self.reap(now_ns);
+        self.is_unannounced = self.is_unannounced && !self.phy.announce();
         let is_early = self.send(now_ns);
         // Those whose last frame just went.
         self.reap(now_ns);
@@ -186,6 +190,8 @@ impl State {
         let servers: Vec<IpAddress> = servers.map(|server| IpAddress::Ipv4(*server)).collect();
         self.sockets.get_mut::<dns::Socket>(self.dns).update_servers(&servers);
         self.current = Some((addresses.clone(), source));
+        self.phy.own = Some(addresses.address);
+        self.is_unannounced = true;
         self.addresses_changed = true;
     }
 
@@ -194,6 +200,7 @@ impl State {
         if self.current.take().is_none() {
             return;
         }
+        self.phy.own = None;
         self.iface.update_ip_addrs(|list| list.clear());
         self.iface.routes_mut().remove_default_ipv4_route();
         self.addresses_changed = true;

@@ -38,10 +38,11 @@ impl Default for TcpOptions {
 }
 
 impl TcpOptions {
-    /// For bulk transfers over cards with large frames.
+    /// For bulk transfers over cards with large frames: not more than the pages a guest gives its card to
+    /// receive into, so that a whole window arrives without loss.
     #[must_use]
     pub const fn large() -> Self {
-        Self { receive: 1 << 20, send: 1 << 20 }
+        Self { receive: 512 << 10, send: 512 << 10 }
     }
 
     pub(super) fn socket(self) -> Result<Socket<'static>, NetError> {
