@@ -108,8 +108,8 @@ fn carry_out(
     let link = Link::open(&run_file::find(run.as_deref())?)?;
     let mut session = Session::new(link);
     match command {
-        Command::Create { file, overrides, .. } => {
-            upload::send_for(&mut session, file, overrides)?;
+        Command::Create { file, overrides, dry_run, .. } => {
+            upload::send_for(&mut session, file, overrides, *dry_run)?;
             session.run(words)
         }
         Command::Copy { from, to } => {

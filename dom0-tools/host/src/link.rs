@@ -20,6 +20,8 @@ use crate::{unreachable, Result};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long one attempt may take; QEMU accepts before the control domain does.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long to wait for a place among the connections.
+const CROWDED: Duration = Duration::from_secs(5);
 /// Between attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,10 +48,16 @@ impl Link {
     /// One line with what to try.
     pub fn open(run: &Run) -> Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, run.port));
-        let limit = Instant::now() + PATIENCE;
+        let begun = Instant::now();
+        let limit = begun + PATIENCE;
         loop {
             let error = match attempt(address, run) {
                 Ok(link) => return Ok(link),
+                // Others come and go, as in a script that starts many at a time.
+                Err(Failed::Refused(Refusal::Busy)) if begun.elapsed() < CROWDED => {
+                    thread::sleep(PAUSE);
+                    continue;
+                }
                 Err(Failed::Refused(refusal)) => return Err(unreachable(refusal.to_string())),
                 Err(Failed::Io(error)) => error,
             };

@@ -22,6 +22,8 @@ use crate::{unreachable, Result};
 
 /// How long the control domain may take to end what ^C interrupts; then the program ends anyway.
 const AFTER_INTERRUPT: Duration = Duration::from_secs(3);
+/// ^C.
+const INTERRUPT: u8 = 0x03;
 /// The status of a program that ^C ended, as shells have it.
 const INTERRUPTED: u8 = 130;
 
@@ -89,7 +91,13 @@ impl Session {
                     }
                 }
                 Event::Closed(error) => return Err(closed(error)),
-                Event::Typed(bytes) => self.forward(&bytes)?,
+                Event::Typed(bytes) => {
+                    // Where no key leaves, ^C must end this program even if dom0 stands still.
+                    let is_last =
+                        matches!(self.keys, Some((_, None))) && bytes.contains(&INTERRUPT);
+                    limit = if is_last { Some(AFTER_INTERRUPT) } else { limit };
+                    self.forward(&bytes)?;
+                }
                 Event::Interrupt if limit.is_none() => {
                     self.send(&Request::Interrupt)?;
                     limit = Some(AFTER_INTERRUPT);

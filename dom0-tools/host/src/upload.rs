@@ -28,13 +28,20 @@ struct Wanted {
     room: Room,
 }
 
-/// Sends what a configuration names and the host has.
-pub fn send_for(session: &mut Session, file: &str, overrides: &[String]) -> Result<()> {
+/// Sends what a configuration names and the host has; only the configuration when nothing is to be
+/// created of it.
+pub fn send_for(
+    session: &mut Session,
+    file: &str,
+    overrides: &[String],
+    only_config: bool,
+) -> Result<()> {
     let path = Path::new(file);
     let Some(bytes) = config_bytes(path)? else { return Ok(()) };
     let config = read_config(file, &bytes, overrides)?.config;
     let folder = path.parent().unwrap_or(Path::new(""));
-    for wanted in files_of(&config, folder) {
+    let wanted = if only_config { Vec::new() } else { files_of(&config, folder) };
+    for wanted in wanted {
         send(session, &wanted)?;
     }
     let config = Wanted { path: path.to_path_buf(), name: file.to_string(), room: Room::Memory };
