@@ -7,7 +7,7 @@
 use crate::screen::CHANGED;
 use crate::services::stack;
 use crate::terminal::{Events, Terminal};
-use crate::{attach, debug, devices, disk_test, files, ip, top, transport, watching};
+use crate::{attach, blkback, debug, devices, disk_test, files, ip, top, transport, watching};
 use alloc::format;
 use alloc::vec::Vec;
 use hypercall_abi::DomId;
@@ -16,6 +16,7 @@ use zl_cli::{
     run as run_verb, After, Command, LocalCounts, Place, Printed, Shell, Step, Stopwatch,
 };
 use zl_toolstack::client::Hypervisor;
+use zl_toolstack::devices::{DiskCounts, IoStats, NetCounts};
 use zl_toolstack::lifecycle::{ConsoleId, WaitId};
 use zl_toolstack::staged::Staged;
 use zl_toolstack::{Status, ToolError};
@@ -253,5 +254,19 @@ impl Place for Here {
             foreign_frames: transport::mapped_frames(),
             grant_frames: transport::grant_frames(),
         }
+    }
+
+    fn io(&self) -> &dyn IoStats {
+        self
+    }
+}
+
+impl IoStats for Here {
+    fn nets(&self, _: DomId) -> Vec<NetCounts> {
+        Vec::new()
+    }
+
+    fn disks(&self, domain: DomId) -> Vec<DiskCounts> {
+        blkback::counts(domain)
     }
 }

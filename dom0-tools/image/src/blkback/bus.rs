@@ -170,6 +170,7 @@ fn offer_of(device: &Device) -> Result<Offer, String> {
     }
     Ok(Offer {
         peer: device.peer(),
+        devid: device.id(),
         ring: GrantRef::new(number("ring-ref")?),
         port: EvtchnPort::new(number("event-channel")?),
         is_persistent: device.other_has("feature-persistent"),

@@ -13,7 +13,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hypercall_abi::io::block::{RSP_EOPNOTSUPP, RSP_ERROR, RSP_OKAY};
 use hypercall_abi::{DomId, Errno, EvtchnPort, GrantRef};
 use pv_ring::RingCorrupt;
@@ -27,6 +27,7 @@ use pvkernel_xen::blkring::BlkRing;
 use pvkernel_xen::event;
 use pvkernel_xen::grants::GrantMapping;
 use zl_backends::blk::{indirect, Direction, Disk, Job, Link, Open, Refusal, Step, Transfer};
+use zl_toolstack::devices::DiskCounts;
 
 /// Requests in one turn.
 const TURN_REQUESTS: u32 = 32;
@@ -37,6 +38,8 @@ const TURN_SECTORS: u32 = 2048;
 pub struct Offer {
     /// Its domain.
     pub peer: DomId,
+    /// The number of the disk there.
+    pub devid: u32,
     /// Its ring.
     pub ring: GrantRef,
     /// Its port.
@@ -49,13 +52,30 @@ pub struct Offer {
 
 /// What others see of a device.
 pub struct News {
+    peer: DomId,
+    devid: u32,
     lease: Arc<Lease>,
     /// There is something to do.
     is_ready: AtomicBool,
     ended: Lock<VecDeque<Ended>>,
+    /// Reads, writes, sectors read, sectors written, times the disk took nothing.
+    counters: [AtomicU64; 5],
 }
 
 impl News {
+    /// Whose it is.
+    pub const fn peer(&self) -> DomId {
+        self.peer
+    }
+
+    /// What was done.
+    pub fn counts(&self) -> DiskCounts {
+        let [reads, writes, read_sectors, written_sectors, out_of_room] =
+            self.counters.each_ref().map(|counter| counter.load(Ordering::Relaxed));
+        let devid = self.devid;
+        DiskCounts { devid, out_of_room, reads, writes, read_sectors, written_sectors }
+    }
+
     /// Notes that there is something to do.
     pub fn note(&self) {
         self.is_ready.store(true, Ordering::Release);
@@ -110,6 +130,8 @@ pub struct Device {
     news: Arc<News>,
     /// Requests the disk works on.
     sent: u32,
+    /// Times the disk took nothing.
+    starved: u64,
     /// Taken from the ring, to be started when the disk takes more.
     waiting: VecDeque<(Open, Job)>,
 }
@@ -135,9 +157,12 @@ impl Device {
             can_discard: info.can_discard,
         };
         let news = Arc::new(News {
+            peer,
+            devid: offer.devid,
             lease,
             is_ready: AtomicBool::new(true),
             ended: Lock::new(VecDeque::new()),
+            counters: [const { AtomicU64::new(0) }; 5],
         });
         let fired = Arc::clone(&news);
         event::on_event(local, Box::new(move || fired.note()));
@@ -151,6 +176,7 @@ impl Device {
             frames,
             news,
             sent: 0,
+            starved: 0,
             waiting: VecDeque::new(),
         })
     }
@@ -196,6 +222,11 @@ impl Device {
         if self.link.publish(&BlkRing::new(self.ring.memory())) {
             // A front half that is gone is on its way to be noticed through the store.
             let _ = event::notify(self.port);
+        }
+        let now = self.link.counters();
+        let all = [now.reads, now.writes, now.read_sectors, now.written_sectors, self.starved];
+        for (counter, value) in self.news.counters.iter().zip(all) {
+            counter.store(value, Ordering::Relaxed);
         }
     }
 
@@ -254,8 +285,10 @@ impl Device {
             match self.start(work.0, work.1) {
                 Some(moved) => sectors += moved,
                 // What is on its way brings news when it ends.
-                None if self.sent > 0 => return Ok(Turn::Idle),
-                None => return Ok(Turn::Starved),
+                None => {
+                    self.starved += 1;
+                    return Ok(if self.sent > 0 { Turn::Idle } else { Turn::Starved });
+                }
             }
         }
         Ok(Turn::More)

@@ -24,8 +24,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use device::Turn;
+use hypercall_abi::DomId;
 use pvkernel_core::sync::Lock;
 use pvkernel_xen::{println, thread, time};
+use zl_toolstack::devices::DiskCounts;
 
 /// How soon a disk is asked again that took nothing because others used it.
 const RETRY_NS: u64 = 1_000_000;
@@ -70,6 +72,13 @@ fn detach(id: DeviceId) {
     ORDERS.lock().push(Order::Drop(id));
     wake();
     DROPPED.wait_until(|| !SERVED.lock().iter().any(|(served, _)| *served == id));
+}
+
+/// What was done for the disks of a domain.
+pub fn counts(domain: DomId) -> Vec<DiskCounts> {
+    let served = SERVED.lock();
+    let of_domain = served.iter().filter(|(_, news)| news.peer() == domain);
+    of_domain.map(|(_, news)| news.counts()).collect()
 }
 
 /// Follows the store: the thread `vbd`.

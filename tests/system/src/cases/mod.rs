@@ -5,6 +5,7 @@
 //! machine at a time so that measured times mean something, and a filter picks by name.
 
 mod alone;
+mod block;
 mod boot;
 mod console;
 mod crash;
@@ -87,6 +88,11 @@ pub const CASES: &[Case] = cases! {
     "bad-commands", OURS, ONE, input::commands;
     "sixteen-guests", OURS, ONE_AND_FOUR, crowd::sixteen;
     "random-hypercalls", OURS, ONE_AND_FOUR, random::hypercalls;
+    "block-contents-stay", BOTH, ONE_AND_FOUR, block::contents_stay;
+    "block-one-writer", OURS, ONE, block::one_writer;
+    "block-hot-plug", BOTH, ONE, block::hot_plug;
+    "block-back-restarts", OURS, ONE_AND_FOUR, block::back_restarts;
+    "block-killed-at-work", OURS, ONE_AND_FOUR, block::killed_at_work;
     "files-on-the-disk", BOTH, ONE, files::on_the_disk;
     "files-mistakes", OURS, ONE, files::mistakes;
     "files-power-failure", OURS, ONE, files::power_failure;
