@@ -9,6 +9,7 @@
 mod archive;
 mod args;
 mod bench;
+mod bench_io;
 mod bench_system;
 mod build;
 mod ci;

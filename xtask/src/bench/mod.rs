@@ -23,7 +23,7 @@ use system_tests::session::Images;
 use crate::args::Args;
 use crate::build::Programs;
 use crate::paths::Paths;
-use crate::{bench_system, sh, test, toolchain, trace, Result};
+use crate::{bench_io, bench_system, sh, test, toolchain, trace, Result};
 use boots::{Clock, Setup};
 use files::Origin;
 use sheet::Sheet;
@@ -82,6 +82,9 @@ impl Options {
 pub fn run(args: &mut Args) -> Result<()> {
     if args.word("system") {
         return bench_system::run(args);
+    }
+    if args.word("io") {
+        return bench_io::run(args);
     }
     let paths = Paths::find()?;
     if args.flag("--list") {
