@@ -78,7 +78,7 @@ pub fn management() -> Option<Arc<dyn NetDevice>> {
 }
 
 fn card(is_wanted: impl Fn(Mac) -> bool) -> Option<Arc<dyn NetDevice>> {
-    let cards = CARDS.lock();
+    let cards = CARDS.lock().clone();
     let found = cards.iter().find(|card| is_wanted(card.device.info().mac));
     found.map(|card| Arc::clone(&card.device))
 }
@@ -94,7 +94,8 @@ pub fn list(terminal: &dyn Terminal) -> Result<Status, ToolError> {
         let discard = if info.can_discard { ", discard" } else { "" };
         text.push_str(&format!("{name:<6} disk, {size} MiB, {access}{flush}{discard}; {place}\n"));
     }
-    for (number, Card { device, place }) in CARDS.lock().iter().enumerate() {
+    let cards = CARDS.lock().clone();
+    for (number, Card { device, place }) in cards.iter().enumerate() {
         let info = device.info();
         let role = if info.mac == MANAGEMENT_MAC { "management" } else { "uplink" };
         let link = if info.is_up { "up" } else { "down" };

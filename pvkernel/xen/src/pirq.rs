@@ -28,7 +28,8 @@ static LINES: Lock<BTreeMap<u32, Handlers>> = Lock::new(BTreeMap::new());
 /// # Errors
 /// `EPERM` without the right to the line, `EBUSY` when another domain has it.
 pub fn on_line(line: u32, handler: LineHandler) -> Result<(), Errno> {
-    if let Some(handlers) = LINES.lock().get(&line) {
+    let known = LINES.lock().get(&line).cloned();
+    if let Some(handlers) = known {
         handlers.lock().push(handler);
         return Ok(());
     }
