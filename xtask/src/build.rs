@@ -20,7 +20,7 @@ const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests", "appliances", "
 
 /// Guests that are created from dom0's shell.
 const GUESTS: &[&str] = &[
-    "hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair", "blktest", "store",
+    "hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair", "blktest", "nettest", "store",
     "httpd", "kv", "pinger",
 ];
 

@@ -1,17 +1,13 @@
 //! dom0 on the network: its stack, and the commands that use it.
 //!
-//! The stack sits on the card that leads out and asks for an address by DHCP; as long as nobody
-//! answers it uses the one QEMU's network would give. Without a card there is no stack, and every
-//! command says so.
+//! The stack sits on dom0's own port of the switch and asks for an address by DHCP; as long as nobody
+//! answers it uses the one QEMU's network would give.
 
-use crate::devices;
+use crate::netback;
 use crate::terminal::Terminal;
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use core::net::Ipv4Addr;
-use pvkernel_core::device::net::NetDevice;
 use pvkernel_core::net::tools::bulk::{self, Way};
 use pvkernel_core::net::tools::fetch::{self, Url};
 use pvkernel_core::net::tools::{endpoint, look_up, ping};
@@ -39,12 +35,10 @@ fn fallback() -> Addresses {
     Addresses::new(address, 24).with_gateway(gateway, dns)
 }
 
-/// Starts the stack, if there is a card.
+/// Starts the stack.
 pub fn start() {
-    let Some(card) = devices::uplink() else { return };
-    let card: &'static Arc<dyn NetDevice> = Box::leak(Box::new(card));
     let config = Config::Dhcp { fallback: Some((fallback(), FALLBACK_NS)) };
-    match Stack::start(thread::kernel(), card.as_ref(), config, time::tsc()) {
+    match Stack::start(thread::kernel(), netback::local(), config, time::tsc()) {
         Ok(stack) => {
             STACK.call_once(|| stack);
         }
@@ -55,7 +49,7 @@ pub fn start() {
 /// dom0's stack.
 fn stack() -> Result<&'static Stack, ToolError> {
     let stack = STACK.get().copied();
-    stack.ok_or_else(|| ToolError::failed("dom0 has no network card; see 'devices'"))
+    stack.ok_or_else(|| ToolError::failed("dom0 has no IP; see what it printed when it started"))
 }
 
 /// Carries a command out.

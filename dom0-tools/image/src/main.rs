@@ -22,6 +22,7 @@ mod devices;
 mod disk_test;
 mod files;
 mod ip;
+mod netback;
 mod screen;
 mod services;
 mod shell;
@@ -40,7 +41,6 @@ pvkernel_xen::entry!(run);
 fn run(boot: &'static BootInfo) -> ! {
     shell::greet(boot);
     devices::start(boot);
-    ip::start();
     services::start(boot);
     shell::run(boot)
 }

@@ -6,7 +6,7 @@
 //! threads are cooperative, so nobody may wait while holding it.
 
 use crate::transport::Xen;
-use crate::{blkback, files, screen, xenstored, zld};
+use crate::{blkback, files, ip, netback, screen, xenstored, zld};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -77,6 +77,8 @@ pub fn start(boot: &'static BootInfo) {
     xenstored::init();
     *STACK.lock() = Some(Toolstack::new(Xen, archive, xenstored::local()));
     spawn("xenstored", xenstored::serve);
+    netback::start();
+    ip::start();
     spawn("input", screen::collect_typed);
     spawn("consoles", serve_consoles);
     spawn("watcher", watch_domains);

@@ -7,7 +7,7 @@
 use crate::screen::CHANGED;
 use crate::services::stack;
 use crate::terminal::{Events, Terminal};
-use crate::{attach, blkback, debug, devices, disk_test, files, ip, top, transport, watching};
+use crate::{attach, blkback, debug, devices, disk_test, files, ip, netback, top, transport, watching};
 use alloc::format;
 use alloc::vec::Vec;
 use hypercall_abi::DomId;
@@ -262,8 +262,8 @@ impl Place for Here {
 }
 
 impl IoStats for Here {
-    fn nets(&self, _: DomId) -> Vec<NetCounts> {
-        Vec::new()
+    fn nets(&self, domain: DomId) -> Vec<NetCounts> {
+        netback::counts(domain)
     }
 
     fn disks(&self, domain: DomId) -> Vec<DiskCounts> {

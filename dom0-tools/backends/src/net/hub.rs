@@ -134,13 +134,13 @@ impl<W: Wire> Hub<W> {
         Some(self.port(id)?.stats)
     }
 
-    /// What is wrong with a guest's rings, if anything is.
-    #[must_use]
-    pub fn corrupt(&self, id: PortId) -> Option<RingCorrupt> {
-        match &self.port(id)?.kind {
-            Kind::Guest(vif) => vif.corrupt(),
+    /// A guest whose rings turned out to be impossible and what is wrong with them, once for each
+    /// connection. Its card is not served any more.
+    pub fn take_broken(&mut self) -> Option<(DomId, RingCorrupt)> {
+        self.ports.iter_mut().flatten().find_map(|port| match &mut port.kind {
+            Kind::Guest(vif) => Some((vif.peer(), vif.take_news_of_corruption()?)),
             Kind::Stack(_) | Kind::Card(_) => None,
-        }
+        })
     }
 
     fn port(&self, id: PortId) -> Option<&Port<W>> {

@@ -107,6 +107,8 @@ pub struct Vif<W> {
     rx: Posted,
     is_starved: bool,
     corrupt: Option<RingCorrupt>,
+    /// Somebody was told of it.
+    is_told: bool,
     /// There may be something to do.
     is_active: bool,
     /// When to look again, whatever happens.
@@ -125,6 +127,7 @@ impl<W: Wire> Vif<W> {
             rx: Posted::attach(wire.rx()),
             is_starved: false,
             corrupt: None,
+            is_told: false,
             is_active: true,
             deadline_ns: None,
             wire,
@@ -147,6 +150,13 @@ impl<W: Wire> Vif<W> {
     #[must_use]
     pub const fn corrupt(&self) -> Option<RingCorrupt> {
         self.corrupt
+    }
+
+    /// What is wrong with its rings, once.
+    pub fn take_news_of_corruption(&mut self) -> Option<RingCorrupt> {
+        let corrupt = self.corrupt.filter(|_| !self.is_told);
+        self.is_told = self.corrupt.is_some();
+        corrupt
     }
 
     /// Whether there may be something to do; looks at what happened meanwhile.
