@@ -184,7 +184,7 @@ pub enum Command {
 /// In front of the name of a file of the control domain.
 pub const DOM0: &str = "dom0:";
 /// Topics of `debug` beside `counts`.
-pub const TOPICS: &[&str] = &["diskbench", "ram-drop", "restart-blkback"];
+pub const TOPICS: &[&str] = &["diskbench", "ram-drop", "restart-blkback", "restart-netback"];
 
 /// ^], which leaves a console unless told otherwise.
 pub const LEAVE: u8 = 0x1d;

@@ -327,6 +327,7 @@ pub const VERBS: &[Verb] = &[
         "counts: one key=value per line: frames, ports, mappings and heap, the same before and after a domain.\n\
          diskbench ram:SIZE|phy:NAME [write]: how fast a disk of dom0's is\n\
          restart-blkback: all back halves of disks go and come again\n\
+         restart-netback: all back halves of network cards go and come again\n\
          ram-drop NAME: forget a disk in memory that nobody uses",
     ),
     verb(

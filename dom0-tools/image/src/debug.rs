@@ -1,6 +1,7 @@
 //! What `zl debug` does beside counting: measuring and disturbing the control domain itself.
 
 use crate::blkback;
+use crate::netback;
 use crate::terminal::Terminal;
 use alloc::format;
 use alloc::string::String;
@@ -23,6 +24,7 @@ pub fn run(words: &[String], terminal: &dyn Terminal) -> Result<Status, ToolErro
         (Some("diskbench"), Some(disk), Some("write")) => bench(disk, true, terminal),
         (Some("ram-drop"), Some(name), None) => blkback::drop_ram(name),
         (Some("restart-blkback"), None, None) => blkback::restart(),
+        (Some("restart-netback"), None, None) => netback::restart(),
         _ => Err(String::from("these words make no sense; see 'zl help debug'")),
     };
     done.map(|()| Status::Ok).map_err(ToolError::failed)

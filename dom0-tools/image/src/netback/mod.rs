@@ -14,6 +14,7 @@ mod ring;
 use crate::devices;
 use crate::xenstored;
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use copier::GrantCopier;
@@ -143,9 +144,25 @@ fn serve() {
     }
 }
 
+/// Begins anew.
+type Restart = Arc<dyn Fn() + Send + Sync>;
+
+static RESTART: Lock<Option<Restart>> = Lock::new(None);
+
+/// All back halves go without a word and come again.
+///
+/// # Errors
+/// One line.
+pub fn restart() -> Result<(), String> {
+    let restart = RESTART.lock().clone();
+    restart.ok_or("the store is not watched, so there are no back halves")?();
+    Ok(())
+}
+
 /// Follows the store, for ever: the thread `vifs`.
 fn follow_store() {
     let bus = BackBus::new(xenstored::local(), "vif", |device| Box::new(VifDriver::new(device)));
+    *RESTART.lock() = Some(Arc::new(bus.restarter()));
     let Err(errno) = bus.run();
     println!("dom0: guests have no network: the store cannot be watched: {}", errno.name());
 }

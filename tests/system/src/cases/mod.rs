@@ -16,6 +16,7 @@ mod ip;
 mod leaks;
 mod lifecycle;
 mod listing;
+mod net;
 mod random;
 mod selftest;
 mod store_client;
@@ -99,6 +100,10 @@ pub const CASES: &[Case] = cases! {
     "ip-address-and-ping", BOTH, ONE_AND_FOUR, ip::address_and_ping;
     "ip-fetch", BOTH, ONE, ip::fetch;
     "ip-idle", OURS, ONE, ip::idle;
+    "net-frames", BOTH, ONE_AND_FOUR, net::frames;
+    "net-pretenders", OURS, ONE, net::pretenders;
+    "net-comes-and-goes", BOTH, ONE, net::comes_and_goes;
+    "net-killed", OURS, ONE_AND_FOUR, net::killed;
     "nothing-leaks", BOTH, ONE_AND_FOUR, leaks::create_and_destroy;
 };
 
