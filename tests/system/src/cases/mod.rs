@@ -6,6 +6,7 @@
 
 mod alone;
 mod block;
+mod appliances;
 mod boot;
 mod console;
 mod crash;
@@ -104,6 +105,9 @@ pub const CASES: &[Case] = cases! {
     "net-pretenders", OURS, ONE, net::pretenders;
     "net-comes-and-goes", BOTH, ONE, net::comes_and_goes;
     "net-killed", OURS, ONE_AND_FOUR, net::killed;
+    "ip-page-from-a-guest", BOTH, ONE_AND_FOUR, appliances::page_from_a_guest;
+    "ip-guests-to-each-other", OURS, ONE_AND_FOUR, appliances::guests_to_each_other;
+    "ip-data-outlives-its-guest", BOTH, ONE_AND_FOUR, appliances::data_outlives_its_guest;
     "nothing-leaks", BOTH, ONE_AND_FOUR, leaks::create_and_destroy;
 };
 
