@@ -62,23 +62,23 @@ pub fn main_with(mut words: Vec<String>) -> u8 {
     }
 }
 
-/// Takes `--run FILE` from in front of the verb.
+/// Takes each `--run FILE` from in front of the verb; the last one counts.
 fn take_run(words: &mut Vec<String>) -> Result<Option<PathBuf>> {
-    let Some(first) = words.first() else { return Ok(None) };
-    if let Some(file) = first.strip_prefix("--run=") {
-        let file = PathBuf::from(file);
+    let mut run = None;
+    while let Some(first) = words.first() {
+        let file = match first.strip_prefix("--run") {
+            Some("") if words.len() > 1 => words.remove(1),
+            Some(joined) if joined.starts_with('=') => joined.trim_start_matches('=').to_string(),
+            Some("" | "=") => {
+                let text = "--run needs a FILE; usage: zl --run FILE VERB ...";
+                return Err(ToolError::usage(text));
+            }
+            _ => break,
+        };
         words.remove(0);
-        return Ok(Some(file));
+        run = Some(PathBuf::from(file));
     }
-    if first != "--run" {
-        return Ok(None);
-    }
-    if words.len() < 2 {
-        let text = "--run needs a FILE; usage: zl --run FILE VERB ...";
-        return Err(ToolError::usage(text));
-    }
-    words.remove(0);
-    Ok(Some(PathBuf::from(words.remove(0))))
+    Ok(run)
 }
 
 /// Says what went wrong, for people or, if a verb was to answer in JSON, for scripts.
@@ -135,5 +135,27 @@ fn answer_here(answer: Result<String>, json: Option<&'static str>) -> Result<u8>
             print(&document);
             Ok(status.number())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(line: &str) -> (Result<Option<PathBuf>>, Vec<String>) {
+        let mut words: Vec<String> = line.split_whitespace().map(String::from).collect();
+        (take_run(&mut words), words)
+    }
+
+    #[test]
+    fn the_last_run_in_front_of_the_verb_counts() {
+        assert_eq!(
+            taken("list --run x"),
+            (Ok(None), vec!["list".into(), "--run".into(), "x".into()])
+        );
+        assert_eq!(taken("--run a list"), (Ok(Some("a".into())), vec!["list".into()]));
+        assert_eq!(taken("--run a --run=b list"), (Ok(Some("b".into())), vec!["list".into()]));
+        assert!(taken("--run").0.is_err());
+        assert_eq!(taken("").0, Ok(None));
     }
 }

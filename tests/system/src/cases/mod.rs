@@ -12,6 +12,7 @@ mod console;
 mod crash;
 mod crowd;
 mod files;
+mod host_zl;
 mod input;
 mod ip;
 mod leaks;
@@ -108,6 +109,11 @@ pub const CASES: &[Case] = cases! {
     "ip-page-from-a-guest", BOTH, ONE_AND_FOUR, appliances::page_from_a_guest;
     "ip-guests-to-each-other", OURS, ONE_AND_FOUR, appliances::guests_to_each_other;
     "ip-data-outlives-its-guest", BOTH, ONE_AND_FOUR, appliances::data_outlives_its_guest;
+    "host-zl-verbs", BOTH, ONE, host_zl::every_verb;
+    "host-zl-create", OURS, ONE_AND_FOUR, host_zl::create_from_the_host;
+    "host-zl-consoles", OURS, ONE_AND_FOUR, host_zl::consoles;
+    "host-zl-strangers", OURS, ONE, host_zl::strangers;
+    "host-zl-lost", OURS, ONE_AND_FOUR, host_zl::lost_connections;
     "nothing-leaks", BOTH, ONE_AND_FOUR, leaks::create_and_destroy;
 };
 
