@@ -15,7 +15,7 @@ use pvkernel_core::net::TcpStream;
 use pvkernel_core::sleep_lock::SleepLock;
 use pvkernel_core::sync::Lock;
 use pvkernel_xen::thread;
-use zl_cli::Stream;
+use zl_cli::{top, Stream};
 use zl_client::encode;
 use zl_client::message::{Bytes, Channel, Reply, Size};
 use zl_toolstack::staged::Contents;
@@ -24,6 +24,9 @@ use zl_toolstack::staged::Contents;
 const MOST_KEYS: usize = 4096;
 /// Most bytes of one frame of output.
 const PIECE: usize = 32 << 10;
+
+/// What is shown where it goes to a file or pipe.
+const NO_TERMINAL: top::Size = top::Size { columns: 80, rows: 24 };
 
 /// The terminal of a connection.
 pub struct Remote {
@@ -132,6 +135,14 @@ impl Terminal for Remote {
 
     fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
+    }
+
+    fn size(&self) -> top::Size {
+        let size = *self.size.lock();
+        size.map_or(NO_TERMINAL, |Size { columns, rows }| top::Size {
+            columns: usize::from(columns).clamp(20, 500),
+            rows: usize::from(rows).clamp(2, 200),
+        })
     }
 
     fn sent(&self) -> Vec<(String, Contents)> {
