@@ -7,7 +7,9 @@
 use crate::screen::CHANGED;
 use crate::services::stack;
 use crate::terminal::{Events, Terminal};
-use crate::{attach, blkback, debug, devices, disk_test, files, ip, netback, top, transport, watching};
+use crate::{
+    attach, blkback, debug, devices, disk_test, files, ip, netback, top, transport, watching,
+};
 use alloc::format;
 use alloc::vec::Vec;
 use hypercall_abi::DomId;

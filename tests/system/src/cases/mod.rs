@@ -5,8 +5,8 @@
 //! machine at a time so that measured times mean something, and a filter picks by name.
 
 mod alone;
-mod block;
 mod appliances;
+mod block;
 mod boot;
 mod console;
 mod crash;
@@ -23,6 +23,7 @@ mod random;
 mod selftest;
 mod store_client;
 mod virtio;
+mod xenstore;
 
 use std::panic;
 use std::time::Instant;
@@ -114,6 +115,8 @@ pub const CASES: &[Case] = cases! {
     "host-zl-consoles", OURS, ONE_AND_FOUR, host_zl::consoles;
     "host-zl-strangers", OURS, ONE, host_zl::strangers;
     "host-zl-lost", OURS, ONE_AND_FOUR, host_zl::lost_connections;
+    "xenstore", BOTH, ONE_AND_FOUR, xenstore::store;
+    "xenstore-abuse", BOTH, ONE_AND_FOUR, xenstore::abuse;
     "nothing-leaks", BOTH, ONE_AND_FOUR, leaks::create_and_destroy;
 };
 
