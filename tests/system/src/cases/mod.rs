@@ -11,6 +11,7 @@ mod boot;
 mod console;
 mod crash;
 mod crowd;
+mod devices;
 mod files;
 mod host_zl;
 mod input;
@@ -117,6 +118,10 @@ pub const CASES: &[Case] = cases! {
     "host-zl-lost", OURS, ONE_AND_FOUR, host_zl::lost_connections;
     "xenstore", BOTH, ONE_AND_FOUR, xenstore::store;
     "xenstore-abuse", BOTH, ONE_AND_FOUR, xenstore::abuse;
+    "devices-mistakes", OURS, ONE, devices::mistakes;
+    "devices-layout", BOTH, ONE, devices::layout;
+    "devices-lists", BOTH, ONE_AND_FOUR, devices::lists;
+    "top", BOTH, ONE_AND_FOUR, devices::top;
     "nothing-leaks", BOTH, ONE_AND_FOUR, leaks::create_and_destroy;
 };
 
