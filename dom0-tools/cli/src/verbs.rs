@@ -269,7 +269,7 @@ pub const VERBS: &[Verb] = &[
         (1, MANY),
         &[],
         "attach a network card to a domain",
-        "The keys are those of vif = [...]: mac, bridge, ip, rate (10Mb/s), vifname, mtu and antispoof.",
+        "The keys are those of vif = [...]: mac, bridge, ip, rate (10Mb/s), vifname, mtu, antispoof and isolated.",
     ),
     verb(
         "network-detach",

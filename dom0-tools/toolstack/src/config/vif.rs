@@ -70,6 +70,8 @@ pub struct VifConfig {
     pub mtu: Option<u32>,
     /// Whether frames with other addresses than its own are dropped.
     pub antispoof: bool,
+    /// Whether it reaches the world and the control domain, but no other guest that is isolated.
+    pub isolated: bool,
 }
 
 impl VifConfig {
@@ -93,6 +95,7 @@ impl VifConfig {
             let is_flag = !field.contains('=');
             match (is_flag, key) {
                 (true, "antispoof") => vif.antispoof = true,
+                (true, "isolated") => vif.isolated = true,
                 (true, "trusted") => {}
                 (true, _) => {
                     let what = format!("'{}' has no '='", shown(key));
@@ -113,6 +116,7 @@ impl VifConfig {
             "vifname" => self.vifname = Some(interface(value)?),
             "mtu" => self.mtu = Some(mtu(value)?),
             "antispoof" => self.antispoof = switch(value)?,
+            "isolated" => self.isolated = switch(value)?,
             "type" if value == "vif" || value == "netfront" => {}
             "type" => {
                 let what = format!(
@@ -134,7 +138,10 @@ impl VifConfig {
             }
             _ => {
                 let what = format!("unknown word '{}'", shown(key));
-                return Err((what, "known are mac, bridge, ip, rate, vifname, mtu and antispoof"));
+                return Err((
+                    what,
+                    "known are mac, bridge, ip, rate, vifname, mtu, antispoof and isolated",
+                ));
             }
         }
         Ok(())
@@ -203,10 +210,7 @@ fn switch(text: &str) -> Result<bool, Wrong> {
     match text {
         "1" | "yes" | "on" | "true" => Ok(true),
         "0" | "no" | "off" | "false" => Ok(false),
-        _ => Err((
-            format!("'{}' is neither on nor off", shown(text)),
-            "write antispoof=1 or antispoof=0",
-        )),
+        _ => Err((format!("'{}' is neither on nor off", shown(text)), "write 1 or 0")),
     }
 }
 
@@ -233,14 +237,14 @@ mod tests {
     fn every_word_is_understood() {
         let spec =
             "mac=00:16:3E:12:34:56, bridge=xenbr0,ip=10.0.2.40/24 10.0.2.41,rate=10Mb/s@50ms,\
-            vifname=web0,mtu=9000,antispoof=1";
+            vifname=web0,mtu=9000,antispoof=1,isolated";
         let (vif, warnings) = read(spec);
         assert!(warnings.is_empty());
         assert_eq!(vif.mac, Some(Mac([0, 0x16, 0x3e, 0x12, 0x34, 0x56])));
         assert_eq!(vif.ip[0].prefix, Some(24));
         assert_eq!(vif.ip[1].ip, Ipv4Addr::new(10, 0, 2, 41));
         assert_eq!((vif.rate.unwrap().bytes, vif.mtu, vif.antispoof), (62_500, Some(9000), true));
-        assert_eq!(vif.vifname.as_deref(), Some("web0"));
+        assert_eq!((vif.vifname.as_deref(), vif.isolated), (Some("web0"), true));
     }
 
     #[test]

@@ -132,6 +132,7 @@ fn vif_nodes(vif: &VifConfig) -> (Vec<Node>, Vec<Node>) {
         ("handle", handle),
         ("type", "vif".into()),
         ("antispoof", u8::from(vif.antispoof).to_string()),
+        ("isolated", u8::from(vif.isolated).to_string()),
     ];
     if !vif.ip.is_empty() {
         let ip: Vec<String> = vif.ip.iter().map(ToString::to_string).collect();

@@ -88,6 +88,7 @@ fn a_card_has_the_nodes_of_xen() {
         ("rate", "62500,50000"),
         ("mtu", "9000"),
         ("antispoof", "1"),
+        ("isolated", "0"),
         ("frontend", "/local/domain/7/device/vif/0"),
     ] {
         assert_eq!(value(&format!("{back}/{name}")), expected, "{name}");
