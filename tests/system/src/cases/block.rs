@@ -32,7 +32,8 @@ impl<'a> Setting<'a> {
         };
         let files = [file("vda"), file("vdb")];
         for path in &files {
-            fs::File::create(path)
+            fs::create_dir_all(&session.images.transcripts)
+                .and_then(|()| fs::File::create(path))
                 .and_then(|file| file.set_len(DISK))
                 .map_err(|error| Failure(format!("{}: {error}", path.display())))?;
         }
@@ -115,18 +116,21 @@ pub fn hot_plug(session: &Session<'_>) -> Verdict {
     let mut setting = Setting::new(session, "plug")?;
     setting.create("plugged", &[], "watch")?;
     setting.says("plugged", "watching")?;
+    let mut times = 0;
     leaves_nothing(&mut setting.dom0, "a disk that comes and goes", |dom0| {
-        dom0.ok("zl block-attach plugged ram:4M,xvdc,w")?;
-        let has = |lines: &[String], state: &str| {
-            lines.iter().any(|line| line.contains("51744") || line.contains("xvdc"))
-                == (state == "there")
+        times += 1;
+        let said = |lines: &[String], text: &str| {
+            lines.iter().filter(|line| line.contains(text)).count() == times
         };
-        dom0.until("zl block-list plugged", 10, |lines| has(lines, "there"))?;
+        dom0.ok("zl block-attach plugged ram:4M,xvdc,w")?;
+        dom0.until("zl logs plugged", 20, |lines| said(lines, "xvdc is there"))?;
         dom0.ok("zl block-detach plugged xvdc")?;
-        dom0.until("zl block-list plugged", 10, |lines| has(lines, "gone")).map(|_| ())
+        dom0.until("zl logs plugged", 20, |lines| said(lines, "xvdc is gone"))?;
+        let gone = |lines: &[String]| !lines.iter().any(|line| line.contains("xvdc"));
+        dom0.until("zl block-list plugged", 10, gone)?;
+        // What the guest asks of the store about it has to be answered, too.
+        dom0.ok("sleep 0.5").map(|_| ())
     })?;
-    setting.says("plugged", "xvdc is there")?;
-    setting.says("plugged", "xvdc is gone")?;
     setting.dom0.ok("zl destroy plugged")?;
     setting.end()
 }
