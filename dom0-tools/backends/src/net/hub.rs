@@ -259,11 +259,11 @@ impl<W: Wire> Hub<W> {
         }
         match self.switch.forward(from, frame.bytes(), now_ns) {
             Forward::Drop => self.pool.give(frame),
-            Forward::To(to) => self.put(to, frame),
+            Forward::To(to) => self.put(to, frame, false),
             Forward::Flood => {
                 for to in (0..self.ports.len()).map(PortId) {
                     if self.switch.reaches(from, to) {
-                        self.put(to, Arc::clone(&frame));
+                        self.put(to, Arc::clone(&frame), true);
                     }
                 }
                 self.pool.give(frame);
@@ -272,7 +272,7 @@ impl<W: Wire> Hub<W> {
     }
 
     /// Puts a frame into a port's outbox, in the form the port takes.
-    fn put(&mut self, to: PortId, frame: FrameRef) {
+    fn put(&mut self, to: PortId, frame: FrameRef, is_for_all: bool) {
         let Self { pool, ports, .. } = self;
         let Some(Some(port)) = ports.get_mut(to.0) else { return pool.give(frame) };
         let takes = port.takes();
@@ -280,9 +280,9 @@ impl<W: Wire> Hub<W> {
         let meta = frame.meta();
         if len <= takes.mtu + ETHERNET_HEAD || (takes.large && meta.segment != 0) {
             match takes.blank || meta.checksum != Checksum::Blank {
-                true => port.push(frame, pool),
+                true => port.push(frame, is_for_all, pool),
                 false => match completed(frame, pool) {
-                    Some(frame) => port.push(frame, pool),
+                    Some(frame) => port.push(frame, is_for_all, pool),
                     None => port.stats.unclaimed += 1,
                 },
             }

@@ -70,7 +70,7 @@ impl LocalPort {
             self.pool.give(frame);
             return false;
         }
-        to_stack.push(frame, &self.pool)
+        to_stack.push(frame, false, &self.pool)
     }
 
     /// Wakes the stack after frames were delivered, or because there is room again.

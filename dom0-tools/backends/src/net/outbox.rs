@@ -41,11 +41,14 @@ impl Outbox {
         self.frames.front()
     }
 
-    /// Adds a frame, or gives it back to the pool and returns false.
-    pub fn push(&mut self, frame: FrameRef, pool: &Pool) -> bool {
+    /// Adds a frame, or gives it back to the pool and returns false. What is for everybody gives way to
+    /// what is for this port alone: it does not wait for a guest that posts too little.
+    pub fn push(&mut self, frame: FrameRef, is_for_all: bool, pool: &Pool) -> bool {
         let len = frame.len();
-        let is_beyond_share = self.starved_since_ns.is_some() && self.is_beyond_share(len, pool);
-        if is_beyond_share || self.frames.len() >= MAX_WAITING {
+        let is_starved = self.starved_since_ns.is_some();
+        if is_starved && (is_for_all || self.is_beyond_share(len, pool))
+            || self.frames.len() >= MAX_WAITING
+        {
             pool.give(frame);
             return false;
         }

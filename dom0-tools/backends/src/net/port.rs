@@ -72,8 +72,8 @@ impl<W: Wire> Port<W> {
     }
 
     /// Lets a frame wait here, or loses it.
-    pub(super) fn push(&mut self, frame: FrameRef, pool: &Pool) {
-        let is_taken = self.outbox.push(frame, pool);
+    pub(super) fn push(&mut self, frame: FrameRef, is_for_all: bool, pool: &Pool) {
+        let is_taken = self.outbox.push(frame, is_for_all, pool);
         self.stats.unclaimed += u64::from(!is_taken);
         if let Kind::Guest(vif) = &mut self.kind {
             vif.activate();
@@ -90,7 +90,7 @@ impl<W: Wire> Port<W> {
             if let Some(mine) = Arc::get_mut(&mut to) {
                 cut.write(frame.bytes(), piece, mine.bytes_mut());
             }
-            self.push(to, pool);
+            self.push(to, false, pool);
         }
     }
 }

@@ -100,7 +100,13 @@ fn a_turn_is_two_batches_and_one_notification_for_each_guest() {
 fn a_guest_that_takes_nothing_costs_the_others_nothing() {
     let mut world = World::new(&[large(), large(), large()]);
     world.guests[1].post(255);
+    // The third says where it is and then takes nothing.
+    world.guests[2].send(&frame(ALL, mac(3), 60, 0), 0, plain());
+    world.run();
+    world.guests[1].receive_all();
+    world.guests[1].post(255);
     for round in 0..100u8 {
+        assert!(world.guests[0].send(&frame(mac(3), mac(1), 30_000, round), 0, plain()));
         assert!(world.guests[0].send(&frame(ALL, mac(1), 30_000, round), 0, plain()));
         world.run();
         world.guests[0].reap();
@@ -120,6 +126,33 @@ fn a_guest_that_takes_nothing_costs_the_others_nothing() {
     world.guests[0].send(&frame(ALL, mac(1), 100, 1), 0, plain());
     world.run();
     assert_eq!(world.guests[2].receive_all().len(), 1, "it is served again");
+    world.end();
+}
+
+#[test]
+fn what_is_for_everybody_gives_way_to_what_is_for_one() {
+    let mut world = World::new(&[large(), large(), large()]);
+    // The third says where it is, and posts little.
+    world.guests[2].send(&frame(ALL, mac(3), 60, 0), 0, plain());
+    world.guests[2].post(4);
+    world.run();
+    for round in 0..12u8 {
+        for _ in 0..10 {
+            world.guests[0].send(&frame(ALL, mac(1), 60, 0xee), 0, plain());
+        }
+        world.run();
+        world.guests[1].send(&frame(mac(3), mac(2), 60, round), 0, plain());
+        world.run();
+        world.guests.iter_mut().for_each(Guest::reap);
+    }
+    let mut got = Vec::new();
+    for _ in 0..30 {
+        got.extend(world.guests[2].receive_all());
+        world.guests[2].post(4);
+        world.run();
+    }
+    let for_one = got.iter().filter(|frame| frame[11] == 2).count();
+    assert_eq!(for_one, 12);
     world.end();
 }
 
