@@ -122,7 +122,9 @@ fn read_identity(device: &Device) -> Result<Identity, String> {
     let mut addresses = Vec::new();
     let text = node(device, "ip")?.unwrap_or_default();
     for address in text.split_whitespace() {
-        let parsed = address.parse::<core::net::Ipv4Addr>();
+        // The length of the network's part, if it is there, says nothing about the sender.
+        let (bare, _) = address.split_once('/').unwrap_or((address, ""));
+        let parsed = bare.parse::<core::net::Ipv4Addr>();
         let parsed = parsed.map_err(|_| wrong("ip", address, "IPv4 addresses"))?;
         addresses.push(parsed.octets());
     }
