@@ -105,8 +105,12 @@ pub fn unblock(dom: &Domain, vcpu: &Vcpu) {
     let now = time::now_ns();
     let target = POLICY.lock().wake(now, *id);
     note_state(dom, vcpu, now);
-    kick(target);
-    release(vcpu, target);
+    let (holder, this) = (vcpu.cpu.load(Ordering::SeqCst), percpu::cpu_id());
+    let may_run_here = holder == NO_CPU || holder == this.0;
+    if !target.is_some_and(|cpu| cpu != this && may_run_here && wake::hand_over(cpu, now)) {
+        kick(target);
+        release(vcpu, target);
+    }
 }
 
 /// Enters the run state that a vCPU on no CPU is in.

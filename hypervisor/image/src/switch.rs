@@ -14,7 +14,7 @@ use crate::current::{self, Current, Here};
 use crate::domain::vcpu::{flag, NO_CPU};
 use crate::domain::{lifecycle, Domain, Vcpu, VcpuState};
 use crate::pvtime::{self, State};
-use crate::{fpu, sched, trap, upcall};
+use crate::{fpu, sched, trap, upcall, wake};
 
 /// CPUs that have a guest's page tables loaded.
 static GUEST_CPUS: AtomicU64 = AtomicU64::new(0);
@@ -55,7 +55,8 @@ pub fn stays(current: &Current, now: u64) -> bool {
     if waits && runstate.state() == State::Running {
         runstate.enter(State::Blocked, now);
     }
-    waits && !here.dom().is_held()
+    // While others run, whoever wakes it may run it sooner than this CPU, which sleeps.
+    waits && !here.dom().is_held() && !wake::others_run()
 }
 
 /// The present vCPU runs, if it did not before.

@@ -167,10 +167,46 @@ pub fn arm_periodic(dom: &Domain, vcpu: &Vcpu) {
     }
 }
 
+/// CPUs that do not idle.
+static RUNNING: AtomicU64 = AtomicU64::new(0);
+
+/// How long a woken vCPU may wait for the CPU of its waker before an idle one is interrupted for it.
+const HANDOVER_NS: u64 = 40_000;
+
+/// Whether another CPU than this one runs something.
+pub fn others_run() -> bool {
+    RUNNING.load(Ordering::SeqCst) & !percpu::cpu_id().mask() != 0
+}
+
+/// Leaves a vCPU that was woken here, and for which the policy chose an idle CPU, to this one for a
+/// moment, if it can be; true then. Whoever wakes another mostly blocks right after it, and a switch is
+/// sooner done than an interrupt of a sleeping CPU. When the moment is over this CPU chooses anew, and
+/// the policy then asks an idle CPU to help.
+pub fn hand_over(chosen: CpuId, now: u64) -> bool {
+    let (running, this) = (RUNNING.load(Ordering::SeqCst), percpu::cpu_id());
+    if running & chosen.mask() != 0 {
+        return false;
+    }
+    if running & this.mask() == 0 {
+        hv_machine::cpuinfo::raise_work(crate::exit::work::SCHEDULE);
+        return true;
+    }
+    let (clock, end) = (CLOCKS.get(), now + HANDOVER_NS);
+    if end < clock.slice_end_ns.load(Ordering::Relaxed) {
+        clock.slice_end_ns.store(end, Ordering::Relaxed);
+        let first = clock.queue.lock().next_deadline();
+        set_hardware(clock, first.unwrap_or(NEVER));
+    }
+    true
+}
+
 /// Remembers whether something is to run on this CPU now, and when its slice ends, if it does.
 pub fn begin_turn(runs: bool, slice_end_ns: Option<u64>) {
     let clock = CLOCKS.get();
-    clock.runs.store(runs, Ordering::Relaxed);
+    if clock.runs.load(Ordering::Relaxed) != runs {
+        clock.runs.store(runs, Ordering::Relaxed);
+        RUNNING.fetch_xor(percpu::cpu_id().mask(), Ordering::SeqCst);
+    }
     clock.slice_end_ns.store(slice_end_ns.unwrap_or(NEVER), Ordering::Relaxed);
 }
 
