@@ -1,23 +1,21 @@
 //! Removing, renaming, and what concerns the whole disk.
 
-use alloc::vec::Vec;
-use rsext4::{Ext4Result, FileExtentState, FileExtentTarget, RenameOptions, UnlinkOutcome};
+use rsext4::{Ext4Result, RenameOptions, UnlinkOutcome};
 
 use crate::error::{FileError, What};
-use crate::files::{failed_id, Extent, FileId, Files, Space};
-
-/// Most extents of one file that are looked at.
-const EXTENTS_MOST: usize = 4096;
+use crate::files::{FileId, Files, Space};
 
 impl Files {
     /// Removes a file.
     ///
     /// # Errors
-    /// It does not exist, or is a folder.
+    /// It does not exist, is a folder, or a domain uses it as its disk.
     pub fn remove(&mut self, path: &str) -> Result<(), FileError> {
-        if self.find(path)?.is_directory() {
+        let found = self.find(path)?;
+        if found.is_directory() {
             return Err(FileError::new(path, What::IsFolder));
         }
+        self.check_free_at(path, FileId(found.number))?;
         let (parent, name) = self.place(path)?;
         let removed = self.fs.unlink(parent, name).and_then(|outcome| self.reap(outcome));
         removed.map_err(|error| FileError::of(path, error))
@@ -40,10 +38,11 @@ impl Files {
     /// Gives a file or folder another path. A file that is there already is refused.
     ///
     /// # Errors
-    /// `from` does not exist, `to` does, or the folder of `to` does not.
+    /// `from` does not exist or is the disk of a domain, `to` does exist, or its folder does not.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<(), FileError> {
         let (old_parent, old_name) = self.place(from)?;
-        self.find(from)?;
+        let found = self.find(from)?;
+        self.check_free_at(from, FileId(found.number))?;
         let (new_parent, new_name) = self.place(to)?;
         let options = RenameOptions::NO_REPLACE;
         let renamed = self.fs.rename(old_parent, old_name, new_parent, new_name, options);
@@ -64,24 +63,6 @@ impl Files {
         let stats = self.fs.statfs();
         let bytes = |blocks: u64| blocks.saturating_mul(stats.block_size);
         Space { total: bytes(stats.total_blocks), free: bytes(stats.free_blocks) }
-    }
-
-    /// Where the contents of a file lie on the disk. What was never written is not among it.
-    ///
-    /// # Errors
-    /// The file is in more pieces than are looked at, or the disk failed.
-    pub fn extents(&mut self, file: FileId) -> Result<Vec<Extent>, FileError> {
-        let failed = |error| failed_id(file, error);
-        let target = FileExtentTarget::Data;
-        let map = self.fs.inode_extents(file.0, 0, u64::MAX, target, EXTENTS_MOST);
-        let map = map.map_err(failed)?;
-        if !map.complete {
-            return Err(FileError::new("the file", What::Unsupported));
-        }
-        let written = map.extents.iter().filter(|e| e.state == FileExtentState::Initialized);
-        Ok(written
-            .map(|e| Extent { offset: e.logical_start, place: e.physical_start, len: e.length })
-            .collect())
     }
 
     /// Makes everything that was written durable.

@@ -37,6 +37,8 @@ pub enum What {
     Unsupported,
     /// There is no memory for it.
     NoMemory,
+    /// A domain uses the file as its disk.
+    InUse,
 }
 
 /// A path and the rule it broke.
@@ -104,6 +106,7 @@ impl fmt::Display for FileError {
             What::Io => "the disk failed",
             What::Unsupported => "made with features of ext4 that are not supported here",
             What::NoMemory => "not enough memory; give dom0 more with dom0_mem=",
+            What::InUse => "in use as the disk of a domain; 'zl block-detach' ends that",
         };
         write!(f, "{}: {text}", self.path)
     }

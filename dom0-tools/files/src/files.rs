@@ -13,6 +13,7 @@ use rsext4::{
 
 use crate::disk::{Adapter, Disk, SetClock};
 use crate::error::{FileError, What};
+use crate::held::Holds;
 use crate::path::{names, split};
 
 /// Entries of a folder read at a time.
@@ -86,7 +87,16 @@ type Mounted = Ext4<Adapter, MountedServices<(), NoopObserver, ()>>;
 /// A mounted file system.
 pub struct Files {
     pub(crate) fs: Mounted,
+    pub(crate) holds: Holds,
     clock: Arc<AtomicU64>,
+}
+
+fn mounted(disk: Box<dyn Disk + Send>, clock: &Arc<AtomicU64>) -> Result<Mounted, FileError> {
+    let services = MountServices::new(SetClock(Arc::clone(clock)), (), NoopObserver);
+    let mut options = MountOptions::read_write();
+    options.readonly = disk.is_read_only();
+    let fs = Ext4::mount(Adapter(disk), services, options);
+    fs.map_err(|error| FileError::of("the disk", error))
 }
 
 impl Files {
@@ -95,13 +105,16 @@ impl Files {
     /// # Errors
     /// There is no ext4 on the disk, it is broken, or the disk failed.
     pub fn mount(disk: Box<dyn Disk + Send>, now_s: u64) -> Result<Self, FileError> {
-        let clock = SetClock(Arc::new(AtomicU64::new(now_s)));
-        let time = Arc::clone(&clock.0);
-        let services = MountServices::new(clock, (), NoopObserver);
-        let mut options = MountOptions::read_write();
-        options.readonly = disk.is_read_only();
-        let fs = Ext4::mount(Adapter(disk), services, options);
-        fs.map(|fs| Self { fs, clock: time }).map_err(|error| FileError::of("the disk", error))
+        let clock = Arc::new(AtomicU64::new(now_s));
+        let fs = mounted(disk, &clock)?;
+        Ok(Self { fs, holds: Holds::default(), clock })
+    }
+
+    /// Unmounts and mounts again: nothing of the disk is remembered.
+    pub(crate) fn mount_again(&mut self, disk: Box<dyn Disk + Send>) -> Result<(), FileError> {
+        self.unmount()?;
+        self.fs = mounted(disk, &self.clock)?;
+        Ok(())
     }
 
     /// Sets the time that changes are given from now on, in seconds since 1970.
@@ -238,8 +251,16 @@ impl Files {
     /// Writes all of `bytes`; the file grows as needed.
     ///
     /// # Errors
-    /// There is no room (what was there before is unharmed), or the disk failed.
+    /// There is no room (what was there before is unharmed), a domain uses the file as its disk, or
+    /// the disk failed.
     pub fn write(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), FileError> {
+        self.check_free(file)?;
+        self.note_write(file, offset, bytes.len() as u64)?;
+        self.put(file, offset, bytes)
+    }
+
+    /// Writes where there is room.
+    pub(crate) fn put(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<(), FileError> {
         self.check_room(file, offset, bytes.len() as u64)?;
         self.fs.write_inode(file.0, offset, bytes).map_err(|error| failed_id(file, error))
     }
@@ -247,8 +268,10 @@ impl Files {
     /// Sets the size of a file; what is added reads as zeros and takes no room yet.
     ///
     /// # Errors
-    /// The disk failed.
+    /// A domain uses the file as its disk, or the disk failed.
     pub fn set_size(&mut self, file: FileId, size: u64) -> Result<(), FileError> {
+        self.check_free(file)?;
+        self.note_size(file, size)?;
         self.fs.truncate_inode(file.0, size).map_err(|error| failed_id(file, error))
     }
 }
@@ -256,7 +279,7 @@ impl Files {
 /// Everything belongs to root; there is nobody else.
 pub(crate) const AS_ROOT: MutationContext = MutationContext::new(0, 0, 0, 0);
 
-fn stat(info: &InodeInfo) -> Stat {
+pub(crate) fn stat(info: &InodeInfo) -> Stat {
     let kind = match info.file_type() {
         DirectoryEntryType::RegularFile => Kind::File,
         DirectoryEntryType::Directory => Kind::Folder,

@@ -1,5 +1,6 @@
 //! A disk in memory that remembers what was flushed, and the judge of the format.
-#![allow(missing_docs)]
+// Each test uses a part of it.
+#![allow(missing_docs, dead_code)]
 
 use std::process::Command;
 use std::sync::{Arc, Mutex};
