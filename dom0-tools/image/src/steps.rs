@@ -78,6 +78,10 @@ pub fn carry_out(shell: &mut Shell, terminal: &dyn Terminal, step: Step) {
 fn carry_out_verb(command: &Command, terminal: &dyn Terminal) -> Result<Status, ToolError> {
     let mut printed = Printed::default();
     let staged = files::for_command(command, terminal.sent());
+    if matches!(command, Command::DebugCounts) {
+        blkback::settle();
+        files::settle();
+    }
     let mut held = stack();
     held.stage(staged);
     let outcome = run_verb(command, &mut held, &Here, &mut printed);

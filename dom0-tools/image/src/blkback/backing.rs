@@ -4,7 +4,7 @@
 //! is refused with one line. Disks in memory with a name stay when their last user goes, until they are
 //! dropped by name; those without are known by their owner, who forgets them.
 
-use crate::devices;
+use crate::{devices, files};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -72,7 +72,7 @@ impl Lease {
     /// One line.
     pub fn open(source: &Source, owner: &str, writable: bool) -> Result<Self, String> {
         let number = reserve(&key_of(source, owner), writable)?;
-        match find(source, owner) {
+        match find(source, owner, writable) {
             Ok(backing) if writable && backing.info().read_only => {
                 release(number);
                 Err(format!("{source}: cannot be written; give it with ',r'"))
@@ -137,20 +137,29 @@ fn reserve(key: &str, is_writer: bool) -> Result<u64, String> {
     }
 }
 
+/// Waits until disks that nobody uses any more have carried out what was asked of them.
+pub fn settle() {
+    let is_quiet = || !USES.lock().list.iter().any(|one| one.is_ending);
+    ENDED.wait_deadline(time::now_ns() + DRAIN_LIMIT_NS, is_quiet);
+}
+
 fn release(number: u64) {
     USES.lock().list.retain(|one| one.number != number);
     ENDED.wake_all();
 }
 
-fn find(source: &Source, owner: &str) -> Result<Backing, String> {
+fn find(source: &Source, owner: &str, writable: bool) -> Result<Backing, String> {
     match source {
         Source::Ram { name, bytes } => {
             named_ram(name.as_deref().unwrap_or(owner), *bytes).map(Backing::Ram)
         }
+        Source::Physical(name) if writable && files::is_mounted_on(name) => {
+            Err(format!("phy:{name}: holds dom0's files; give a file of it with file:PATH"))
+        }
         Source::Physical(name) => devices::disk(name)
             .map(Backing::Device)
             .ok_or_else(|| format!("phy:{name}: no such disk; 'devices' lists dom0's disks")),
-        Source::File(path) => Err(format!("file:{path}: there is no file system for disks yet")),
+        Source::File(path) => files::open_disk(path, writable).map(Backing::Device),
     }
 }
 

@@ -13,7 +13,7 @@ mod bus;
 mod device;
 mod frames;
 
-pub use backing::{drop_ram, forget_ram, Backing, Lease};
+pub use backing::{drop_ram, forget_ram, settle, Backing, Lease};
 pub use bus::restart;
 use device::{Device, News};
 

@@ -25,6 +25,15 @@ impl Blocking {
         Self { device, buffer: None, largest }
     }
 
+    /// Takes the memory now, so that it is not missing later.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn reserve(&mut self) -> Result<(), DiskError> {
+        self.buffer = Some(self.take_buffer()?);
+        Ok(())
+    }
+
     fn take_buffer(&mut self) -> Result<IoBuffer, DiskError> {
         match self.buffer.take() {
             Some(buffer) => Ok(buffer),

@@ -7,10 +7,12 @@
 //! The disk is left clean at the end of the machine (`end`). When the machine just stops, the journal
 //! keeps names and sizes consistent, and the next mount replays it.
 
+mod backing;
 mod disk;
 mod stage;
 mod verbs;
 
+pub use backing::{open_disk, settle};
 pub use stage::{for_command, for_restart};
 pub use verbs::carry_out;
 
@@ -143,6 +145,11 @@ pub fn read(path: &str) -> Result<Vec<u8>, ToolError> {
     Ok(contents)
 }
 
+/// Whether a disk of the machine holds the files, so that nobody else may write it.
+pub fn is_mounted_on(disk: &str) -> bool {
+    disk == DISK && matches!(*STATE.lock(), State::Mounted)
+}
+
 /// Makes an empty file system on the disk and mounts it.
 ///
 /// # Errors
@@ -152,6 +159,10 @@ fn format_disk(force: bool) -> Result<(), ToolError> {
         return Err(ToolError::failed("format-disk: dom0 has no disk"));
     };
     let mut guard = FILES.lock(thread::kernel());
+    if guard.as_mut().is_some_and(Files::is_any_held) {
+        let text = format!("format-disk: {DISK} has files that are disks of domains; detach them");
+        return Err(ToolError::refused(text));
+    }
     if guard.is_some() && !force {
         let text = format!("format-disk: {DISK} has a file system; -f makes an empty one over it");
         return Err(ToolError::refused(text));

@@ -17,10 +17,10 @@ const KILLS: usize = 30;
 /// Seconds a guest may take for its words.
 const PATIENCE: u64 = 90;
 
-/// A machine with a disk for guests; its file goes with it.
-struct Setting<'a> {
-    dom0: Dom0<'a>,
-    files: [PathBuf; 2],
+/// A machine with disks for guests; their files go with it.
+pub(super) struct Setting<'a> {
+    pub(super) dom0: Dom0<'a>,
+    files: Vec<PathBuf>,
 }
 
 impl<'a> Setting<'a> {
@@ -30,7 +30,7 @@ impl<'a> Setting<'a> {
             let (hypervisor, cpus) = (session.hypervisor.name(), session.cpus);
             session.images.transcripts.join(format!("{what}-{name}-{hypervisor}-{cpus}.img"))
         };
-        let files = [file("vda"), file("vdb")];
+        let files = vec![file("vda"), file("vdb")];
         for path in &files {
             fs::create_dir_all(&session.images.transcripts)
                 .and_then(|()| fs::File::create(path))
@@ -42,8 +42,13 @@ impl<'a> Setting<'a> {
         Ok(Setting { dom0, files })
     }
 
+    /// A machine that runs already; its files stay.
+    pub(super) fn of(dom0: Dom0<'a>) -> Setting<'a> {
+        Setting { dom0, files: Vec::new() }
+    }
+
     /// Creates a guest that does with its disks what the words say.
-    fn create(&mut self, name: &str, disks: &[&str], words: &str) -> Verdict {
+    pub(super) fn create(&mut self, name: &str, disks: &[&str], words: &str) -> Verdict {
         let disks: Vec<String> = disks.iter().map(|disk| format!("\"{disk}\"")).collect();
         let disks = disks.join(",");
         let command =
@@ -52,7 +57,7 @@ impl<'a> Setting<'a> {
     }
 
     /// The same, and it must succeed at all of them.
-    fn run(&mut self, name: &str, disks: &[&str], words: &str) -> Verdict {
+    pub(super) fn run(&mut self, name: &str, disks: &[&str], words: &str) -> Verdict {
         self.create(name, disks, words)?;
         self.ends_well(name, words)
     }
@@ -65,12 +70,12 @@ impl<'a> Setting<'a> {
         self.dom0.until_gone(name, 10)
     }
 
-    fn says(&mut self, name: &str, text: &str) -> Verdict {
+    pub(super) fn says(&mut self, name: &str, text: &str) -> Verdict {
         let there = |lines: &[String]| lines.iter().any(|line| line.contains(text));
         self.dom0.until(&format!("zl logs {name}"), 20, there).map(|_| ())
     }
 
-    fn end(self) -> Verdict {
+    pub(super) fn end(self) -> Verdict {
         let verdict = self.dom0.poweroff();
         for file in &self.files {
             // What stays is overwritten by the next run.
