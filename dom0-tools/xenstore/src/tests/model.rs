@@ -111,6 +111,10 @@ impl Model {
         if !exists && !makes {
             return (Err(Errno::ENOENT), Vec::new());
         }
+        let inherits = !exists && matches!(op, Op::Write(..) | Op::Mkdir(_));
+        if domain != 0 && inherits && self.nearest(path).len() > self.quota.perms {
+            return (Err(Errno::ENOSPC), Vec::new());
+        }
         self.apply_allowed(domain, op, exists)
     }
 
