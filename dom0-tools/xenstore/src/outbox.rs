@@ -4,10 +4,12 @@
 //! domain whose answers wait, and events beyond a bound are merged into one per watch, which names the
 //! watched path itself. So nobody ever misses that something changed.
 //!
-//! Invariant: at most `Quota::events` events and one more for each watch wait; no event waits twice.
+//! Invariant: at most `Quota::events` events and one more for each watch wait; no event waits twice:
+//! `waiting` names those that wait, so that adding one does not look at them all. One commit can tell
+//! each watch of hundreds of changes.
 
 use crate::watch::Watch;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use pv_xenbus::wire::Message;
@@ -22,6 +24,8 @@ enum Item {
 #[derive(Debug, Default)]
 pub struct Outbox {
     items: VecDeque<Item>,
+    /// Number of the watch and path of each event in `items`.
+    waiting: BTreeSet<(u64, Arc<str>)>,
     answers: usize,
     /// The message that is being sent.
     bytes: Vec<u8>,
@@ -42,8 +46,7 @@ impl Outbox {
             true => &watch.path,
             false => path,
         };
-        let is_same = |item: &Item| matches!(item, Item::Event(other, at) if other.id == watch.id && at == path);
-        if !self.items.iter().any(is_same) {
+        if self.waiting.insert((watch.id, path.clone())) {
             self.items.push_back(Item::Event(watch.clone(), path.clone()));
         }
     }
@@ -51,6 +54,7 @@ impl Outbox {
     /// Forgets the events of a watch that ended.
     pub fn drop_watch(&mut self, id: u64) {
         self.items.retain(|item| !matches!(item, Item::Event(watch, _) if watch.id == id));
+        self.waiting.retain(|(watch, _)| *watch != id);
     }
 
     /// Answers that wait.
@@ -82,6 +86,7 @@ impl Outbox {
                     self.bytes = message.encode();
                 }
                 Some(Item::Event(watch, path)) => {
+                    self.waiting.remove(&(watch.id, path.clone()));
                     let event = Message::watch_event(watch.shown(&path), &watch.token);
                     self.bytes = event.encode();
                 }
