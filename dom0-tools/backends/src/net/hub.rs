@@ -280,9 +280,9 @@ impl<W: Wire> Hub<W> {
         let meta = frame.meta();
         if len <= takes.mtu + ETHERNET_HEAD || (takes.large && meta.segment != 0) {
             match takes.blank || meta.checksum != Checksum::Blank {
-                true => port.push(frame, is_for_all, pool),
+                true => drop(port.push(frame, is_for_all, pool)),
                 false => match completed(frame, pool) {
-                    Some(frame) => port.push(frame, is_for_all, pool),
+                    Some(frame) => drop(port.push(frame, is_for_all, pool)),
                     None => port.stats.unclaimed += 1,
                 },
             }

@@ -71,16 +71,18 @@ impl<W: Wire> Port<W> {
         }
     }
 
-    /// Lets a frame wait here, or loses it.
-    pub(super) fn push(&mut self, frame: FrameRef, is_for_all: bool, pool: &Pool) {
+    /// Lets a frame wait here, or loses it and returns false.
+    pub(super) fn push(&mut self, frame: FrameRef, is_for_all: bool, pool: &Pool) -> bool {
         let is_taken = self.outbox.push(frame, is_for_all, pool);
         self.stats.unclaimed += u64::from(!is_taken);
         if let Kind::Guest(vif) = &mut self.kind {
             vif.activate();
         }
+        is_taken
     }
 
-    /// Lets the pieces of a frame wait here.
+    /// Lets the pieces of a frame wait here. The first that is lost ends it: how many there are is the
+    /// sender's choice, and whoever wants them all sends again.
     pub(super) fn push_pieces(&mut self, frame: &FrameRef, cut: &Cut, pool: &Pool) {
         for piece in 0..cut.count() {
             let Some(mut to) = pool.take(cut.len(piece)) else {
@@ -90,7 +92,9 @@ impl<W: Wire> Port<W> {
             if let Some(mine) = Arc::get_mut(&mut to) {
                 cut.write(frame.bytes(), piece, mine.bytes_mut());
             }
-            self.push(to, false, pool);
+            if !self.push(to, false, pool) {
+                return;
+            }
         }
     }
 }

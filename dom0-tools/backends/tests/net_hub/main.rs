@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use world::{frame, mac, Card, End, Guest, Machine};
 use zl_backends::frame::Pool;
-use zl_backends::net::{Hub, Identity, LocalPort, Rate, VifOptions};
+use zl_backends::net::{Hub, Identity, LocalPort, Rate, VifOptions, MAX_WAITING};
 use zl_backends::switch::{complete, PortId};
 
 const ALL: [u8; 6] = [0xff; 6];
@@ -29,7 +29,11 @@ fn large() -> VifOptions {
 
 impl World {
     fn new(options: &[VifOptions]) -> Self {
-        let pool = Arc::new(Pool::new(64, 16));
+        Self::with_pool(Pool::new(64, 16), options)
+    }
+
+    fn with_pool(pool: Pool, options: &[VifOptions]) -> Self {
+        let pool = Arc::new(pool);
         let hub = Hub::new(Arc::clone(&pool));
         let mut world = Self {
             pool,
@@ -228,6 +232,22 @@ fn a_card_gets_packets_it_can_send() {
     world.guests[0].post(4);
     world.run();
     assert_eq!(world.guests[0].receive_all(), [frame(mac(1), [2; 6], 900, 5)]);
+    world.end();
+}
+
+/// The sender says how large pieces are: tiny ones must not cost more work than a port has room for.
+#[test]
+fn a_packet_in_very_many_pieces_costs_no_more_than_a_port_holds() {
+    let mut world = World::with_pool(Pool::new(1000, 16), &[large()]);
+    let card = Arc::new(Card::default());
+    let port = world.hub.add_card(card.clone());
+    world.ports.push(port);
+    let blank = FrameMeta { checksum: Checksum::Blank, segment: 1 };
+    assert!(world.guests[0].send(&tcp(60_000), 100, blank));
+    world.run();
+    let sent = card.sent.lock().expect("no panic").len();
+    assert_eq!(sent, MAX_WAITING);
+    assert_eq!(world.hub.stats(port).expect("a port").unclaimed, 1, "the rest is not even made");
     world.end();
 }
 
