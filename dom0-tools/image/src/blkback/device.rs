@@ -375,13 +375,20 @@ impl Device {
         match self.news.lease.backing().clone() {
             Backing::Ram(disk) => {
                 let mut fill = |piece: &mut [u8]| piece.fill(0);
+                // A front half may forget a whole disk at once: a turn of it, and the rest later.
+                let part = sectors.min(TURN_SECTORS);
                 let is_done = match op {
-                    BlockOp::Discard => disk.with_pages(sector, sectors, &mut fill).is_ok(),
+                    BlockOp::Discard => disk.with_pages(sector, part, &mut fill).is_ok(),
                     _ => true,
                 };
-                self.finish(open, if is_done { RSP_OKAY } else { RSP_ERROR });
+                if is_done && part < sectors {
+                    let (sector, sectors) = (sector + u64::from(part), u64::from(sectors - part));
+                    self.waiting.push_front((open, Job::Discard { sector, sectors }));
+                } else {
+                    self.finish(open, if is_done { RSP_OKAY } else { RSP_ERROR });
+                }
                 // Zeroing counts as moving.
-                Some(sectors)
+                Some(part)
             }
             Backing::Device(disk) => {
                 self.send(&*disk, what, None, (open, Kind::Other(job))).then_some(0)
