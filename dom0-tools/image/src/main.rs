@@ -17,6 +17,7 @@ extern crate alloc;
 
 mod attach;
 mod blkback;
+mod complaints;
 mod debug;
 mod devices;
 mod disk_test;

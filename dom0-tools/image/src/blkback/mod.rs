@@ -17,9 +17,9 @@ pub use backing::{drop_ram, forget_ram, settle, Backing, Lease};
 pub use bus::restart;
 use device::{Device, News};
 
+use crate::complaints::Complaints;
 use crate::xenstored;
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,8 +32,8 @@ use zl_toolstack::devices::DiskCounts;
 /// How soon a disk is asked again that took nothing because others used it.
 const RETRY_NS: u64 = 1_000_000;
 
-/// How long nothing is said after a line that a front half caused.
-const QUIET_NS: u64 = 1_000_000_000;
+/// What front halves cause to be said.
+static COMPLAINTS: Complaints = Complaints::new("blkback");
 
 /// Names a device for `detach`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,16 +126,6 @@ fn follow_orders(devices: &mut Vec<(DeviceId, Device)>) {
     }
 }
 
-/// Says a line, but not more than one in a while: a front half can cause it again and again.
-fn say(line: &str) {
-    static QUIET_UNTIL_NS: AtomicU64 = AtomicU64::new(0);
-    let now_ns = time::now_ns();
-    if now_ns >= QUIET_UNTIL_NS.load(Ordering::Relaxed) {
-        QUIET_UNTIL_NS.store(now_ns + QUIET_NS, Ordering::Relaxed);
-        println!("blkback: {line}");
-    }
-}
-
 fn forget(id: DeviceId) {
     SERVED.lock().retain(|(served, _)| *served != id);
     DROPPED.wake_all();
@@ -156,7 +146,8 @@ fn serve_round(devices: &mut Vec<(DeviceId, Device)>) -> (bool, bool) {
                 true
             }
             Err(corrupt) => {
-                say(&format!("domain {}: {corrupt}; its disk is given up", device.peer()));
+                let peer = device.peer();
+                COMPLAINTS.say(format_args!("domain {peer}: {corrupt}; its disk is given up"));
                 forget(*id);
                 false
             }

@@ -11,6 +11,7 @@ mod copier;
 mod driver;
 mod ring;
 
+use crate::complaints::Complaints;
 use crate::devices;
 use crate::xenstored;
 use alloc::boxed::Box;
@@ -38,6 +39,9 @@ const LARGE_FRAMES: usize = 40;
 const LOCAL_MTU: usize = 65_500;
 /// Address of dom0's port on a machine without a card.
 const LOCAL_MAC: Mac = [0x02, 0x5a, 0x4c, 0, 0, 1];
+
+/// What front halves cause to be said.
+static COMPLAINTS: Complaints = Complaints::new("netback");
 
 /// A guest's card that is connected.
 #[derive(Clone, Copy)]
@@ -128,7 +132,7 @@ fn serve() {
         let broken = hub.take_broken();
         drop(hub);
         if let Some((domain, corrupt)) = broken {
-            println!("dom0: network card of domain {domain}: {corrupt}; it is not served any more");
+            COMPLAINTS.say(format_args!("domain {domain}: {corrupt}; its card is given up"));
         }
         if after.again {
             thread::yield_now();
