@@ -53,8 +53,14 @@ impl WaitQueue {
 
     /// Wakes every waiter.
     pub fn wake_all(&self, kernel: &Kernel) {
-        let waiters = core::mem::take(&mut *self.waiters.lock());
-        waiters.into_iter().for_each(|waiter| kernel.wake(waiter));
+        let mut waiters = core::mem::take(&mut *self.waiters.lock());
+        waiters.drain(..).for_each(|waiter| kernel.wake(waiter));
+        // The memory of the list stays: a queue is used again and again, and what the heap holds must
+        // not depend on whether its last waiter was woken or found its condition true.
+        let mut place = self.waiters.lock();
+        if place.capacity() == 0 {
+            *place = waiters;
+        }
     }
 
     fn forget(&self, me: ThreadId) {
