@@ -117,14 +117,15 @@ impl Board {
         bits(entity.affinity & self.online).map(CpuId).min_by_key(rank)
     }
 
-    /// An idle CPU that may run something of what waits anywhere. Idle CPUs get work when it
-    /// arrives, but what was sent to one can be overtaken there by something else.
+    /// An idle CPU that may run something of what waits anywhere. Idle CPUs mostly get work when it
+    /// arrives, but what was sent to one can be overtaken there by something else, and what was woken
+    /// may have been left to its waker's CPU at first.
     pub(super) fn helper(&self) -> Option<CpuId> {
         if self.line.is_empty() {
             return None;
         }
         let mut idle =
-            bits(self.online).map(CpuId).filter(|cpu| self.cpus[cpu.index()].load() == 0);
+            bits(self.online).map(CpuId).filter(|cpu| self.cpus[cpu.index()].running.is_none());
         idle.find(|cpu| self.find(*cpu, |_| true).is_some())
     }
 
