@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use system_tests::cases::appliances;
+use system_tests::devices::{Forward, Nic, WEB_IP};
 use system_tests::dom0::{Dom0, DomainRow, PROMPT};
 use system_tests::machine::Failure;
 use system_tests::qemu::Hypervisor;
@@ -44,7 +46,11 @@ pub fn tell_on(images: &Images, cpus: u32) -> Result<()> {
 /// The story.
 fn tell(session: &Session<'_>) -> std::result::Result<(), Failure> {
     step("booting Zendo with its dom0");
-    let watched = session.start(session.images.dom0_boot(session.hypervisor, "")?)?;
+    let port = appliances::free_port()?;
+    let mut boot = session.images.dom0_boot(session.hypervisor, "")?;
+    boot.nics =
+        vec![Nic::uplink(vec![Forward { host_port: port, guest_ip: WEB_IP, guest_port: 80 }])];
+    let watched = session.start(boot)?;
     println!("{}", watched.line());
     let mut dom0 = Dom0::from_machine(watched, session.hypervisor)?;
     show_boot(&mut dom0);
@@ -73,8 +79,40 @@ fn tell(session: &Session<'_>) -> std::result::Result<(), Failure> {
     type_and_show(&mut dom0, "zl list")?;
     listed(&mut dom0, &["Domain-0"])?;
 
+    step("a guest serves a page to this machine");
+    type_and_show(&mut dom0, "zl create httpd.cfg")?;
+    let page = appliances::ask(port, "GET / HTTP/1.0\r\n\r\n")?;
+    show_page(port, &page)?;
+    type_and_show(&mut dom0, "zl network-list httpd")?;
+    type_and_show(&mut dom0, "zl destroy httpd")?;
+
+    step("a guest keeps what it is told on its disk, and another finds it there");
+    for words in ["write=7 flush", "verify=7"] {
+        let create = format!(
+            "zl create blktest.cfg name=disk 'disk=[\"ram:demo:8M,xvda,w\"]' 'extra=\"{words}\"'"
+        );
+        type_and_show(&mut dom0, &create)?;
+        dom0.until_gone("disk", 60)?;
+        let answer = dom0.ok("zl logs disk")?;
+        answer.lines.iter().for_each(|line| println!("{line}"));
+        if !answer.lines.iter().any(|line| line.contains("blktest SUCCESS")) {
+            return Err(Failure(format!("the guest with '{words}' failed")));
+        }
+    }
+
     step("powering off");
     dom0.poweroff()
+}
+
+/// The head of the page and its title, as the host got them.
+fn show_page(port: u16, page: &str) -> std::result::Result<(), Failure> {
+    let status = page.lines().next().unwrap_or_default();
+    let title = page.split("<title>").nth(1).and_then(|rest| rest.split('<').next());
+    let (Some(title), true) = (title, status.contains("200 OK")) else {
+        return Err(Failure(format!("the guest answered {status:?} at port {port}")));
+    };
+    println!("http://127.0.0.1:{port}/ answered {status}, {} bytes, \"{title}\"", page.len());
+    Ok(())
 }
 
 fn step(text: &str) {

@@ -23,13 +23,19 @@ fn failed(what: &str, error: impl std::fmt::Display) -> Failure {
 }
 
 /// A port of the host's nobody uses.
-fn free_port() -> Result<u16, Failure> {
+///
+/// # Errors
+/// The host has none.
+pub fn free_port() -> Result<u16, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| failed("a port", error))?;
     listener.local_addr().map(|at| at.port()).map_err(|error| failed("a port", error))
 }
 
 /// Says something to a forwarded port and reads until the end; again while nobody answers there.
-fn ask(port: u16, text: &str) -> Result<String, Failure> {
+///
+/// # Errors
+/// Nobody answers for a long time.
+pub fn ask(port: u16, text: &str) -> Result<String, Failure> {
     let limit = Instant::now() + UP;
     loop {
         match ask_once(port, text) {

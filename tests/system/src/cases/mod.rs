@@ -5,7 +5,7 @@
 //! machine at a time so that measured times mean something, and a filter picks by name.
 
 mod alone;
-mod appliances;
+pub mod appliances;
 mod block;
 mod boot;
 mod console;
