@@ -22,8 +22,22 @@ impl Archive {
     /// # Errors
     /// When the contents do not fit the 32-bit size field.
     pub fn add(&mut self, name: &str, contents: &[u8]) -> crate::Result<()> {
+        self.add_as(name, contents, REGULAR_FILE_READABLE, (0, 0))
+    }
+
+    /// Adds an entry of any kind: `mode` says which, `device` is its number if it is a device.
+    ///
+    /// # Errors
+    /// When the contents do not fit the 32-bit size field.
+    pub fn add_as(
+        &mut self,
+        name: &str,
+        contents: &[u8],
+        mode: u32,
+        device: (u32, u32),
+    ) -> crate::Result<()> {
         self.files += 1;
-        self.entry(name, contents, self.files, REGULAR_FILE_READABLE)
+        self.entry(name, contents, self.files, mode, device)
     }
 
     /// Ends the archive and hands out its bytes.
@@ -31,16 +45,24 @@ impl Archive {
     /// # Errors
     /// Never for the trailer itself; the signature is that of [`Archive::add`].
     pub fn finish(mut self) -> crate::Result<Vec<u8>> {
-        self.entry(TRAILER, &[], 0, 0)?;
+        self.entry(TRAILER, &[], 0, 0, (0, 0))?;
         Ok(self.bytes)
     }
 
-    fn entry(&mut self, name: &str, contents: &[u8], inode: u32, mode: u32) -> crate::Result<()> {
+    fn entry(
+        &mut self,
+        name: &str,
+        contents: &[u8],
+        inode: u32,
+        mode: u32,
+        (major, minor): (u32, u32),
+    ) -> crate::Result<()> {
         let size = u32::try_from(contents.len()).map_err(|_| format!("{name} is over 4 GiB"))?;
         let name_size = name.len() as u32 + 1;
         let links = 1;
-        // inode, mode, uid, gid, links, mtime, size, device (4 numbers in all), name size, check.
-        let fields = [inode, mode, 0, 0, links, 0, size, 0, 0, 0, 0, name_size, 0];
+        // inode, mode, uid, gid, links, mtime, size, the file system's device, the entry's own, name
+        // size, check.
+        let fields = [inode, mode, 0, 0, links, 0, size, 0, 0, major, minor, name_size, 0];
         self.bytes.extend_from_slice(MAGIC.as_bytes());
         for field in fields {
             self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());

@@ -14,7 +14,7 @@ use crate::args::Args;
 use crate::build::Programs;
 use crate::paths::{Paths, BARE_TARGET};
 use crate::toolchain::{self, Toolchain};
-use crate::{bench, bench_system, demo, setup, sh, test, tidy, Result};
+use crate::{bench, bench_system, demo, linux, setup, sh, test, tidy, Result};
 
 /// Crates whose code is mostly compiled for the bare target only.
 const BARE_CRATES: &[&str] = &["zendo", "hv-machine", "pvkernel-xen", "dom0", "test-guests"];
@@ -66,6 +66,7 @@ fn machines(summary: &mut Summary, paths: &Paths, images: &Images) {
         Ok(line) => Outcome::Passed(line),
         Err(text) => Outcome::Failed(text),
     });
+    step(summary, "a Linux guest", || linux::guard(paths, images));
     step(summary, "demo", || passed(demo::tell_on(images, demo::CPUS)));
 }
 

@@ -18,6 +18,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod gdb;
+mod linux;
 mod paths;
 mod plot;
 mod profile;
@@ -100,6 +101,12 @@ const VERBS: &[Verb] = &[
             [--compare NAME] [--readme] [--check] [--list] [--no-build]",
         help: "what each operation costs, or `system` as a whole, on Zendo and on Xen",
         run: bench::run,
+    },
+    Verb {
+        name: "linux",
+        options: "[--smp N]",
+        help: "a stock Debian kernel as a guest, with a disk and a network card of ours",
+        run: linux::run,
     },
     Verb {
         name: "profile",
