@@ -8,7 +8,7 @@ use system_tests::machine::Failure;
 use system_tests::session::Session;
 
 use super::report::Report;
-use super::{boot, number_after};
+use super::{boot, number_after, watch};
 
 /// Rows of the disk in memory.
 pub const RAM: &[&str] = &[
@@ -62,11 +62,10 @@ fn by_dom0(dom0: &mut Dom0<'_>, disk: &str, how: &str) -> Result<Figures, Failur
 
 fn by_guest(dom0: &mut Dom0<'_>, disk: &str) -> Result<Figures, Failure> {
     dom0.ok(&format!("zl create blktest.cfg name=measured 'disk=[\"{disk}\"]' 'extra=\"bench\"'"))?;
-    dom0.until_gone("measured", PATIENCE)?;
-    let said = dom0.ok("zl logs measured")?;
-    match said.lines.iter().any(|line| line.contains("ZENDO-TEST blktest SUCCESS")) {
-        true => Ok(Figures(said.lines)),
-        false => Err(Failure(format!("the guest failed: {:?}", said.lines))),
+    let said = watch(dom0, "measured", PATIENCE)?;
+    match said.iter().any(|line| line.contains("ZENDO-TEST blktest SUCCESS")) {
+        true => Ok(Figures(said)),
+        false => Err(Failure(format!("the guest failed: {said:?}"))),
     }
 }
 

@@ -12,7 +12,7 @@ mod whole;
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use system_tests::devices::{Disk, Nic};
 use system_tests::dom0::Dom0;
@@ -107,6 +107,18 @@ fn boot<'a>(session: &'a Session<'a>, icount: bool) -> std::result::Result<Dom0<
         boot.nics = vec![Nic::uplink(Vec::new())];
     }
     Dom0::from_machine(session.start(boot)?, session.hypervisor)
+}
+
+/// What a guest says until it ends. dom0 waits for its words and does nothing else: a command that
+/// asks again and again would take the time of what is measured.
+fn watch(
+    dom0: &mut Dom0<'_>,
+    name: &str,
+    seconds: u64,
+) -> std::result::Result<Vec<String>, Failure> {
+    let said = dom0.run_within(&format!("zl logs -f {name}"), Duration::from_secs(seconds))?;
+    dom0.until_gone(name, seconds)?;
+    Ok(said.lines)
 }
 
 /// A disk full of something, so that no hole of a sparse file is read.

@@ -6,8 +6,8 @@ use system_tests::dom0::Dom0;
 use system_tests::machine::Failure;
 use system_tests::session::Session;
 
-use super::boot;
 use super::report::Report;
+use super::{boot, watch};
 
 /// Rows of round trips.
 pub const PINGS: &[&str] = &["ping_dom0", "ping_guest", "flood_dom0", "flood_guest"];
@@ -63,8 +63,7 @@ fn server(dom0: &mut Dom0<'_>, mtu: &str) -> Result<(), Failure> {
 /// What a guest with these words says until it ends.
 fn client(dom0: &mut Dom0<'_>, mtu: &str, words: &str) -> Result<Vec<String>, Failure> {
     create(dom0, "client", &format!("ip={CLIENT}{mtu}"), words)?;
-    dom0.until_gone("client", PATIENCE)?;
-    Ok(dom0.ok("zl logs client")?.lines)
+    watch(dom0, "client", PATIENCE)
 }
 
 /// The average of `rtt min/avg/max/mdev = a/b/c/d ms`.
