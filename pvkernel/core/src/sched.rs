@@ -10,22 +10,29 @@
 //! A thread that is about to wait first calls `prepare_wait` and only then looks at its condition.
 //! A wake-up between the two finds the thread blocked and cancels the wait, so none is lost.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::platform::ContextId;
 use crate::timer::TimerQueue;
 
+/// Threads for which there is room from the beginning.
+const ROOM: usize = 32;
+
 /// Names a thread; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ThreadId(u64);
+pub struct ThreadId {
+    number: u64,
+    /// Its place in the table, which is another thread's when it has exited.
+    place: u32,
+}
 
 impl ThreadId {
     /// The number, for people.
     #[must_use]
     pub const fn get(self) -> u64 {
-        self.0
+        self.number
     }
 }
 
@@ -38,6 +45,7 @@ enum State {
 
 #[derive(Debug)]
 struct Thread {
+    number: u64,
     name: String,
     context: ContextId,
     state: State,
@@ -57,7 +65,7 @@ pub enum Decision {
 /// All threads and the order in which they run.
 #[derive(Debug)]
 pub struct Scheduler {
-    threads: BTreeMap<ThreadId, Thread>,
+    threads: Vec<Option<Thread>>,
     ready: VecDeque<ThreadId>,
     sleepers: TimerQueue<ThreadId>,
     zombies: Vec<ContextId>,
@@ -69,11 +77,13 @@ impl Scheduler {
     /// A scheduler whose only thread is the caller's, running in `context`.
     #[must_use]
     pub fn new(name: &str, context: ContextId) -> Self {
-        let main = ThreadId(0);
-        let thread = Thread { name: String::from(name), context, state: State::Running };
+        let main = ThreadId { number: 0, place: 0 };
+        let name = String::from(name);
+        let mut threads = Vec::with_capacity(ROOM);
+        threads.push(Some(Thread { number: 0, name, context, state: State::Running }));
         Self {
-            threads: BTreeMap::from([(main, thread)]),
-            ready: VecDeque::new(),
+            threads,
+            ready: VecDeque::with_capacity(ROOM),
             sleepers: TimerQueue::new(),
             zombies: Vec::new(),
             current: main,
@@ -89,12 +99,33 @@ impl Scheduler {
 
     /// Adds a thread that is ready to run in `context`.
     pub fn spawn(&mut self, name: &str, context: ContextId) -> ThreadId {
-        let id = ThreadId(self.next_id);
+        let number = self.next_id;
         self.next_id += 1;
-        let thread = Thread { name: String::from(name), context, state: State::Ready };
-        self.threads.insert(id, thread);
+        let name = String::from(name);
+        let thread = Some(Thread { number, name, context, state: State::Ready });
+        let place = match self.threads.iter().position(Option::is_none) {
+            Some(place) => {
+                self.threads[place] = thread;
+                place
+            }
+            None => {
+                self.threads.push(thread);
+                self.threads.len() - 1
+            }
+        };
+        let id = ThreadId { number, place: place as u32 };
         self.ready.push_back(id);
         id
+    }
+
+    fn thread(&self, id: ThreadId) -> Option<&Thread> {
+        let thread = self.threads.get(id.place as usize)?.as_ref()?;
+        (thread.number == id.number).then_some(thread)
+    }
+
+    fn thread_mut(&mut self, id: ThreadId) -> Option<&mut Thread> {
+        let thread = self.threads.get_mut(id.place as usize)?.as_mut()?;
+        (thread.number == id.number).then_some(thread)
     }
 
     /// Puts the current thread behind all others that are ready.
@@ -124,17 +155,21 @@ impl Scheduler {
     /// Makes a blocked thread ready; does nothing to any other, and nothing to one that exited.
     pub fn wake(&mut self, id: ThreadId) {
         let is_current = id == self.current;
-        let Some(thread) = self.threads.get_mut(&id) else { return };
+        let Some(thread) = self.thread_mut(id) else { return };
         let State::Blocked { deadline_ns } = thread.state else { return };
+        thread.state = if is_current { State::Running } else { State::Ready };
         if let Some(deadline_ns) = deadline_ns {
             self.sleepers.remove(deadline_ns, id);
         }
-        if is_current {
-            thread.state = State::Running;
-        } else {
-            thread.state = State::Ready;
+        if !is_current {
             self.ready.push_back(id);
         }
+    }
+
+    /// The next time at which a thread is to be woken.
+    #[must_use]
+    pub fn next_deadline_ns(&self) -> Option<u64> {
+        self.sleepers.next_deadline_ns()
     }
 
     /// Wakes every thread whose deadline is not after `now_ns`.
@@ -148,7 +183,11 @@ impl Scheduler {
 
     /// Ends the current thread; its context becomes a zombie when the next thread runs.
     pub fn exit_current(&mut self) {
-        if let Some(thread) = self.threads.remove(&self.current) {
+        if self.thread(self.current).is_none() {
+            return;
+        }
+        let place = self.threads.get_mut(self.current.place as usize);
+        if let Some(thread) = place.and_then(Option::take) {
             self.zombies.push(thread.context);
         }
     }
@@ -160,14 +199,14 @@ impl Scheduler {
 
     /// Decides who runs now, and makes that thread the current one.
     pub fn pick(&mut self) -> Decision {
-        if self.threads.get(&self.current).is_some_and(|t| t.state == State::Running) {
+        if self.thread(self.current).is_some_and(|thread| thread.state == State::Running) {
             return Decision::Stay;
         }
         let Some(next) = self.ready.pop_front() else {
-            return Decision::Idle(self.sleepers.next_deadline_ns());
+            return Decision::Idle(self.next_deadline_ns());
         };
         let was = core::mem::replace(&mut self.current, next);
-        match self.threads.get_mut(&next) {
+        match self.thread_mut(next) {
             Some(thread) => {
                 thread.state = State::Running;
                 if was == next {
@@ -184,29 +223,29 @@ impl Scheduler {
     /// The context of the current thread, unless it exited.
     #[must_use]
     pub fn current_context(&self) -> Option<ContextId> {
-        self.threads.get(&self.current).map(|thread| thread.context)
+        self.thread(self.current).map(|thread| thread.context)
     }
 
     /// The name of a thread that has not exited.
     #[must_use]
     pub fn name(&self, id: ThreadId) -> Option<&str> {
-        self.threads.get(&id).map(|thread| thread.name.as_str())
+        self.thread(id).map(|thread| thread.name.as_str())
     }
 
     /// Threads that have not exited.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.threads.len()
+        self.threads.iter().flatten().count()
     }
 
     /// Whether every thread has exited.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.threads.is_empty()
+        self.len() == 0
     }
 
     fn set_current_state(&mut self, state: State) -> bool {
-        match self.threads.get_mut(&self.current) {
+        match self.thread_mut(self.current) {
             Some(thread) => {
                 thread.state = state;
                 true

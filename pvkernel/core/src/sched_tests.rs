@@ -1,6 +1,7 @@
 //! The scheduler against a slow model: a list of threads in the order they became ready.
 
 use super::*;
+use alloc::vec;
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -65,10 +66,12 @@ proptest! {
         let mut sched = Scheduler::new("main", context(0));
         let mut model = Model { running: Some(0), ..Model::default() };
         let (mut current, mut spawned) = (0u64, 1u64);
+        let mut ids = vec![sched.current()];
         for op in ops {
             match op {
                 Op::Spawn => {
-                    prop_assert_eq!(sched.spawn("t", context(spawned)).get(), spawned);
+                    ids.push(sched.spawn("t", context(spawned)));
+                    prop_assert_eq!(ids[spawned as usize].get(), spawned);
                     model.ready.push(spawned);
                     spawned += 1;
                 }
@@ -87,8 +90,11 @@ proptest! {
                     model.wake(current, current);
                 }
                 Op::Wake(id) => {
-                    sched.wake(ThreadId(id as u64));
-                    model.wake(id as u64, current);
+                    // Also of threads that have exited, whose places others may have.
+                    if let Some(named) = ids.get(id) {
+                        sched.wake(*named);
+                        model.wake(id as u64, current);
+                    }
                 }
                 Op::Expire(now) => {
                     sched.expire(now);

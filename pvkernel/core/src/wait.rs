@@ -11,16 +11,43 @@ use crate::kernel::Kernel;
 use crate::sched::ThreadId;
 use crate::sync::Lock;
 
+/// Threads in the order in which they began to wait. Mostly there is one, which costs no memory of the
+/// heap.
+struct Waiters {
+    first: Option<ThreadId>,
+    /// Those behind the first; empty without one.
+    others: Vec<ThreadId>,
+}
+
+impl Waiters {
+    fn push(&mut self, waiter: ThreadId) {
+        match self.first {
+            None => self.first = Some(waiter),
+            Some(_) => self.others.push(waiter),
+        }
+    }
+
+    fn remove(&mut self, waiter: ThreadId) {
+        if self.first != Some(waiter) {
+            return self.others.retain(|other| *other != waiter);
+        }
+        self.first = match self.others.is_empty() {
+            true => None,
+            false => Some(self.others.remove(0)),
+        };
+    }
+}
+
 /// Threads that wait for something.
 pub struct WaitQueue {
-    waiters: Lock<Vec<ThreadId>>,
+    waiters: Lock<Waiters>,
 }
 
 impl WaitQueue {
     /// A queue nobody waits on.
     #[must_use]
     pub const fn new() -> Self {
-        Self { waiters: Lock::new(Vec::new()) }
+        Self { waiters: Lock::new(Waiters { first: None, others: Vec::new() }) }
     }
 
     /// Waits until `condition` returns true. The condition runs in this thread; it must not wait.
@@ -43,28 +70,26 @@ impl WaitQueue {
             let expired = deadline_ns.is_some_and(|deadline| kernel.now_ns() >= deadline);
             if holds || expired {
                 kernel.cancel_wait();
-                self.forget(me);
+                self.waiters.lock().remove(me);
                 return holds;
             }
             kernel.reschedule();
-            self.forget(me);
+            self.waiters.lock().remove(me);
         }
     }
 
     /// Wakes every waiter.
     pub fn wake_all(&self, kernel: &Kernel) {
-        let mut waiters = core::mem::take(&mut *self.waiters.lock());
-        waiters.drain(..).for_each(|waiter| kernel.wake(waiter));
+        let mut waiters = self.waiters.lock();
+        let (first, mut others) = (waiters.first.take(), core::mem::take(&mut waiters.others));
+        drop(waiters);
+        first.into_iter().chain(others.drain(..)).for_each(|waiter| kernel.wake(waiter));
         // The memory of the list stays: a queue is used again and again, and what the heap holds must
         // not depend on whether its last waiter was woken or found its condition true.
-        let mut place = self.waiters.lock();
-        if place.capacity() == 0 {
-            *place = waiters;
+        let mut waiters = self.waiters.lock();
+        if waiters.others.capacity() == 0 {
+            waiters.others = others;
         }
-    }
-
-    fn forget(&self, me: ThreadId) {
-        self.waiters.lock().retain(|waiter| *waiter != me);
     }
 }
 
