@@ -9,10 +9,9 @@
 //! flag again.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use core::mem::offset_of;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use hypercall_abi::shared_info::{SharedInfo, VcpuInfo, OFFSET_EVTCHN_MASK, OFFSET_EVTCHN_PENDING};
 use hypercall_abi::vcpu::{self as abi, VcpuRegisterVcpuInfo};
@@ -34,13 +33,64 @@ static SHARED_INFO: Once<SharedMemory> = Once::new();
 /// The vCPU's words, once they have been moved out of the shared page.
 static MOVED_VCPU_INFO: Once<SharedMemory> = Once::new();
 static RAISED: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
-static ANY_RAISED: AtomicBool = AtomicBool::new(false);
+/// The words of `RAISED` that may have bits: a bit each.
+static RAISED_WORDS: AtomicU64 = AtomicU64::new(0);
 
 /// What runs when a port was notified.
 pub type Handler = Box<dyn FnMut() + Send>;
 
-/// Handlers by port; `None` while the handler is running.
-static HANDLERS: Lock<BTreeMap<u32, Option<Handler>>> = Lock::new(BTreeMap::new());
+/// What a port has.
+#[derive(Default)]
+enum Slot {
+    /// No handler.
+    #[default]
+    Free,
+    /// A handler.
+    Bound(Handler),
+    /// A handler that is running.
+    Running,
+}
+
+/// The slots of 64 ports, one word.
+struct Chunk {
+    slots: [Slot; 64],
+    bound: usize,
+}
+
+/// Handlers by port. A word's chunk is there while one of its ports has a handler.
+struct Handlers([Option<Box<Chunk>>; WORDS]);
+
+impl Handlers {
+    fn slot(&mut self, port: u32) -> Option<&mut Slot> {
+        let chunk = self.0.get_mut(port as usize / 64)?.as_mut()?;
+        chunk.slots.get_mut(port as usize % 64)
+    }
+
+    /// Installs a handler; returns what was there. A port no word has never fires.
+    fn insert(&mut self, port: u32, handler: Handler) -> Slot {
+        let Some(place) = self.0.get_mut(port as usize / 64) else { return Slot::Bound(handler) };
+        let chunk = place
+            .get_or_insert_with(|| Box::new(Chunk { slots: [const { Slot::Free }; 64], bound: 0 }));
+        let Some(slot) = chunk.slots.get_mut(port as usize % 64) else { return Slot::Free };
+        let old = core::mem::replace(slot, Slot::Bound(handler));
+        chunk.bound += usize::from(matches!(old, Slot::Free));
+        old
+    }
+
+    fn remove(&mut self, port: u32) -> Slot {
+        let old = self.slot(port).map(core::mem::take).unwrap_or_default();
+        let Some(place) = self.0.get_mut(port as usize / 64) else { return old };
+        if let (Some(chunk), false) = (place.as_mut(), matches!(old, Slot::Free)) {
+            chunk.bound -= 1;
+            if chunk.bound == 0 {
+                *place = None;
+            }
+        }
+        old
+    }
+}
+
+static HANDLERS: Lock<Handlers> = Lock::new(Handlers([const { None }; WORDS]));
 
 /// Takes over the shared page.
 ///
@@ -142,21 +192,23 @@ fn record(page: &SharedMemory, word: usize) {
     let taken = pending.fetch_and(!wanted, Ordering::AcqRel) & wanted;
     if taken != 0 {
         RAISED[word].fetch_or(taken, Ordering::Release);
-        ANY_RAISED.store(true, Ordering::Release);
+        RAISED_WORDS.fetch_or(1 << word, Ordering::Release);
     }
 }
 
 /// Whether an event was recorded that `dispatch` has not seen.
 #[must_use]
 pub fn is_raised() -> bool {
-    ANY_RAISED.load(Ordering::Acquire)
+    RAISED_WORDS.load(Ordering::Acquire) != 0
 }
 
 /// Runs the handlers of all recorded events. Events without a handler are dropped.
 pub fn dispatch() {
-    ANY_RAISED.store(false, Ordering::Release);
-    for (word, raised) in RAISED.iter().enumerate() {
-        let mut bits = raised.swap(0, Ordering::AcqRel);
+    let mut words = RAISED_WORDS.swap(0, Ordering::AcqRel);
+    while words != 0 {
+        let word = words.trailing_zeros() as usize % WORDS;
+        words &= words - 1;
+        let mut bits = RAISED[word].swap(0, Ordering::AcqRel);
         while bits != 0 {
             let port = (word * 64) as u32 + bits.trailing_zeros();
             bits &= bits - 1;
@@ -167,17 +219,22 @@ pub fn dispatch() {
 
 fn run_handler(port: u32) {
     // The handler leaves the table while it runs, so that it may bind and unbind ports.
-    let handler = HANDLERS.lock().get_mut(&port).and_then(Option::take);
-    let Some(mut handler) = handler else { return };
+    let mut handlers = HANDLERS.lock();
+    let slot = handlers.slot(port).filter(|slot| matches!(slot, Slot::Bound(_)));
+    let taken = slot.map(|slot| core::mem::replace(slot, Slot::Running));
+    drop(handlers);
+    let Some(Slot::Bound(mut handler)) = taken else { return };
     handler();
-    let unbound = match HANDLERS.lock().get_mut(&port) {
-        // Somebody may have installed another handler meanwhile; that one stays.
-        Some(slot) if slot.is_none() => {
-            *slot = Some(handler);
+    let mut handlers = HANDLERS.lock();
+    let unbound = match handlers.slot(port) {
+        Some(slot @ Slot::Running) => {
+            *slot = Slot::Bound(handler);
             None
         }
+        // Unbound meanwhile, or another handler was installed, which stays.
         _ => Some(handler),
     };
+    drop(handlers);
     drop(unbound);
 }
 
@@ -210,7 +267,7 @@ pub fn bind_interdomain(dom: DomId, port: EvtchnPort) -> Result<EvtchnPort, Errn
 /// Installs the handler of a port and unmasks it. It runs when a thread yields, sleeps or waits;
 /// it may wake threads and print, but must not wait.
 pub fn on_event(port: EvtchnPort, handler: Handler) {
-    let old = HANDLERS.lock().insert(port.get(), Some(handler));
+    let old = HANDLERS.lock().insert(port.get(), handler);
     drop(old);
     // A port that does not exist has no mask to clear; its handler never runs.
     let _ = evtchn::unmask(port);
@@ -229,12 +286,12 @@ pub fn notify(port: EvtchnPort) -> Result<(), Errno> {
 /// # Errors
 /// `EINVAL` when the port is not in use.
 pub fn unbind(port: EvtchnPort) -> Result<(), Errno> {
-    let old = HANDLERS.lock().remove(&port.get());
+    let old = HANDLERS.lock().remove(port.get());
     drop(old);
     evtchn::close(port)
 }
 
 /// Ports with a handler.
 pub(crate) fn bound_ports() -> usize {
-    HANDLERS.lock().len()
+    HANDLERS.lock().0.iter().flatten().map(|chunk| chunk.bound).sum()
 }
