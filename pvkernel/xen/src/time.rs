@@ -8,9 +8,9 @@ use core::mem::offset_of;
 use core::sync::atomic::{fence, AtomicU64, Ordering};
 
 use hypercall_abi::shared_info::{VcpuInfo, VcpuTimeInfo, OFFSET_WC_VERSION};
-use zerocopy::FromBytes;
 
 use crate::event::{shared_info, vcpu_info};
+use crate::shared::SharedMemory;
 
 const TIME: usize = offset_of!(VcpuInfo, time);
 
@@ -30,20 +30,22 @@ pub fn tsc() -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
+/// A copy of the published point in time, which may be half of one and half of another.
+fn read_time(page: &SharedMemory) -> VcpuTimeInfo {
+    let words = [0, 8, 16, 24].map(|offset| page.u64_at(TIME + offset).load(Ordering::Relaxed));
+    zerocopy::transmute!(words)
+}
+
 /// Nanoseconds since the hypervisor started; never runs backwards.
 #[must_use]
 pub fn now_ns() -> u64 {
     let page = vcpu_info();
     loop {
         let version = page.u32_at(TIME).load(Ordering::Acquire);
-        let mut raw = [0; size_of::<VcpuTimeInfo>()];
-        page.read(TIME, &mut raw);
+        let info = read_time(page);
         let now_tsc = tsc();
         fence(Ordering::Acquire);
-        let unchanged = page.u32_at(TIME).load(Ordering::Relaxed) == version;
-        if let (true, true, Ok(info)) =
-            (unchanged, version & 1 == 0, VcpuTimeInfo::read_from_bytes(&raw))
-        {
+        if version & 1 == 0 && page.u32_at(TIME).load(Ordering::Relaxed) == version {
             let now = info.system_time_at(now_tsc);
             return LATEST.fetch_max(now, Ordering::Relaxed).max(now);
         }
