@@ -103,9 +103,10 @@ pub fn serve() {
         is_starved = false;
         loop {
             follow_orders(&mut devices);
-            let (worked, starved) = serve_round(&mut devices);
+            let (has_more, starved) = serve_round(&mut devices);
             is_starved |= starved;
-            if !worked {
+            // What came in meanwhile was noted, and the wait ends at once.
+            if !has_more {
                 break;
             }
             thread::yield_now();
@@ -131,17 +132,17 @@ fn forget(id: DeviceId) {
     DROPPED.wake_all();
 }
 
-/// A turn for each device that has something to do: whether there was one, and whether a disk took
+/// A turn for each device that has something to do: whether one has more, and whether a disk took
 /// nothing.
 fn serve_round(devices: &mut Vec<(DeviceId, Device)>) -> (bool, bool) {
-    let (mut worked, mut starved) = (false, false);
+    let (mut has_more, mut starved) = (false, false);
     devices.retain_mut(|(id, device)| {
         if !device.is_ready() {
             return true;
         }
-        worked = true;
         match device.turn() {
             Ok(turn) => {
+                has_more |= turn == Turn::More;
                 starved |= turn == Turn::Starved;
                 true
             }
@@ -153,5 +154,5 @@ fn serve_round(devices: &mut Vec<(DeviceId, Device)>) -> (bool, bool) {
             }
         }
     });
-    (worked, starved)
+    (has_more, starved)
 }
