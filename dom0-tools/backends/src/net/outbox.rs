@@ -2,7 +2,8 @@
 //!
 //! Bounded in number, and by what is left in the pool: while a guest posts too little, its port may
 //! hold half as many frames as are still free, so that the others always find some. What waited too
-//! long is thrown away.
+//! long is thrown away. What is for everybody goes first, so that nobody who calls to all keeps those
+//! from each other who talk to one.
 
 use crate::frame::{FrameRef, Pool, SMALL};
 use alloc::collections::VecDeque;
@@ -15,7 +16,10 @@ const STALL_NS: u64 = 1_000_000_000;
 /// The frames at a port.
 #[derive(Debug)]
 pub struct Outbox {
-    frames: VecDeque<FrameRef>,
+    /// With whether they are for everybody.
+    frames: VecDeque<(FrameRef, bool)>,
+    /// How many of them are for everybody.
+    for_all: usize,
     small: usize,
     large: usize,
     starved_since_ns: Option<u64>,
@@ -26,7 +30,7 @@ impl Outbox {
     #[must_use]
     pub fn new() -> Self {
         let frames = VecDeque::with_capacity(MAX_WAITING);
-        Self { frames, small: 0, large: 0, starved_since_ns: None }
+        Self { frames, for_all: 0, small: 0, large: 0, starved_since_ns: None }
     }
 
     /// Whether nothing waits.
@@ -38,7 +42,7 @@ impl Outbox {
     /// The frame that is next.
     #[must_use]
     pub fn first(&self) -> Option<&FrameRef> {
-        self.frames.front()
+        self.frames.front().map(|(frame, _)| frame)
     }
 
     /// Adds a frame, or gives it back to the pool and returns false. What is for everybody gives way to
@@ -46,14 +50,21 @@ impl Outbox {
     pub fn push(&mut self, frame: FrameRef, is_for_all: bool, pool: &Pool) -> bool {
         let len = frame.len();
         let is_starved = self.starved_since_ns.is_some();
-        if is_starved && (is_for_all || self.is_beyond_share(len, pool))
-            || self.frames.len() >= MAX_WAITING
-        {
+        let is_full = self.frames.len() >= MAX_WAITING;
+        let fits = match is_for_all {
+            true => !is_starved && !is_full,
+            false => {
+                let has_room = !is_full && !(is_starved && self.is_beyond_share(len, pool));
+                has_room || (self.for_all > 0 && self.throw_last(pool))
+            }
+        };
+        if !fits {
             pool.give(frame);
             return false;
         }
         *self.held_mut(len) += 1;
-        self.frames.push_back(frame);
+        self.for_all += usize::from(is_for_all);
+        self.frames.push_back((frame, is_for_all));
         true
     }
 
@@ -81,15 +92,31 @@ impl Outbox {
 
     /// Takes the next frame; the port moves, so it is not starved.
     pub fn pop(&mut self) -> Option<FrameRef> {
-        let frame = self.frames.pop_front()?;
-        self.forget(frame.len());
+        let (frame, is_for_all) = self.frames.pop_front()?;
+        self.forget(frame.len(), is_for_all);
         self.starved_since_ns = None;
         Some(frame)
     }
 
-    fn forget(&mut self, len: usize) {
+    fn forget(&mut self, len: usize, is_for_all: bool) {
         let held = self.held_mut(len);
         *held = held.saturating_sub(1);
+        self.for_all = self.for_all.saturating_sub(usize::from(is_for_all));
+    }
+
+    /// Throws away the last frame that is for everybody, or the last of all; false when there is none.
+    fn throw_last(&mut self, pool: &Pool) -> bool {
+        let for_all = match self.for_all {
+            0 => None,
+            _ => self.frames.iter().rposition(|(_, is_for_all)| *is_for_all),
+        };
+        let place = for_all.or(self.frames.len().checked_sub(1));
+        let Some((frame, is_for_all)) = place.and_then(|place| self.frames.remove(place)) else {
+            return false;
+        };
+        self.forget(frame.len(), is_for_all);
+        pool.give(frame);
+        true
     }
 
     /// Notes that the next frame cannot go now: throws away what is beyond the port's share, or
@@ -102,10 +129,9 @@ impl Outbox {
             return (self.clear(pool), None);
         }
         let mut thrown = 0;
-        while self.frames.back().is_some_and(|last| self.is_beyond_share(last.len(), pool)) {
-            let Some(frame) = self.frames.pop_back() else { break };
-            self.forget(frame.len());
-            pool.give(frame);
+        while self.frames.back().is_some_and(|(last, _)| self.is_beyond_share(last.len(), pool))
+            && self.throw_last(pool)
+        {
             thrown += 1;
         }
         (thrown, (!self.is_empty()).then_some(limit_ns))

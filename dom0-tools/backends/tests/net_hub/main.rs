@@ -160,6 +160,28 @@ fn what_is_for_everybody_gives_way_to_what_is_for_one() {
     world.end();
 }
 
+/// A frame for one that comes behind many for everybody, before anybody knows that the port is slow.
+#[test]
+fn who_calls_to_everybody_does_not_push_out_what_is_for_one() {
+    let mut world = World::new(&[large(), large(), large()]);
+    world.guests[2].send(&frame(ALL, mac(3), 60, 0), 0, plain());
+    world.guests[2].post(2);
+    world.run();
+    for _ in 0..30 {
+        world.guests[0].send(&frame(ALL, mac(1), 60, 0xee), 0, plain());
+    }
+    world.guests[1].send(&frame(mac(3), mac(2), 60, 7), 0, plain());
+    world.run();
+    let mut got = Vec::new();
+    for _ in 0..30 {
+        got.extend(world.guests[2].receive_all());
+        world.guests[2].post(2);
+        world.run();
+    }
+    assert!(got.contains(&frame(mac(3), mac(2), 60, 7)), "{} frames, not this one", got.len());
+    world.end();
+}
+
 #[test]
 fn a_guest_that_pretends_is_not_heard() {
     let who = Identity { mac: mac(1), addresses: Vec::new() };
