@@ -54,7 +54,7 @@ impl Outbox {
         let fits = match is_for_all {
             true => !is_starved && !is_full,
             false => {
-                let has_room = !is_full && !(is_starved && self.is_beyond_share(len, pool));
+                let has_room = !(is_full || is_starved && self.is_beyond_share(len, pool));
                 has_room || (self.for_all > 0 && self.throw_last(pool))
             }
         };
