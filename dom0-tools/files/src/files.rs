@@ -88,6 +88,7 @@ type Mounted = Ext4<Adapter, MountedServices<(), NoopObserver, ()>>;
 pub struct Files {
     pub(crate) fs: Mounted,
     pub(crate) holds: Holds,
+    pub(crate) syncs: u32,
     clock: Arc<AtomicU64>,
 }
 
@@ -107,7 +108,7 @@ impl Files {
     pub fn mount(disk: Box<dyn Disk + Send>, now_s: u64) -> Result<Self, FileError> {
         let clock = Arc::new(AtomicU64::new(now_s));
         let fs = mounted(disk, &clock)?;
-        Ok(Self { fs, holds: Holds::default(), clock })
+        Ok(Self { fs, holds: Holds::default(), syncs: 0, clock })
     }
 
     /// Unmounts and mounts again: nothing of the disk is remembered.

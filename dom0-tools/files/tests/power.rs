@@ -9,7 +9,7 @@ const NOW: u64 = 1_790_000_000;
 
 /// What is done until the power fails. The synced file must survive.
 fn work(files: &mut Files) -> Result<(), zl_files::FileError> {
-    for round in 0..6u8 {
+    for round in 0..18u8 {
         let path = format!("/images/round-{round}");
         let file = files.create(&path)?;
         files.write(file, 0, &vec![round; 30_000])?;
@@ -33,7 +33,7 @@ fn any_write_may_be_the_last() {
     drop(files);
     let all = count_writes(&base);
     assert!(all > 20, "the work writes: {all}");
-    for last in (0..all).step_by(3) {
+    for last in (0..all).step_by(5) {
         let disk = base.copy();
         *disk.writes_left.lock().unwrap() = last;
         if let Ok(mut files) = Files::mount(Box::new(disk.clone()), NOW) {
