@@ -1,7 +1,7 @@
 //! Index arithmetic of the shared rings of the PV protocols.
 //!
-//! Used by pvkernel (console output, later devices), by the console service in dom0 and by the
-//! store. Both ends of a ring lie in memory the other domain can write at any moment, so nothing
+//! Used by pvkernel (console, store, disks, network cards), and by the services of dom0 that are their
+//! other ends. Both ends of a ring lie in memory the other domain can write at any moment, so nothing
 //! in it is believed: each end keeps its own index privately, checks the other's index on every
 //! use, and gives up on a ring whose indices make no sense.
 //!
