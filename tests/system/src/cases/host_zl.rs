@@ -126,6 +126,19 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Verbs that `every_verb` asks for at its end, or that have a test of their own.
+const ELSEWHERE: &[&str] = &["console", "logs", "reboot", "shutdown", "destroy"];
+
+/// Fails when `zl help` lists a verb that no test asks for.
+fn none_is_forgotten(host: &Host, asked: &[&str]) -> Verdict {
+    let help = host.ok(&["help"])?;
+    let verbs = help.lines().filter_map(|line| line.strip_prefix("  "));
+    let verbs = verbs.filter_map(|line| line.split_whitespace().next());
+    let missing: Vec<&str> =
+        verbs.filter(|verb| !asked.contains(verb) && !ELSEWHERE.contains(verb)).collect();
+    check(missing.is_empty(), || format!("verbs nobody tried: {missing:?}"))
+}
+
 /// Every verb once, as people and as scripts ask for it. Those that are not here have tests below.
 pub fn every_verb(session: &Session<'_>) -> Verdict {
     let (dom0, host) = boot(session, "host-verbs")?;
@@ -156,6 +169,16 @@ pub fn every_verb(session: &Session<'_>) -> Verdict {
         (&["xenstore-watch", "-n", "1", "/tool"], "/tool"),
         (&["block-list", "clock"], "Vdev"),
         (&["network-list", "clock"], "Idx"),
+        (&["create", "blktest.cfg", "name=plug", "extra=\"watch\""], ""),
+        (&["block-attach", "plug", "ram:plug:8M,xvdb,w"], ""),
+        (&["block-list", "plug"], "51728"),
+        (&["block-detach", "plug", "xvdb"], ""),
+        (&["destroy", "plug"], ""),
+        (&["create", "httpd.cfg"], ""),
+        (&["network-attach", "httpd", "mac=00:16:3e:00:00:77"], ""),
+        (&["network-list", "httpd"], "00:16:3e:00:00:77"),
+        (&["network-detach", "httpd", "1"], ""),
+        (&["destroy", "httpd"], ""),
         (&["top", "-b", "-i", "1"], "clock"),
         (&["help", "create"], "usage: zl create"),
         (&["completion", "bash"], "complete -F _zl zl"),
@@ -165,6 +188,7 @@ pub fn every_verb(session: &Session<'_>) -> Verdict {
         let out = host.ok(words)?;
         check(out.contains(part), || format!("`zl {}` printed {out}", words.join(" ")))?;
     }
+    none_is_forgotten(&host, &steps.iter().map(|(words, _)| words[0]).collect::<Vec<_>>())?;
     json_of_each(&host)?;
     host.ok(&["reboot", "clock"])?;
     host.ok(&["shutdown", "-a", "-w"])?;
