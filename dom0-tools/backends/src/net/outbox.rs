@@ -134,7 +134,12 @@ impl Outbox {
         {
             thrown += 1;
         }
-        (thrown, (!self.is_empty()).then_some(limit_ns))
+        if self.is_empty() {
+            // Nothing waits that could be late: the next frame, for everybody or not, is a new beginning.
+            self.starved_since_ns = None;
+            return (thrown, None);
+        }
+        (thrown, Some(limit_ns))
     }
 
     /// Gives all frames back; returns how many.
@@ -143,6 +148,7 @@ impl Outbox {
         while let Some(frame) = self.pop() {
             pool.give(frame);
         }
+        self.starved_since_ns = None;
         count
     }
 }
@@ -150,5 +156,33 @@ impl Outbox {
 impl Default for Outbox {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outbox;
+    use crate::frame::Pool;
+    use std::vec::Vec;
+
+    /// A port whose frames were all thrown away hears the next one, and does not lose it at once.
+    #[test]
+    fn a_port_that_lost_everything_begins_anew() {
+        let pool = Pool::new(4, 1);
+        let mut outbox = Outbox::new();
+        for late_ns in [0, 5_000_000_000] {
+            let taken: Vec<_> = (0..3).filter_map(|_| pool.take(60)).collect();
+            let frame = pool.take(60).expect("the last one");
+            assert!(outbox.push(frame, true, &pool));
+            let (thrown, limit_ns) = outbox.starve(&pool, late_ns);
+            assert_eq!((thrown, limit_ns, outbox.is_empty()), (1, None, true), "nobody has more");
+            taken.into_iter().for_each(|frame| pool.give(frame));
+        }
+        let frame = pool.take(60).expect("all are free");
+        assert!(outbox.push(frame, true, &pool), "what is for everybody is heard again");
+        let (thrown, limit_ns) = outbox.starve(&pool, 9_000_000_000);
+        assert_eq!((thrown, limit_ns), (0, Some(10_000_000_000)), "its time begins now");
+        outbox.clear(&pool);
+        assert!(pool.is_whole());
     }
 }
