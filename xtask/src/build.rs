@@ -21,7 +21,7 @@ const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests", "appliances", "
 /// Guests that are created from dom0's shell.
 const GUESTS: &[&str] = &[
     "hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair", "blktest", "nettest",
-    "store", "storer", "httpd", "kv", "pinger",
+    "store", "storer", "badfront", "load", "httpd", "kv", "pinger",
 ];
 
 /// Programs the tests boot without dom0: in its place, or in the hypervisor's.

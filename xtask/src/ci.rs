@@ -56,7 +56,7 @@ pub fn run(args: &mut Args) -> Result<()> {
 /// What needs a booted machine.
 fn machines(summary: &mut Summary, paths: &Paths, images: &Images) {
     println!("\n== system tests");
-    let everything = Selection { filter: String::new(), hypervisor: None, cpus: None };
+    let everything = Selection::default();
     summary.append(cases::run(images, &everything));
     step(summary, "bench", || match bench::guard(paths, images) {
         Ok(line) => Outcome::Passed(line),

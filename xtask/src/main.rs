@@ -84,7 +84,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "test",
-        options: "[host|system] [FILTER] [--smp N] [--list] [--no-build]",
+        options: "[host|system|soak] [FILTER] [--smp N] [--list] [--no-build]",
         help: "host tests and system tests",
         run: test::run,
     },

@@ -1,4 +1,4 @@
-//! `test`: host tests, system tests, or both.
+//! `test`: host tests, system tests, or both; `test soak` repeats what is repeated many more times.
 
 use std::path::Path;
 use std::process::Command;
@@ -24,9 +24,13 @@ pub fn run(args: &mut Args) -> Result<()> {
     let list = args.flag("--list");
     let cpus = cpus(args)?;
     let programs = Programs::take(args);
-    let (kind, filter) = kind_and_filter(args);
+    let (kind, mut filter) = kind_and_filter(args);
     args.finish()?;
-    let selection = Selection { filter, hypervisor: None, cpus };
+    let is_soak = kind == "soak";
+    if is_soak && filter.is_empty() {
+        filter = cases::SOAK.to_string();
+    }
+    let selection = Selection { filter, hypervisor: None, cpus, is_soak };
     if list {
         for (case, hypervisor, cpus) in selection.runs() {
             println!("{} ({}, {cpus} CPU)", case.name, hypervisor.name());
@@ -34,7 +38,7 @@ pub fn run(args: &mut Args) -> Result<()> {
         return Ok(());
     }
     let paths = Paths::find()?;
-    if kind != "system" {
+    if kind == "host" || kind == "all" {
         host(&paths, &selection.filter)?;
     }
     if kind != "host" {
@@ -49,10 +53,10 @@ pub fn cpus(args: &mut Args) -> Result<Option<u32>> {
     number.transpose().map_err(|_| "--smp wants a number".to_string())
 }
 
-/// Reads `[host|system] [FILTER]`.
+/// Reads `[host|system|soak] [FILTER]`.
 fn kind_and_filter(args: &mut Args) -> (String, String) {
     match args.positional() {
-        Some(kind) if kind == "host" || kind == "system" => {
+        Some(kind) if ["host", "system", "soak"].contains(&kind.as_str()) => {
             (kind, args.positional().unwrap_or_default())
         }
         filter => ("all".to_string(), filter.unwrap_or_default()),
@@ -158,6 +162,7 @@ mod tests {
     fn the_kind_may_be_left_out() {
         assert_eq!(parsed(""), ("all".into(), "".into()));
         assert_eq!(parsed("host"), ("host".into(), "".into()));
+        assert_eq!(parsed("soak"), ("soak".into(), "".into()));
         assert_eq!(parsed("system leaks"), ("system".into(), "leaks".into()));
         assert_eq!(parsed("leaks"), ("all".into(), "leaks".into()));
     }

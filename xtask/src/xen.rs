@@ -24,7 +24,11 @@ pub fn run(args: &mut Args) -> Result<()> {
             let programs = Programs::take(args);
             args.finish()?;
             let hypervisor = Some(Hypervisor::Xen);
-            test::system(&paths, &Selection { filter, hypervisor, cpus }, programs)
+            test::system(
+                &paths,
+                &Selection { filter, hypervisor, cpus, ..Selection::default() },
+                programs,
+            )
         }
         other => Err(format!("`xen run` or `xen test`, not '{other}'")),
     }

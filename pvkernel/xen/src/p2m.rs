@@ -64,7 +64,7 @@ pub unsafe fn set(pfn: Pfn, mfn: Option<Mfn>) {
 
 /// The pseudo-physical frame of a machine frame, if it is one of ours.
 #[must_use]
-pub(crate) fn pfn(machine: Mfn) -> Option<Pfn> {
+pub fn pfn(machine: Mfn) -> Option<Pfn> {
     let address = MACH2PHYS_VIRT_START + machine.get().checked_mul(8)?;
     // The caller may ask about any frame; only those that the p2m confirms are believed, but the
     // array must exist there. Frames come from our own tables, so they exist.

@@ -113,8 +113,15 @@ impl<'a> Dom0<'a> {
         // Of constant length: what is typed must not make dom0's line buffer grow between counts.
         let marker = format!("status-{:06}=", self.commands);
         self.machine().send(&format!("{command}\recho {marker}$?\r")).map_err(context)?;
-        let mut printed = self.machine().expect(&format!("\n{marker}"), within).map_err(context)?;
-        let number = self.machine().expect("\n", within).map_err(context)?;
+        let mut printed = String::new();
+        let number = loop {
+            printed += &self.machine().expect(&format!("\n{marker}"), within).map_err(context)?;
+            let number = self.machine().expect("\n", within).map_err(context)?;
+            // A line of a service's between two letters of the echo makes it begin a line.
+            if number.trim() != "$?" {
+                break number;
+            }
+        };
         self.machine().expect(PROMPT, within).map_err(context)?;
         let number = number.trim();
         let status = number

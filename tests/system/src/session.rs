@@ -80,6 +80,8 @@ pub struct Session<'a> {
     pub hypervisor: Hypervisor,
     /// CPUs of the machine.
     pub cpus: u32,
+    /// Whether what is repeated is repeated many more times.
+    pub is_soak: bool,
     label: String,
     transcripts: RefCell<Vec<PathBuf>>,
     notes: RefCell<Vec<String>>,
@@ -90,7 +92,7 @@ impl<'a> Session<'a> {
     pub fn new(images: &'a Images, hypervisor: Hypervisor, cpus: u32, label: &str) -> Session<'a> {
         let label = label.to_string();
         let (transcripts, notes) = Default::default();
-        Session { images, hypervisor, cpus, label, transcripts, notes }
+        Session { images, hypervisor, cpus, is_soak: false, label, transcripts, notes }
     }
 
     /// Keeps a measurement for the report.

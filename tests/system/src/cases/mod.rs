@@ -6,6 +6,7 @@
 
 mod alone;
 pub mod appliances;
+mod badfront;
 mod block;
 mod boot;
 mod console;
@@ -17,6 +18,7 @@ mod files;
 mod host_zl;
 mod input;
 mod ip;
+mod kill;
 mod leaks;
 mod lifecycle;
 mod listing;
@@ -128,11 +130,16 @@ pub const CASES: &[Case] = cases! {
     "devices-layout", BOTH, ONE, devices::layout;
     "devices-lists", BOTH, ONE_AND_FOUR, devices::lists;
     "top", BOTH, ONE_AND_FOUR, devices::top;
+    "bad-front-disks", BOTH, ONE_AND_FOUR, badfront::disks;
+    "bad-front-cards", BOTH, ONE_AND_FOUR, badfront::cards;
+    "bad-front-store", BOTH, ONE_AND_FOUR, badfront::store;
+    "bad-front-ports", BOTH, ONE_AND_FOUR, badfront::ports;
+    "kill-during-io", OURS, ONE_AND_FOUR, kill::during_io;
     "nothing-leaks", BOTH, ONE_AND_FOUR, leaks::create_and_destroy;
 };
 
 /// Which runs of the table are wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Part of a case's name; empty picks all.
     pub filter: String,
@@ -140,7 +147,12 @@ pub struct Selection {
     pub hypervisor: Option<Hypervisor>,
     /// Only with this number of CPUs.
     pub cpus: Option<u32>,
+    /// Cases that repeat something do it many more times.
+    pub is_soak: bool,
 }
+
+/// The cases whose repetitions a soak multiplies begin with this.
+pub const SOAK: &str = "kill-during-io";
 
 impl Selection {
     /// The runs it picks: case, hypervisor, CPUs.
@@ -164,7 +176,11 @@ pub fn run(images: &Images, selection: &Selection) -> Summary {
         let started = Instant::now();
         let outcome = match images.hypervisor(hypervisor) {
             Err(why) => Outcome::Skipped(why.to_string()),
-            Ok(_) => run_one(case, &Session::new(images, hypervisor, cpus, &label)),
+            Ok(_) => {
+                let mut session = Session::new(images, hypervisor, cpus, &label);
+                session.is_soak = selection.is_soak;
+                run_one(case, &session)
+            }
         };
         let name = format!("{} ({}, {cpus} CPU)", case.name, hypervisor.name());
         let row = Row { name: name.clone(), outcome: outcome.clone(), took: started.elapsed() };
@@ -251,10 +267,15 @@ mod tests {
 
     #[test]
     fn a_selection_picks_by_name_hypervisor_and_cpus() {
-        let all = Selection { filter: String::new(), hypervisor: None, cpus: None };
+        let all = Selection::default();
         let every: usize = CASES.iter().map(|case| case.on.len() * case.cpus.len()).sum();
         assert_eq!(all.runs().len(), every);
-        let boots = Selection { filter: "boots-to".into(), hypervisor: Some(Xen), cpus: Some(2) };
+        let boots = Selection {
+            filter: "boots-to".into(),
+            hypervisor: Some(Xen),
+            cpus: Some(2),
+            ..Selection::default()
+        };
         let runs: Vec<_> = boots.runs().iter().map(|(c, h, n)| (c.name, *h, *n)).collect();
         assert_eq!(runs, [("boots-to-prompt", Xen, 2)]);
     }
