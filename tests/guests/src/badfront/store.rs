@@ -183,7 +183,8 @@ pub fn nodes(rounds: &mut Rounds) -> Endless {
         line.ask(XS_SET_PERMS, Tx::NONE, &perms)?.ok();
         line.ask(XS_DIRECTORY, Tx::NONE, b"data/n\0")?.ok();
         let start_ns = time::now_ns();
-        line.ask(XS_RM, Tx::NONE, b"data/n\0")?.ok();
+        let removed = line.ask(XS_RM, Tx::NONE, b"data/n\0")?;
+        removed.map_err(|errno| format!("what is left cannot be removed: {}", errno.name()))?;
         let took_us = (time::now_ns() - start_ns) / 1000;
         rounds.add(&format!("{many} nodes, {large} large, {deep} deep, rm took {took_us} us"));
     }
@@ -214,6 +215,12 @@ fn deepest(line: &mut Line) -> Result<usize, String> {
             Err(errno) => expect("a deep node", errno, &[Errno::ENOSPC, Errno::EINVAL])?,
         }
         depth = depth * 9 / 10;
+    }
+    // Removing takes more room than making: from the far end, part by part.
+    for top in (1..=4).rev().map(|part| depth * part / 4).filter(|top| *top < depth) {
+        let path = format!("data/n{}\0", "/a".repeat(top.max(1)));
+        let removed = line.ask(XS_RM, Tx::NONE, path.as_bytes())?;
+        removed.map_err(|errno| format!("{top} levels of {depth}: {}", errno.name()))?;
     }
     Ok(depth)
 }
