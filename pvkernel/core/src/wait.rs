@@ -67,8 +67,8 @@ impl WaitQueue {
             let me = kernel.prepare_wait(deadline_ns);
             self.waiters.lock().push(me);
             let holds = condition();
-            let expired = deadline_ns.is_some_and(|deadline| kernel.now_ns() >= deadline);
-            if holds || expired {
+            let is_late = || deadline_ns.is_some_and(|deadline| kernel.now_ns() >= deadline);
+            if holds || is_late() {
                 kernel.cancel_wait();
                 self.waiters.lock().remove(me);
                 return holds;
