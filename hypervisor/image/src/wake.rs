@@ -171,7 +171,7 @@ pub fn arm_periodic(dom: &Domain, vcpu: &Vcpu) {
 static RUNNING: AtomicU64 = AtomicU64::new(0);
 
 /// How long a woken vCPU may wait for the CPU of its waker before an idle one is interrupted for it.
-const HANDOVER_NS: u64 = 40_000;
+const HANDOVER_NS: u64 = 200_000;
 
 /// Whether another CPU than this one runs something.
 pub fn others_run() -> bool {
@@ -217,19 +217,17 @@ pub fn rearm() {
     set_hardware(clock, first.unwrap_or(NEVER));
 }
 
-/// Sets the hardware timer, if that changes anything; the queue's first deadline is `first`.
+/// Sets the hardware timer, if it would come too late; the queue's first deadline is `first`. One that
+/// comes too early stays: slices and deadlines that end before their time are the rule, and it fires in
+/// vain once for many times that it was not set, which costs more than a switch of domains.
 #[inline(always)]
 fn set_hardware(clock: &Clock, first: u64) {
     let slice = clock.slice_end_ns.load(Ordering::Relaxed);
     let refresh = clock.refresh_ns.load(Ordering::Relaxed);
     let runs = clock.runs.load(Ordering::Relaxed);
     let nearest = if runs { first.min(slice).min(refresh) } else { first };
-    if clock.set_ns.swap(nearest, Ordering::Relaxed) == nearest {
-        return;
-    }
-    if nearest == NEVER {
-        time::disarm();
-    } else {
+    if nearest < clock.set_ns.load(Ordering::Relaxed) {
+        clock.set_ns.store(nearest, Ordering::Relaxed);
         time::arm_timer(nearest);
     }
 }

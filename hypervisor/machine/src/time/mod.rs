@@ -69,8 +69,3 @@ pub fn arm_timer(deadline_ns: u64) {
     let ticks = (u128::from(ahead) * u128::from(clocks().timer_mul)) >> 32;
     apic::timer_start((ticks as u64).clamp(1, u64::from(u32::MAX)) as u32);
 }
-
-/// Stops this CPU's timer.
-pub fn disarm() {
-    apic::timer_start(0);
-}
