@@ -131,6 +131,17 @@ impl SharedMemory {
         unsafe { self.at::<AtomicU64>(offset).as_ref() }
     }
 
+    /// Copies of consecutive words of 64 bits, each of one moment.
+    ///
+    /// # Panics
+    /// As all accessors, outside of the range.
+    #[must_use]
+    pub fn load_words<const N: usize>(&self, offset: usize) -> [u64; N] {
+        // SAFETY: as for `u8_at`.
+        let words = unsafe { self.at::<[AtomicU64; N]>(offset).as_ref() };
+        words.each_ref().map(|word| word.load(Ordering::Relaxed))
+    }
+
     /// Words for a copy; none at an offset where there are none to copy.
     fn words(&self, offset: usize, count: usize) -> &[AtomicU64] {
         if count == 0 {

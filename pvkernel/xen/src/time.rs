@@ -32,7 +32,7 @@ pub fn tsc() -> u64 {
 
 /// A copy of the published point in time, which may be half of one and half of another.
 fn read_time(page: &SharedMemory) -> VcpuTimeInfo {
-    let words = [0, 8, 16, 24].map(|offset| page.u64_at(TIME + offset).load(Ordering::Relaxed));
+    let words: [u64; size_of::<VcpuTimeInfo>() / 8] = page.load_words(TIME);
     zerocopy::transmute!(words)
 }
 
