@@ -22,6 +22,10 @@ pub const LEAVE_CONSOLE: &str = "\x1d";
 /// How long a boot to the prompt may take before a test gives up; the budget itself is a test.
 const BOOT_LIMIT: Duration = Duration::from_secs(40);
 
+/// Characters typed at once at Xen, and the time it gets to take them.
+const TYPED_AT_ONCE: usize = 12;
+const BETWEEN_PIECES: Duration = Duration::from_millis(15);
+
 /// How long one command may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 
@@ -112,7 +116,7 @@ impl<'a> Dom0<'a> {
         self.commands += 1;
         // Of constant length: what is typed must not make dom0's line buffer grow between counts.
         let marker = format!("status-{:06}=", self.commands);
-        self.machine().send(&format!("{command}\recho {marker}$?\r")).map_err(context)?;
+        self.type_in(&format!("{command}\recho {marker}$?\r")).map_err(context)?;
         let mut printed = String::new();
         let number = loop {
             printed += &self.machine().expect(&format!("\n{marker}"), within).map_err(context)?;
@@ -130,6 +134,24 @@ impl<'a> Dom0<'a> {
         printed.push('\n');
         let lines = answer_lines(&visible_lines(printed.as_bytes()), command, &marker);
         Ok(Answer { lines, status })
+    }
+
+    /// Types, at Xen as a person does: its buffer for what comes in holds 32 bytes, and what does not fit
+    /// is lost.
+    fn type_in(&mut self, text: &str) -> Result<(), Failure> {
+        if self.hypervisor == Hypervisor::Zendo {
+            return self.machine().send(text);
+        }
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end =
+                rest.char_indices().map(|(at, _)| at).nth(TYPED_AT_ONCE).unwrap_or(rest.len());
+            let (piece, later) = rest.split_at(end);
+            self.machine().send(piece)?;
+            std::thread::sleep(BETWEEN_PIECES);
+            rest = later;
+        }
+        Ok(())
     }
 
     /// Runs a command that must succeed.

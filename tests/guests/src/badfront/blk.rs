@@ -13,7 +13,7 @@ use hypercall_abi::{DomId, PAGE_SIZE};
 use pv_ring::SlotRing;
 use pvkernel_xen::blkring::BlkRing;
 use pvkernel_xen::grants::GrantedPages;
-use pvkernel_xen::{thread, time};
+use pvkernel_xen::{println, thread, time};
 use zerocopy::{FromZeros, IntoBytes};
 
 use crate::dice::Dice;
@@ -24,6 +24,8 @@ use crate::{Endless, Rounds};
 const SLOTS: u32 = BlkRing::SLOTS;
 /// How long requests may take to be answered; there is other load.
 const LIMIT_NS: u64 = 20_000_000_000;
+/// After so long without an answer the other side is told again.
+const AGAIN_NS: u64 = 3_000_000_000;
 /// Rounds with one ring.
 const ROUNDS_EACH: u32 = 50;
 
@@ -64,14 +66,21 @@ impl Front {
 
     /// Waits until every request was answered; more answers than requests are a failure, too.
     fn settle(&self, prod: u32) -> Result<(), String> {
-        let end_ns = time::now_ns() + LIMIT_NS;
+        let start_ns = time::now_ns();
+        let mut again_ns = start_ns + AGAIN_NS;
         loop {
             let open = prod.wrapping_sub(self.ring().load_rsp_prod());
             if open == 0 {
                 return Ok(());
             }
-            if open > SLOTS || time::now_ns() > end_ns {
+            let now_ns = time::now_ns();
+            if open > SLOTS || now_ns > start_ns + LIMIT_NS {
                 return Err(format!("{open} of {SLOTS} requests are not answered"));
+            }
+            if now_ns > again_ns {
+                println!("badfront: {open} requests wait; the other side is told again");
+                self.half.notify();
+                again_ns = now_ns + AGAIN_NS;
             }
             thread::sleep_ns(100_000);
         }
