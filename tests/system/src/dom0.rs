@@ -118,13 +118,16 @@ impl<'a> Dom0<'a> {
         let marker = format!("status-{:06}=", self.commands);
         self.type_in(&format!("{command}\recho {marker}$?\r")).map_err(context)?;
         let mut printed = String::new();
+        let mut wanted = format!("\n{marker}");
         let number = loop {
-            printed += &self.machine().expect(&format!("\n{marker}"), within).map_err(context)?;
+            printed += &self.machine().expect(&wanted, within).map_err(context)?;
             let number = self.machine().expect("\n", within).map_err(context)?;
-            // A line of a service's between two letters of the echo makes it begin a line.
+            // A line of a service's between two letters of the echo makes it begin a line. The end of
+            // that line is read by now, and the status may be the next.
             if number.trim() != "$?" {
                 break number;
             }
+            wanted.clone_from(&marker);
         };
         self.machine().expect(PROMPT, within).map_err(context)?;
         let number = number.trim();
