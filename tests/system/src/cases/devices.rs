@@ -158,7 +158,7 @@ fn attach_and_detach(dom0: &mut Dom0<'_>) -> Verdict {
 pub fn top(session: &Session<'_>) -> Verdict {
     let mut dom0 = Dom0::boot(session)?;
     dom0.ok("zl create -q ticker.cfg")?;
-    let lines = dom0.ok("zl top -b -i 2 -d 0.5")?.lines;
+    let lines = dom0.ok("zl top -b -i 2 -d 2.5")?.lines;
     let shown = || format!("zl top -b printed {lines:#?}");
     let row = |name: &str| {
         let mut rows = lines.iter().filter(|line| line.split_whitespace().next() == Some(name));
