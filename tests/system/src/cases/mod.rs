@@ -130,8 +130,8 @@ pub const CASES: &[Case] = cases! {
     "devices-layout", BOTH, ONE, devices::layout;
     "devices-lists", BOTH, ONE_AND_FOUR, devices::lists;
     "top", BOTH, ONE_AND_FOUR, devices::top;
-    "bad-front-disks", BOTH, ONE_AND_FOUR, badfront::disks;
-    "bad-front-cards", BOTH, ONE_AND_FOUR, badfront::cards;
+    "bad-front-disks", OURS, ONE_AND_FOUR, badfront::disks;
+    "bad-front-cards", OURS, ONE_AND_FOUR, badfront::cards;
     "bad-front-store", BOTH, ONE_AND_FOUR, badfront::store;
     "bad-front-ports", BOTH, ONE_AND_FOUR, badfront::ports;
     "kill-during-io", OURS, ONE_AND_FOUR, kill::during_io;
