@@ -13,6 +13,9 @@ use crate::dice::Dice;
 const COUNT: usize = 24;
 /// What stands in pages nobody may write.
 const PATTERN: u8 = 0xa7;
+/// No grant of this guest has such a number. A request that names its own ring has dom0 write over the
+/// ring, as it was told to, and then the ring is at its end.
+const FAR: u32 = 1 << 12;
 
 /// A hand of grants, good and bad.
 pub struct Hand {
@@ -57,7 +60,7 @@ impl Hand {
             1 => self.others.refs()[at],
             2 if !self.ended.is_empty() => dice.pick(&self.ended),
             3 => GrantRef::new(dice.next() as u32),
-            4 => GrantRef::new(dice.below(1 << 16) as u32),
+            4 => GrantRef::new(FAR + dice.below(1 << 16) as u32),
             _ => self.open.refs()[at],
         }
     }

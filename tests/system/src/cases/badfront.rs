@@ -58,9 +58,7 @@ const fn on_the_store(word: &'static str) -> Attack {
 
 /// Disks.
 pub fn disks(session: &Session<'_>) -> Verdict {
-    // `blk-requests` is not among them yet: sometimes the ring of that guest, and of nobody else, is not
-    // served any more, which is not understood. By hand: badfront with that word on its command line.
-    let words = ["blk-indices", "blk-endless", "blk-nodes"];
+    let words = ["blk-indices", "blk-requests", "blk-endless", "blk-nodes"];
     all(session, &words.map(on_disks))
 }
 
