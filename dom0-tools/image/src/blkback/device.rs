@@ -113,8 +113,10 @@ impl Kind {
 pub enum Turn {
     /// There is more to do.
     More,
-    /// Nothing until there is news.
+    /// Nothing until there is news: the ring is empty, and the front half was asked to tell.
     Idle,
+    /// Nothing until the disk has done something of what is on its way, whatever the ring holds.
+    Busy,
     /// The disk takes nothing now although nothing of this device is on its way.
     Starved,
 }
@@ -279,15 +281,15 @@ impl Device {
                 None => match self.link.take(&BlkRing::new(self.ring.memory()), &self.disk)? {
                     Step::Work(open, job) => (open, job),
                     Step::Refused => continue,
-                    Step::Empty | Step::Blocked => return Ok(Turn::Idle),
+                    Step::Empty => return Ok(Turn::Idle),
+                    Step::Blocked => return Ok(Turn::Busy),
                 },
             };
             match self.start(work.0, work.1) {
                 Some(moved) => sectors += moved,
-                // What is on its way brings news when it ends.
                 None => {
                     self.starved += 1;
-                    return Ok(if self.sent > 0 { Turn::Idle } else { Turn::Starved });
+                    return Ok(if self.sent > 0 { Turn::Busy } else { Turn::Starved });
                 }
             }
         }
