@@ -32,6 +32,7 @@ pub(crate) fn platform() -> Platform {
         cpu: &Xen,
         console: console::device(),
         block: boot::info().ramdisk.map(|_| &Xen as &dyn Block),
+        user: None,
     }
 }
 

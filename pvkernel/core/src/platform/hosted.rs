@@ -76,6 +76,7 @@ impl Hosted {
             cpu: machine,
             console: machine,
             block: Some(machine),
+            user: None,
         };
         (machine, platform)
     }

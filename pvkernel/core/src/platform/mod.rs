@@ -1,4 +1,4 @@
-//! What the kernel needs from a machine: six small traits.
+//! What the kernel needs from a machine: seven small traits.
 //!
 //! They speak meaning, not instructions: map these frames here, sleep until then, switch to that
 //! thread. A backend implements them once, hands the kernel one `Platform`, and is otherwise free.
@@ -15,6 +15,7 @@ mod cpu;
 pub mod hosted;
 mod irq;
 mod mmu;
+mod user;
 
 pub use block::{Block, BlockError};
 pub use clock::Clock;
@@ -22,6 +23,7 @@ pub use console::Console;
 pub use cpu::{ContextId, Cpu, Ending, Entry};
 pub use irq::Irq;
 pub use mmu::{Access, MapError, Mmu};
+pub use user::{Change, FpuId, SpaceId, User, UserAccess, UserExit, UserRegs};
 
 /// There was not enough memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,4 +44,6 @@ pub struct Platform {
     pub console: &'static dyn Console,
     /// The disk, if there is one.
     pub block: Option<&'static dyn Block>,
+    /// Programs, if the machine runs any.
+    pub user: Option<&'static dyn User>,
 }
