@@ -22,9 +22,11 @@ pub const LEAVE_CONSOLE: &str = "\x1d";
 /// How long a boot to the prompt may take before a test gives up; the budget itself is a test.
 const BOOT_LIMIT: Duration = Duration::from_secs(40);
 
-/// Characters typed at once at Xen, and the time it gets to take them.
+/// Characters typed at once at Xen, and the longest time it gets to take them.
 const TYPED_AT_ONCE: usize = 12;
 const BETWEEN_PIECES: Duration = Duration::from_millis(15);
+/// Letters that the screen shows without scrolling sideways.
+const FITS_THE_SCREEN: usize = 60;
 
 /// How long one command may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
@@ -147,11 +149,19 @@ impl<'a> Dom0<'a> {
         }
         let mut rest = text;
         while !rest.is_empty() {
+            let typed = text.len() - rest.len();
             let end =
                 rest.char_indices().map(|(at, _)| at).nth(TYPED_AT_ONCE).unwrap_or(rest.len());
             let (piece, later) = rest.split_at(end);
+            let echoed = self.machine().printed() + piece.len();
             self.machine().send(piece)?;
-            std::thread::sleep(BETWEEN_PIECES);
+            // Nothing is echoed while a command runs, and a line that does not fit the screen is drawn
+            // again at each letter; then the time has to be enough.
+            if typed < FITS_THE_SCREEN {
+                self.machine().until_printed(echoed, BETWEEN_PIECES);
+            } else {
+                std::thread::sleep(BETWEEN_PIECES);
+            }
             rest = later;
         }
         Ok(())

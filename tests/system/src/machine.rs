@@ -209,6 +209,21 @@ impl Machine {
         result.map_err(|error| Failure(format!("typing at the serial line: {error}")))
     }
 
+    /// Bytes printed so far.
+    pub fn printed(&self) -> usize {
+        self.line.lock().bytes.len()
+    }
+
+    /// Waits until so many bytes were printed in all, or the time has passed.
+    pub fn until_printed(&self, bytes: usize, within: Duration) {
+        let deadline = Instant::now() + within;
+        let mut output = self.line.lock();
+        while output.bytes.len() < bytes && !output.ended() {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
+            output = wait(&self.line, output, left);
+        }
+    }
+
     /// Waits for the end of QEMU and says why it ended; everything printed counts as consumed.
     ///
     /// # Errors
