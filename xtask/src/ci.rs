@@ -17,7 +17,8 @@ use crate::toolchain::{self, Toolchain};
 use crate::{bench, bench_system, demo, linux, setup, sh, test, tidy, Result};
 
 /// Crates whose code is mostly compiled for the bare target only.
-const BARE_CRATES: &[&str] = &["zendo", "hv-machine", "pvkernel-xen", "dom0", "test-guests"];
+const BARE_CRATES: &[&str] =
+    &["zendo", "hv-machine", "pvkernel-xen", "dom0", "test-guests", "appliances"];
 
 /// The verb.
 pub fn run(args: &mut Args) -> Result<()> {

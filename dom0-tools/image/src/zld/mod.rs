@@ -32,6 +32,8 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 3, 15);
 const PREFIX: u8 = 24;
 /// Connections that may wait to be accepted.
 const BACKLOG: usize = 2;
+/// When it is tried again to accept connections after that failed.
+const AGAIN_NS: u64 = 100_000_000;
 /// Files come in, answers go out.
 const BUFFERS: TcpOptions = TcpOptions { receive: 128 << 10, send: 32 << 10 };
 
@@ -61,7 +63,11 @@ fn listen(card: Arc<dyn NetDevice>) -> Result<TcpListener, NetError> {
 
 fn serve(listener: &TcpListener, token: &Token) {
     loop {
-        let Ok(link) = listener.accept(None) else { continue };
+        let Ok(link) = listener.accept(None) else {
+            // A stack that has failed does so at once, and others want to run.
+            thread::sleep_ns(AGAIN_NS);
+            continue;
+        };
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let nonce = token.nonce(&[number.to_le_bytes(), time::tsc().to_le_bytes()].concat());
         let token = token.clone();
