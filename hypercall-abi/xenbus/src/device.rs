@@ -13,13 +13,15 @@
 //!
 //! What holds as long as each half carries out what it is told, however turns are interleaved and
 //! whichever half is killed and started again: in the end both are connected by the same rings, or both
-//! are closed. Two steps must be single transactions with a look at the other's state: `Publish` and
-//! the end of `Connect` of the back half.
+//! are closed. Whatever others write into the nodes: once they stop, both halves come to rest within 18
+//! steps together, or 24 if steps fail, whoever has his turn when (`tests/halves` goes through all of it).
+//! Two steps must be single transactions with a look at the other's state: `Publish` and the end of
+//! `Connect` of the back half.
 
 use crate::states::State;
 
 /// What a half has at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Link {
     /// No rings.
     Down,
@@ -30,7 +32,7 @@ enum Link {
 }
 
 /// What a front half does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FrontStep {
     /// Make rings and publish them together with this state, if the back half still says `InitWait`.
     Publish(State),
@@ -45,12 +47,12 @@ pub enum FrontStep {
 }
 
 /// The front half.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FrontHalf {
     published: State,
     own: State,
     link: Link,
-    /// We closed in order to begin anew, not because the other half did.
+    /// Once closed, we begin anew by ourselves: it was not the back half that closed our connection.
     resets: bool,
     /// It did not work; nothing is tried until the back half has started over.
     failed: bool,
@@ -60,8 +62,7 @@ impl FrontHalf {
     /// A half that begins where its node says `own`, and that says `published` with its rings.
     #[must_use]
     pub const fn new(own: State, published: State) -> Self {
-        let resets = !matches!(own, State::Initialising);
-        Self { published, own, link: Link::Down, resets, failed: false }
+        Self { published, own, link: Link::Down, resets: true, failed: false }
     }
 
     /// What the half said last.
@@ -123,21 +124,22 @@ impl FrontHalf {
         match step {
             FrontStep::Publish(state) => (self.link, self.own) = (Link::Ready, state),
             FrontStep::Connect => (self.link, self.own) = (Link::Up, State::Connected),
-            FrontStep::Disconnect => self.link = Link::Down,
-            FrontStep::Say(State::Closed) => {
-                // The back half closes: beginning anew is its choice. Otherwise it is ours.
-                self.resets = !self.failed && !matches!(back, Some(State::Closing | State::Closed));
-                self.own = State::Closed;
+            FrontStep::Disconnect => {
+                self.link = Link::Down;
+                // The back half closes our connection: beginning anew is its choice. Otherwise it is ours.
+                self.resets = !matches!(back, Some(State::Closing | State::Closed));
             }
+            FrontStep::Say(State::Closed) => self.own = State::Closed,
             FrontStep::Say(state) => {
-                (self.resets, self.failed) = (false, false);
+                (self.resets, self.failed) = (true, false);
                 self.own = state;
             }
             FrontStep::Forget => {}
         }
     }
 
-    /// `Publish` found that the back half does not wait any more: the rings are freed, look again.
+    /// `Publish` found that the back half does not wait any more: the rings are freed, look again. Only for
+    /// what the next look shows, otherwise there is no end to it.
     pub fn refused(&mut self) {
         self.link = Link::Down;
     }
@@ -145,7 +147,7 @@ impl FrontHalf {
     /// The step failed, and what it had made is freed.
     pub fn failed(&mut self) {
         self.link = Link::Down;
-        self.failed = true;
+        (self.resets, self.failed) = (false, true);
     }
 
     /// Tells what is seen between two steps: a back half that closed may be tried again afterwards.
@@ -158,7 +160,7 @@ impl FrontHalf {
 }
 
 /// What a back half does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BackStep {
     /// Open what the nodes name, publish what the device can, and say `InitWait`.
     Init,
@@ -174,7 +176,7 @@ pub enum BackStep {
 }
 
 /// The back half.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackHalf {
     own: State,
     link: Link,
@@ -185,7 +187,7 @@ pub struct BackHalf {
 }
 
 /// What a back half sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BackView {
     /// Whether our own nodes exist.
     pub exists: bool,
@@ -239,11 +241,13 @@ impl BackHalf {
     }
 
     fn next_down(&self, front: State) -> Option<BackStep> {
+        let begins = matches!(front, State::Unknown | State::Initialising | State::InitWait);
         match front {
-            State::Unknown | State::Initialising if self.init_failed => self.say(State::Closed),
-            State::Unknown | State::Initialising => Some(BackStep::Init),
             State::Closed if self.waits_for_front => self.say(State::Closed),
-            State::Closed | State::InitWait => Some(BackStep::Init),
+            State::Closed => Some(BackStep::Init),
+            // Whatever it makes of its state: opening is not tried again and again.
+            _ if begins && self.init_failed => self.say(State::Closed),
+            _ if begins => Some(BackStep::Init),
             // Rings for somebody before us, or rings that did not work.
             _ => self.say(State::Closing),
         }
@@ -276,7 +280,8 @@ impl BackHalf {
         }
     }
 
-    /// `Connect` found that the front half has gone on meanwhile: everything is unmapped, look again.
+    /// `Connect` found that the front half has gone on meanwhile: everything is unmapped, look again. Only
+    /// for a change; nodes that are wrong as they are have `failed`, otherwise there is no end to it.
     pub fn refused(&mut self) {
         self.link = Link::Ready;
     }

@@ -4,7 +4,7 @@ use core::fmt;
 use hypercall_abi::io::xenbus as abi;
 
 /// What a half says about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u32)]
 pub enum State {
     /// Not known.

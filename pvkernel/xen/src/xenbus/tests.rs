@@ -255,6 +255,20 @@ fn what_went_wrong_stands_in_the_error_node() {
     assert!(world.store.read(Tx::NONE, &format!("{BACK}/error")).is_err());
 }
 
+/// A guest cannot make the control domain open what cannot be opened again and again.
+#[test]
+fn a_device_that_cannot_be_opened_is_tried_once_whatever_the_front_half_says() {
+    for state in ["0", "1", "2"] {
+        let mut world = World::new();
+        world.add_device();
+        world.store.write(Tx::NONE, &format!("{FRONT}/state"), state.as_bytes()).unwrap();
+        world.hands.fail.store(1, Ordering::Relaxed);
+        let busy = (0..3).filter(|_| world.bus.turn(&mut world.slots)).count();
+        assert_eq!((busy, world.states().1), (0, State::Closed), "front half says {state}");
+        assert!(world.holds_nothing());
+    }
+}
+
 #[test]
 fn a_bus_that_starts_over_finds_its_devices() {
     let mut world = World::new();
