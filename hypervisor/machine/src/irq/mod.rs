@@ -2,7 +2,7 @@
 //!
 //! `hv_interrupt` is called by the entry code, from a guest or from the idle loop. The machine
 //! handles what is its own (TLB requests, spurious ones) and acknowledges; everything else goes to
-//! the image's hook first. Device lines are routed to the boot processor.
+//! the image's hook first. A device line goes to the CPU at which it was ended last.
 
 pub(crate) mod apic;
 mod ioapic;
