@@ -70,6 +70,8 @@ struct Clock {
     refresh_ns: AtomicU64,
     /// What the hardware is set to.
     set_ns: AtomicU64,
+    /// How long a vCPU woken here may wait for its waker to stop.
+    patience_ns: AtomicU64,
 }
 
 /// A time that does not come.
@@ -81,6 +83,7 @@ static CLOCKS: PerCpu<Clock> = PerCpu::new(|| Clock {
     slice_end_ns: AtomicU64::new(NEVER),
     refresh_ns: AtomicU64::new(0),
     set_ns: AtomicU64::new(NEVER),
+    patience_ns: AtomicU64::new(HANDOVER_NS),
 });
 
 /// Makes room in every queue for the timers of all domains.
@@ -170,8 +173,12 @@ pub fn arm_periodic(dom: &Domain, vcpu: &Vcpu) {
 /// CPUs that do not idle.
 static RUNNING: AtomicU64 = AtomicU64::new(0);
 
-/// How long a woken vCPU may wait for the CPU of its waker before an idle one is interrupted for it.
+/// How long a woken vCPU may wait for the CPU of its waker before an idle one is interrupted for it:
+/// first, at most, and how much longer with each turn that ended by itself. Setting the hardware costs
+/// more than a switch, and where turns are short once is enough for many of them.
 const HANDOVER_NS: u64 = 200_000;
+const MAX_HANDOVER_NS: u64 = 2_000_000;
+const HANDOVER_STEP_NS: u64 = 5_000;
 
 /// Whether another CPU than this one runs something.
 pub fn others_run() -> bool {
@@ -191,7 +198,8 @@ pub fn hand_over(chosen: CpuId, now: u64) -> bool {
         hv_machine::cpuinfo::raise_work(crate::exit::work::SCHEDULE);
         return true;
     }
-    let (clock, end) = (CLOCKS.get(), now + HANDOVER_NS);
+    let clock = CLOCKS.get();
+    let end = now + clock.patience_ns.load(Ordering::Relaxed);
     if end < clock.slice_end_ns.load(Ordering::Relaxed) {
         clock.slice_end_ns.store(end, Ordering::Relaxed);
         let first = clock.queue.lock().next_deadline();
@@ -208,6 +216,8 @@ pub fn begin_turn(runs: bool, slice_end_ns: Option<u64>) {
         RUNNING.fetch_xor(percpu::cpu_id().mask(), Ordering::SeqCst);
     }
     clock.slice_end_ns.store(slice_end_ns.unwrap_or(NEVER), Ordering::Relaxed);
+    let patience = clock.patience_ns.load(Ordering::Relaxed) + HANDOVER_STEP_NS;
+    clock.patience_ns.store(patience.min(MAX_HANDOVER_NS), Ordering::Relaxed);
 }
 
 /// Sets the hardware timer to the nearest deadline.
@@ -240,7 +250,11 @@ pub fn expire(here: Option<&Here>) -> bool {
     let pop = || clock.queue.lock().pop_expired(now);
     core::iter::from_fn(pop).for_each(|(key, _)| fire(key, now));
     refresh_clock(clock, now, here);
-    now >= clock.slice_end_ns.load(Ordering::Relaxed)
+    let is_over = now >= clock.slice_end_ns.load(Ordering::Relaxed);
+    if is_over {
+        clock.patience_ns.store(HANDOVER_NS, Ordering::Relaxed);
+    }
+    is_over
 }
 
 fn refresh_clock(clock: &Clock, now: u64, here: Option<&Here>) {
