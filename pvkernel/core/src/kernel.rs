@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::platform::{Ending, OutOfMemory, Platform};
+use crate::platform::{Ending, OutOfMemory, Platform, Stack};
 use crate::sched::{Decision, Scheduler, ThreadId};
 use crate::sync::Lock;
 use crate::wait::WaitQueue;
@@ -57,6 +57,19 @@ impl Kernel {
         name: &str,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<JoinHandle, OutOfMemory> {
+        self.spawn_on(name, Stack::Large, body)
+    }
+
+    /// Starts a thread with a stack of a size.
+    ///
+    /// # Errors
+    /// When there is no memory for its stack.
+    pub fn spawn_on(
+        &'static self,
+        name: &str,
+        stack: Stack,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<JoinHandle, OutOfMemory> {
         let end = Arc::new(ThreadEnd { done: AtomicBool::new(false), queue: WaitQueue::new() });
         let its_end = Arc::clone(&end);
         let entry = Box::new(move || {
@@ -66,7 +79,7 @@ impl Kernel {
             its_end.queue.wake_all(self);
             Ending(self)
         });
-        let context = self.platform.cpu.new_context(entry)?;
+        let context = self.platform.cpu.new_context(entry, stack)?;
         let id = self.sched.lock().spawn(name, context);
         Ok(JoinHandle { id, end, kernel: self })
     }

@@ -45,6 +45,7 @@ pub mod ports;
 pub mod power;
 pub mod services;
 pub mod shared;
+mod stack;
 pub mod stats;
 pub mod thread;
 pub mod time;

@@ -10,13 +10,13 @@ use hypercall_abi::mmu::pte;
 use hypercall_abi::{DomId, Pfn};
 use pvkernel_core::platform::{
     Access, Block, BlockError, Clock, ContextId, Cpu, Entry, Irq, MapError, Mmu, OutOfMemory,
-    Platform,
+    Platform, Stack,
 };
 use pvkernel_core::sync::Lock;
 
 use crate::hypercall::{misc, sched};
 use crate::window::{self, Range};
-use crate::{boot, console, event, frames, mmu, p2m, thread, time};
+use crate::{boot, console, event, frames, layout, mmu, p2m, stack, stats, thread, time};
 
 struct Xen;
 
@@ -38,7 +38,13 @@ pub(crate) fn platform() -> Platform {
 
 impl Mmu for Xen {
     fn alloc_frame(&self) -> Option<usize> {
-        frames::alloc().map(|pfn| pfn.get() as usize)
+        loop {
+            match frames::alloc() {
+                Some(pfn) => return Some(pfn.get() as usize),
+                None if stack::give_up_spare() => {}
+                None => return None,
+            }
+        }
     }
 
     fn free_frame(&self, frame: usize) {
@@ -46,7 +52,15 @@ impl Mmu for Xen {
     }
 
     fn free_frames(&self) -> usize {
-        frames::free_count()
+        frames::free_count() + stack::spare_frames()
+    }
+
+    fn total_frames(&self) -> usize {
+        p2m::count()
+    }
+
+    fn heap_frames(&self) -> usize {
+        stats::heap_total_bytes() / layout::PAGE as usize
     }
 
     fn map(&self, frames: &[usize], access: Access) -> Result<usize, MapError> {
@@ -114,8 +128,8 @@ impl Cpu for Xen {
         ContextId::new(0)
     }
 
-    fn new_context(&self, entry: Entry) -> Result<ContextId, OutOfMemory> {
-        thread::new_context(entry)
+    fn new_context(&self, entry: Entry, stack: Stack) -> Result<ContextId, OutOfMemory> {
+        thread::new_context(entry, stack)
     }
 
     fn switch(&self, to: ContextId) {

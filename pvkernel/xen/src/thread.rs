@@ -1,24 +1,18 @@
 //! Kernel threads: the backend's contexts and the programs' API.
 //!
-//! A context is a stack with a saved stack pointer. Stacks lie in the window with an unmapped page
-//! below them, so that an overflow is a fault and not a corruption.
+//! A context is a stack with a saved stack pointer.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 
-use hypercall_abi::{DomId, Pfn};
 use pvkernel_core::kernel::{JoinHandle, Kernel};
-use pvkernel_core::platform::{ContextId, Entry, OutOfMemory};
+use pvkernel_core::platform::{ContextId, Entry, OutOfMemory, Stack as Size};
 use pvkernel_core::sync::Lock;
 use spin::Once;
 
-use crate::layout::PAGE;
-use crate::window::Range;
-use crate::{frames, mmu, p2m, platform, time};
-
-/// Pages of a thread's stack: 64 KiB.
-const STACK_PAGES: usize = 16;
+use crate::stack::Stack;
+use crate::{platform, time};
 
 static KERNEL: Once<Kernel> = Once::new();
 
@@ -99,39 +93,6 @@ impl Default for WaitQueue {
     }
 }
 
-/// A stack in the window; its frames go back when it is dropped.
-struct Stack {
-    range: Range,
-    first: Pfn,
-}
-
-impl Stack {
-    fn new() -> Result<Self, OutOfMemory> {
-        let mut range = Range::new(STACK_PAGES + 1)?;
-        let first = frames::alloc_run(STACK_PAGES).ok_or(OutOfMemory)?;
-        let entry = |at: usize| {
-            let mfn = p2m::mfn(Pfn::new(first.get() + at as u64));
-            mfn.map_or(0, |mfn| mfn.maddr() | mmu::KERNEL_RW)
-        };
-        if range.map(1, (0..STACK_PAGES).map(entry), DomId::SELF).is_err() {
-            frames::free(first, STACK_PAGES);
-            return Err(OutOfMemory);
-        }
-        Ok(Self { range, first })
-    }
-
-    fn top(&self) -> usize {
-        (self.range.start() + (STACK_PAGES as u64 + 1) * PAGE) as usize
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        self.range.unmap();
-        frames::free(self.first, STACK_PAGES);
-    }
-}
-
 struct Context {
     /// Stack pointer while the context is not running; written by `context_switch`.
     saved_sp: UnsafeCell<usize>,
@@ -169,8 +130,8 @@ unsafe extern "C" fn context_switch(_save: *mut usize, _load: usize) {}
 extern "C" fn thread_trampoline() {}
 
 /// Makes a context that will run `entry`.
-pub(crate) fn new_context(entry: Entry) -> Result<ContextId, OutOfMemory> {
-    let stack = Stack::new()?;
+pub(crate) fn new_context(entry: Entry, size: Size) -> Result<ContextId, OutOfMemory> {
+    let stack = Stack::new(size)?;
     let top = stack.top();
     let mut contexts = CONTEXTS.lock();
     let index = contexts.iter().position(Option::is_none).unwrap_or(contexts.len());

@@ -36,6 +36,16 @@ impl Ending {
     }
 }
 
+/// How much stack a context gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stack {
+    /// 64 KiB, for services.
+    Large,
+    /// 32 KiB, for the kernel's side of a process. Some are kept mapped for the next one;
+    /// `Mmu::free_frames` counts those as free.
+    Small,
+}
+
 /// One processor.
 pub trait Cpu: Sync {
     /// The context the kernel was started in.
@@ -45,7 +55,7 @@ pub trait Cpu: Sync {
     ///
     /// # Errors
     /// When there is no memory for a stack.
-    fn new_context(&self, entry: Entry) -> Result<ContextId, OutOfMemory>;
+    fn new_context(&self, entry: Entry, stack: Stack) -> Result<ContextId, OutOfMemory>;
 
     /// Saves the running context and continues another; returns when somebody switches back.
     fn switch(&self, to: ContextId);

@@ -14,7 +14,7 @@ use std::vec::Vec;
 
 use super::{
     Access, Block, BlockError, Clock, Console, ContextId, Cpu, Entry, Irq, MapError, Mmu,
-    OutOfMemory, Platform,
+    OutOfMemory, Platform, Stack,
 };
 
 const FRAMES: usize = 256;
@@ -130,6 +130,14 @@ impl Mmu for Hosted {
         locked(&self.memory).free.len()
     }
 
+    fn total_frames(&self) -> usize {
+        FRAMES
+    }
+
+    fn heap_frames(&self) -> usize {
+        0
+    }
+
     fn map(&self, frames: &[usize], access: Access) -> Result<usize, MapError> {
         let mut memory = locked(&self.memory);
         if frames.iter().any(|frame| *frame >= FRAMES) {
@@ -187,7 +195,7 @@ impl Cpu for Hosted {
         ContextId::new(0)
     }
 
-    fn new_context(&self, entry: Entry) -> Result<ContextId, OutOfMemory> {
+    fn new_context(&self, entry: Entry, _stack: Stack) -> Result<ContextId, OutOfMemory> {
         let id = {
             let mut turn = locked(&self.turn.0);
             turn.contexts += 1;

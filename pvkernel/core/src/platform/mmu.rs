@@ -34,8 +34,14 @@ pub trait Mmu: Sync {
     /// Gives a frame back that is mapped nowhere any more.
     fn free_frame(&self, frame: usize);
 
-    /// Frames that can be allocated.
+    /// Frames that can be allocated; with those the backend keeps for later and gives up when asked.
     fn free_frames(&self) -> usize;
+
+    /// Frames of the machine, used or not; the numbers of all are below this.
+    fn total_frames(&self) -> usize;
+
+    /// Frames of the kernel's heap.
+    fn heap_frames(&self) -> usize;
 
     /// Maps frames at consecutive pages of a range that is chosen by the backend and returns its
     /// first address; all or nothing, in as few steps as the machine permits.

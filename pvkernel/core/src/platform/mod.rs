@@ -20,10 +20,10 @@ mod user;
 pub use block::{Block, BlockError};
 pub use clock::Clock;
 pub use console::Console;
-pub use cpu::{ContextId, Cpu, Ending, Entry};
+pub use cpu::{ContextId, Cpu, Ending, Entry, Stack};
 pub use irq::Irq;
 pub use mmu::{Access, MapError, Mmu};
-pub use user::{Change, FpuId, SpaceId, User, UserAccess, UserExit, UserRegs};
+pub use user::{Change, FpuId, SpaceId, User, UserAccess, UserExit, UserRegs, ANSWERS, BLOCK};
 
 /// There was not enough memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,12 @@
 
 use super::OutOfMemory;
 
+/// Bytes that one table of the lowest level maps.
+pub const BLOCK: u64 = 512 * 4096;
+
+/// System calls that can have an answer ready.
+pub const ANSWERS: usize = 8;
+
 /// Names an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpaceId(pub usize);
@@ -97,7 +103,8 @@ pub trait User: Sync {
     fn new_space(&self) -> Result<SpaceId, OutOfMemory>;
 
     /// Frees a space and its tables. Frames that are still mapped there stay the caller's, who does not
-    /// have to unmap them first. It must not be the active one.
+    /// have to unmap them first. If it is the active one, none is until the next `activate`. Tables may
+    /// be kept for the next space; `Mmu::free_frames` counts those as free.
     fn free_space(&self, space: SpaceId);
 
     /// Makes changes, in as few steps as the machine permits; when this returns no old translation is in
@@ -108,15 +115,24 @@ pub trait User: Sync {
     /// again is right.
     fn change(&self, space: SpaceId, changes: &[Change]) -> Result<(), OutOfMemory>;
 
+    /// Keeps a program from writing to a whole block of [`BLOCK`] bytes, whatever its pages permit, or
+    /// lets it again: one step for 512 pages. Nothing happens where no table is; a new table's block is
+    /// writable. When this returns no old translation is in use.
+    fn set_block_writable(&self, space: SpaceId, address: u64, writable: bool);
+
     /// Frames that are page tables of spaces.
     fn table_frames(&self) -> usize;
 
-    /// Makes a space the one `run` uses; `None` when the last one is about to be freed. Threads that never
-    /// call `run` need not care.
+    /// Makes a space the one `run` uses; costs next to nothing when it is. Threads that never call `run`
+    /// need not care.
     ///
     /// # Errors
     /// Without memory for what is made at the first use of a space.
-    fn activate(&self, space: Option<SpaceId>) -> Result<(), OutOfMemory>;
+    fn activate(&self, space: SpaceId) -> Result<(), OutOfMemory>;
+
+    /// What system calls 0 to 7 answer at once, for the program that runs next: `run` does not come back
+    /// for a call whose answer is not negative. For those that only tell what the kernel knows already.
+    fn set_answers(&self, answers: &[i64; ANSWERS]);
 
     /// Runs a program in the active space until it exits to the kernel. Events are recorded meanwhile,
     /// not handled. What `rflags`, `rip` and `rsp` say is made harmless by the backend: user mode, with
