@@ -1,10 +1,11 @@
-//! The frames of this domain.
+//! The frames of this machine or domain.
 //!
 //! A frame in use is owned by whoever allocated it; its memory is the page of the direct map.
 
-use hypercall_abi::Pfn;
 use pvkernel_core::frames::FrameAllocator;
 use pvkernel_core::sync::Lock;
+
+use crate::layout::Pfn;
 
 static FRAMES: Lock<Option<FrameAllocator<'static>>> = Lock::new(None);
 

@@ -9,7 +9,7 @@
 //! Slots 256 to 271 of the root table belong to the hypervisor; slots below 256 are free for user
 //! programs.
 
-use hypercall_abi::Pfn;
+pub use hypercall_abi::Pfn;
 
 /// Address of pseudo-physical frame 0 in the builder's mapping; also in `link.ld`.
 pub const VIRT_BASE: u64 = 0xffff_ffff_8000_0000;

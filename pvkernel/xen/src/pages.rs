@@ -4,12 +4,11 @@ use alloc::boxed::Box;
 use core::any::Any;
 use core::ptr::NonNull;
 
-use hypercall_abi::Pfn;
 use pvkernel_core::device::block::{IoBuffer, IoMemory};
 use pvkernel_core::platform::OutOfMemory;
 
 use crate::frames;
-use crate::layout::{direct_va, PAGE};
+use crate::layout::{direct_va, Pfn, PAGE};
 
 /// Consecutive frames of ours; they are free again when it is dropped.
 pub struct Pages {

@@ -10,7 +10,7 @@ use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFu
 use virtio_drivers::transport::pci::{virtio_device_type, PciTransport, VirtioPciError};
 use virtio_drivers::transport::DeviceType;
 
-use crate::dma::XenHal;
+use crate::dma::DmaHal;
 use crate::ports;
 
 const ADDRESS: u16 = 0xcf8;
@@ -87,5 +87,5 @@ pub fn open(found: &Found) -> Result<PciTransport, VirtioPciError> {
     let (_, command) = root.get_status_command(found.function);
     let command = command.union(Command::MEMORY_SPACE | Command::BUS_MASTER);
     root.set_command(found.function, command.difference(Command::INTERRUPT_DISABLE));
-    PciTransport::new::<XenHal, _>(&mut root, found.function)
+    PciTransport::new::<DmaHal, _>(&mut root, found.function)
 }

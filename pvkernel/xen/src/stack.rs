@@ -7,13 +7,12 @@
 
 use alloc::vec::Vec;
 
-use hypercall_abi::{DomId, Pfn};
 use pvkernel_core::platform::{OutOfMemory, Stack as Size};
 use pvkernel_core::sync::Lock;
 
-use crate::layout::PAGE;
+use crate::frames;
+use crate::layout::{Pfn, PAGE};
 use crate::window::Range;
-use crate::{frames, mmu, p2m};
 
 /// Stacks that are kept at most.
 const SPARES: usize = 16;
@@ -39,11 +38,7 @@ impl Mapped {
     fn new(pages: usize) -> Result<Self, OutOfMemory> {
         let mut range = Range::new(pages + 1)?;
         let first = frames::alloc_run(pages).ok_or(OutOfMemory)?;
-        let entry = |at: usize| {
-            let mfn = p2m::mfn(Pfn::new(first.get() + at as u64));
-            mfn.map_or(0, |mfn| mfn.maddr() | mmu::KERNEL_RW)
-        };
-        if range.map(1, (0..pages).map(entry), DomId::SELF).is_err() {
+        if range.map_frames(1, first, pages).is_err() {
             frames::free(first, pages);
             return Err(OutOfMemory);
         }

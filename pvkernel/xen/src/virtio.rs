@@ -19,7 +19,7 @@ use virtio_drivers::transport::DeviceType;
 
 use crate::dma::{DmaQueue, Pool};
 use crate::layout::PAGE;
-use crate::{pci, pirq};
+use crate::{dma, pci, pirq};
 
 /// Chunks of 256 KiB in the pool of a disk.
 const DISK_CHUNKS: usize = 4;
@@ -96,5 +96,5 @@ fn connect(found: &pci::Found, handler: pirq::LineHandler) -> Result<(), String>
 }
 
 fn no_memory() -> String {
-    "no memory for its buffers; give dom0 more with dom0_mem=".to_string()
+    format!("no memory for its buffers; {}", dma::MORE_MEMORY)
 }

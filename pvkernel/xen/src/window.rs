@@ -10,8 +10,8 @@ use pvkernel_core::sync::Lock;
 
 use hypercall_abi::{DomId, Errno};
 
-use crate::layout::{PAGE, WINDOW_BASE, WINDOW_PAGES};
-use crate::mmu;
+use crate::layout::{Pfn, PAGE, WINDOW_BASE, WINDOW_PAGES};
+use crate::{mmu, p2m};
 
 static USED: Lock<Ranges> = Lock::new(Ranges::new(WINDOW_PAGES));
 
@@ -77,6 +77,18 @@ impl Range {
             self.unmap();
         }
         result
+    }
+
+    /// Maps consecutive frames of ours, to be read and written; as `map`.
+    ///
+    /// # Errors
+    /// As `map`.
+    pub fn map_frames(&mut self, skip: usize, first: Pfn, pages: usize) -> Result<(), Errno> {
+        let entry = |at: u64| {
+            let mfn = p2m::mfn(Pfn::new(first.get() + at));
+            mfn.map_or(0, |mfn| mfn.maddr() | mmu::KERNEL_RW)
+        };
+        self.map(skip, (0..pages as u64).map(entry), DomId::SELF)
     }
 
     /// Removes what is mapped.

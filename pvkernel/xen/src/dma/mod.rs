@@ -15,19 +15,21 @@ pub use queue::DmaQueue;
 use core::ptr::NonNull;
 
 use hypercall_abi::mmu::pte;
-use hypercall_abi::Pfn;
 use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 
-use crate::layout::{self, PAGE};
+use crate::layout::{self, Pfn, PAGE};
 use crate::{frames, mmio, mmu, p2m};
+
+/// What to do where there is too little memory for devices.
+pub(crate) const MORE_MEMORY: &str = "give dom0 more with dom0_mem=";
 
 /// How `virtio-drivers` reaches memory on this machine.
 #[derive(Debug)]
-pub enum XenHal {}
+pub enum DmaHal {}
 
 // SAFETY: memory from `dma_alloc` is freshly allocated, zeroed, mapped writable in the direct map and
 // contiguous for devices; registers are mapped at addresses nobody else uses.
-unsafe impl Hal for XenHal {
+unsafe impl Hal for DmaHal {
     fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         // The crate takes address 0 as "no memory".
         const NONE: (PhysAddr, NonNull<u8>) = (0, NonNull::dangling());

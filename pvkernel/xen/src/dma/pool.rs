@@ -14,7 +14,7 @@ use pvkernel_core::sync::Lock;
 use pvkernel_virtio::runs::{Runs, UNITS};
 
 use super::{address, contiguous};
-use crate::layout::PAGE;
+use crate::layout::{Pfn, PAGE};
 use crate::{frames, mmu};
 
 struct Chunk {
@@ -48,10 +48,10 @@ impl Pool {
                 }
             }
         }
-        let chunk = |first: hypercall_abi::Pfn| {
+        let chunk = |first: Pfn| {
             let all = first.get()..first.get() + pages as u64;
             // A device may show what lies in its memory to somebody else.
-            all.for_each(|pfn| mmu::zero_frame(hypercall_abi::Pfn::new(pfn)));
+            all.for_each(|pfn| mmu::zero_frame(Pfn::new(pfn)));
             Chunk { base: address(first), runs: Runs::default() }
         };
         let chunks = taken.into_iter().map(chunk).collect();

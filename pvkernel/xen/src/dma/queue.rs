@@ -19,7 +19,7 @@ use pvkernel_virtio::setup::SetupError;
 use virtio_drivers::queue::VirtQueue;
 use virtio_drivers::transport::Transport;
 
-use super::{address, contiguous, Buffer, XenHal};
+use super::{address, contiguous, Buffer, DmaHal};
 use crate::layout::PAGE;
 use crate::mmu;
 
@@ -44,7 +44,7 @@ struct Slot {
 
 /// A queue of `SIZE` descriptors, a power of two.
 pub struct DmaQueue<const SIZE: usize> {
-    ring: ManuallyDrop<Box<VirtQueue<XenHal, SIZE>>>,
+    ring: ManuallyDrop<Box<VirtQueue<DmaHal, SIZE>>>,
     cells: NonNull<u8>,
     slots: ManuallyDrop<Vec<Option<Slot>>>,
     free: Vec<u8>,
