@@ -20,6 +20,7 @@ pub mod cmdline;
 pub mod console;
 pub mod device;
 pub mod frames;
+pub mod fs;
 pub mod heap;
 pub mod kernel;
 #[cfg(feature = "net")]

@@ -25,7 +25,10 @@ impl<T> SleepLock<T> {
 
     /// Takes the lock, and sleeps until that is possible.
     pub fn lock<'a>(&'a self, kernel: &'a Kernel) -> SleepGuard<'a, T> {
-        self.queue.wait_until(kernel, || !self.taken.swap(true, Ordering::Acquire));
+        // Mostly it is free, and then nothing of the scheduler's is touched.
+        if self.taken.swap(true, Ordering::Acquire) {
+            self.queue.wait_until(kernel, || !self.taken.swap(true, Ordering::Acquire));
+        }
         SleepGuard { lock: self, kernel, data: Some(self.data.lock()) }
     }
 
