@@ -1,7 +1,8 @@
 //! `build`: the images and the archives dom0 is booted with.
 //!
 //! Everything that is handed out lies in `target/zendo`: `zendo`, `dom0`, `guests/`, `boot.cpio`
-//! (what `run` and `demo` use) and `test.cpio` (the same and the files of the system tests).
+//! (what `run` and `demo` use), `test.cpio` (the same and the files of the system tests) and
+//! `programs.cpio` (the programs of the teaching kernel).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::archive::Archive;
 use crate::args::Args;
 use crate::paths::Paths;
 use crate::sh;
-use crate::{toolchain, Result};
+use crate::{programs as user_programs, toolchain, Result};
 
 /// The crates that make bare programs.
 const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests", "appliances", "hv-machine"];
@@ -66,9 +67,15 @@ impl Programs {
 
 /// The verb.
 pub fn run(args: &mut Args) -> Result<()> {
+    let only_programs = args.flag("--only-programs");
     args.finish()?;
     let paths = Paths::find()?;
     let started = Instant::now();
+    if only_programs {
+        let archive = user_programs::build(&paths, Programs::UpToDate)?;
+        println!("build: {:.1} s, {}", started.elapsed().as_secs_f64(), archive.display());
+        return Ok(());
+    }
     let built = build(&paths, Programs::UpToDate)?;
     print_sizes(&built);
     println!("build: {:.1} s, in {}", started.elapsed().as_secs_f64(), paths.images().display());
@@ -94,7 +101,9 @@ pub fn build(paths: &Paths, programs: Programs) -> Result<Built> {
     for guest in GUESTS.iter().chain(LONE_PROGRAMS) {
         copy(&paths.bare_program(guest), &built.guests.join(guest))?;
     }
-    let files = archive_files(paths, &built)?;
+    let user = user_programs::build(paths, programs)?;
+    let mut files = archive_files(paths, &built)?;
+    files.push(("programs.cpio".to_string(), read(&user)?));
     write_archive(&built.archive, &files)?;
     let hello = read(&built.guests.join("hello"))?;
     let tests = files.into_iter().chain(hostile::files(&hello));
@@ -131,7 +140,7 @@ fn archive_files(paths: &Paths, built: &Built) -> Result<Vec<(String, Vec<u8>)>>
 
 /// An ELF file without what no loader reads: all that lies behind its last segment, and the table of
 /// sections. The archive takes room in dom0's memory, and most of a file is there for debuggers.
-fn loaded_part(mut elf: Vec<u8>) -> Vec<u8> {
+pub fn loaded_part(mut elf: Vec<u8>) -> Vec<u8> {
     let number = |elf: &[u8], at: usize, len: usize| {
         let bytes = elf.get(at..at + len).unwrap_or_default();
         bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)) as usize

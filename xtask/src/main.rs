@@ -22,6 +22,7 @@ mod linux;
 mod paths;
 mod plot;
 mod profile;
+mod programs;
 mod run;
 mod setup;
 mod sh;
@@ -58,7 +59,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "build",
-        options: "",
+        options: "[--only-programs]",
         help: "build the hypervisor, dom0, the guests and the boot archive",
         run: build::run,
     },

@@ -65,12 +65,17 @@ impl Toolchain {
 
     /// A `cargo build` for the bare target; the caller adds what to build.
     pub fn cargo_build(self, paths: &Paths) -> Command {
+        self.cargo_build_as(paths, "release")
+    }
+
+    /// The same with a profile of cargo.
+    pub fn cargo_build_as(self, paths: &Paths, profile: &str) -> Command {
         let mut command = match self {
             Toolchain::Rustup => Command::new(env::var("CARGO").unwrap_or("cargo".into())),
             Toolchain::Debian => Command::new(DEBIAN_CARGO),
         };
         let mut flags = FLAGS.to_vec();
-        command.current_dir(&paths.root).arg("build").arg("--release");
+        command.current_dir(&paths.root).args(["build", "--profile", profile]);
         command.args(["--target", BARE_TARGET]);
         if self == Toolchain::Debian {
             // The variable allows the unstable `-Z` of this one step; the code itself is stable Rust.

@@ -1,0 +1,18 @@
+# A walk through the shell: sh /lib/tour.sh
+mkdir -p /tmp/tour && cd /tmp/tour || exit 1
+for name in one two three; do
+    echo "this is $name" > $name
+done
+echo "files:"
+ls -l
+echo "two of them have an o in their last word:"
+cat one two three | grep -c 'o[a-z]*$'
+sleep 0.1 & wait $!
+if test -f three; then
+    cat one two three | grep -v two | wc -l
+else
+    echo "three is missing"
+fi
+false || echo "false fails, as it should: $?"
+cd /
+rm -r /tmp/tour
