@@ -4,6 +4,10 @@
 //! They use only the traits, so a difference between backends is a bug in one of them or a promise
 //! that has to be written down.
 
+mod user;
+
+pub use user::PROGRAMS;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -39,6 +43,9 @@ pub const TESTS: &[Test] = &[
     ("threads-join-and-free", threads_give_their_memory_back),
     ("threads-sleep-in-order", sleepers_wake_in_order),
     ("threads-wait-queue", wait_queues_lose_no_wake_up),
+    user::SPACES[0],
+    user::SPACES[1],
+    user::SPACES[2],
 ];
 
 /// Frames appear where they are mapped, with the access asked for, and vanish when unmapped.
