@@ -1,0 +1,67 @@
+//! Registers of devices, mapped into the window.
+//!
+//! Device memory is nobody's frame. The mapping is uncached and stays for ever, since devices are not
+//! taken away.
+
+use core::ptr::NonNull;
+
+use pvkernel_core::platform::OutOfMemory;
+
+use crate::layout::PAGE;
+use crate::mmu::{self, pte};
+use crate::window::Range;
+
+/// Maps `len` bytes of device memory at a physical address, which need not be aligned.
+///
+/// # Errors
+/// Without addresses or page tables.
+pub fn map(paddr: u64, len: usize) -> Result<NonNull<u8>, OutOfMemory> {
+    let offset = paddr % PAGE;
+    let end = paddr.checked_add(len as u64).ok_or(OutOfMemory)?;
+    let first = paddr - offset;
+    let pages = (end - first).div_ceil(PAGE) as usize;
+    let mut range = Range::new(pages)?;
+    let flags = mmu::KERNEL_RW | pte::PCD | pte::PWT;
+    range.map(0, (0..pages as u64).map(|page| (first + page * PAGE) | flags))?;
+    let address = (range.start() + offset) as usize;
+    core::mem::forget(range);
+    NonNull::new(core::ptr::with_exposed_provenance_mut(address)).ok_or(OutOfMemory)
+}
+
+/// Registers of 32 bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers(NonNull<u8>, usize);
+
+// SAFETY: registers are reached by whole volatile accesses; who uses them from several places puts
+// them in order.
+unsafe impl Send for Registers {}
+// SAFETY: as above.
+unsafe impl Sync for Registers {}
+
+impl Registers {
+    /// Maps `len` bytes of registers.
+    ///
+    /// # Errors
+    /// As `map`.
+    pub fn map(paddr: u64, len: usize) -> Result<Self, OutOfMemory> {
+        map(paddr, len).map(|start| Self(start, len))
+    }
+
+    fn at(&self, offset: usize) -> *mut u32 {
+        assert!(offset < self.1 && offset.is_multiple_of(4), "no such register");
+        self.0.as_ptr().wrapping_add(offset).cast()
+    }
+
+    /// Reads a register.
+    #[must_use]
+    pub fn read(&self, offset: usize) -> u32 {
+        // SAFETY: mapped for ever, and inside by the check.
+        unsafe { self.at(offset).read_volatile() }
+    }
+
+    /// Writes a register.
+    pub fn write(&self, offset: usize, value: u32) {
+        // SAFETY: as in `read`.
+        unsafe { self.at(offset).write_volatile(value) }
+    }
+}

@@ -1,0 +1,219 @@
+//! Page tables of the kernel.
+//!
+//! A page table is memory like any other: it is read and written where the direct map shows it, and
+//! the processor looks at it by itself. What was changed may still be cached, so whoever changes or
+//! removes an entry says so with `flush`.
+
+use pvkernel_core::platform::OutOfMemory;
+use pvkernel_core::sync::Lock;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::layout::{direct_va, Pfn, DIRECT_BASE, PAGE, VIRT_BASE};
+use crate::{cpu, frames};
+
+/// Bits of an entry.
+pub mod pte {
+    /// Refers to something.
+    pub const PRESENT: u64 = 1;
+    /// Can be written.
+    pub const RW: u64 = 1 << 1;
+    /// Can be used by programs.
+    pub const USER: u64 = 1 << 2;
+    /// Each write goes to memory.
+    pub const PWT: u64 = 1 << 3;
+    /// Not cached.
+    pub const PCD: u64 = 1 << 4;
+    /// Has been used.
+    pub const ACCESSED: u64 = 1 << 5;
+    /// Has been written.
+    pub const DIRTY: u64 = 1 << 6;
+    /// A large page, in a table of level 2.
+    pub const LARGE: u64 = 1 << 7;
+    /// Cannot be run.
+    pub const NX: u64 = 1 << 63;
+    /// The address.
+    pub const FRAME_MASK: u64 = 0x000f_ffff_ffff_f000;
+}
+
+/// Flags of a writable page of the kernel.
+pub const KERNEL_RW: u64 = pte::PRESENT | pte::RW | pte::ACCESSED | pte::DIRTY | pte::NX;
+/// Flags of a read-only page of the kernel.
+pub const KERNEL_RO: u64 = pte::PRESENT | pte::ACCESSED | pte::NX;
+/// Flags of a page with code of the kernel.
+pub const KERNEL_RX: u64 = pte::PRESENT | pte::ACCESSED;
+/// Flags of an entry that refers to a lower table.
+pub const TABLE: u64 = pte::PRESENT | pte::RW | pte::USER | pte::ACCESSED | pte::DIRTY;
+
+/// Where page tables can be reached: the boot loader's memory at first, then the direct map.
+static TABLE_BASE: AtomicU64 = AtomicU64::new(VIRT_BASE);
+/// The root table.
+static ROOT: AtomicU64 = AtomicU64::new(0);
+/// Bits this processor knows; it may lack `NX`.
+static KNOWN_BITS: AtomicU64 = AtomicU64::new(!pte::NX);
+/// Held while tables are added.
+static GROWING: Lock<()> = Lock::new(());
+
+/// Finds out what the processor can do, before the first entry is written.
+pub(crate) fn find_features() {
+    if cpu::cpuid(0x8000_0001, 0)[3] & 1 << 20 != 0 {
+        KNOWN_BITS.store(u64::MAX, Ordering::Relaxed);
+    }
+}
+
+/// Tells where the root table is.
+pub(crate) fn init(root: Pfn) {
+    ROOT.store(root.get(), Ordering::Relaxed);
+}
+
+/// Switches to the direct map for tables; it must be in use.
+pub(crate) fn direct_map_ready() {
+    TABLE_BASE.store(DIRECT_BASE, Ordering::Relaxed);
+}
+
+/// The root table of the kernel.
+#[must_use]
+pub fn root() -> Pfn {
+    Pfn::new(ROOT.load(Ordering::Relaxed))
+}
+
+/// Index into a table of `level` (1 to 4) for an address.
+#[must_use]
+pub const fn index(va: u64, level: u32) -> usize {
+    ((va >> (12 + 9 * (level - 1))) & 511) as usize
+}
+
+/// The frame an entry refers to.
+#[must_use]
+pub const fn entry_pfn(entry: u64) -> Pfn {
+    Pfn::new((entry & pte::FRAME_MASK) / PAGE)
+}
+
+/// Where an entry of a table is.
+fn entry_at(table: Pfn, index: usize) -> *mut u64 {
+    let base = TABLE_BASE.load(Ordering::Relaxed);
+    let address = base + table.paddr() + 8 * (index as u64 & 511);
+    core::ptr::with_exposed_provenance_mut(address as usize)
+}
+
+/// Reads an entry of a page table.
+#[must_use]
+#[inline]
+pub fn read_entry(table: Pfn, index: usize) -> u64 {
+    // SAFETY: page tables are memory, all of which is mapped at the base. The processor may mark the
+    // entry as used meanwhile, hence volatile.
+    unsafe { entry_at(table, index).read_volatile() }
+}
+
+/// Writes an entry of a page table.
+///
+/// # Safety
+/// The frame is a page table, and the new mapping keeps what this kernel relies on.
+#[inline]
+pub unsafe fn write_entry(table: Pfn, index: usize, entry: u64) {
+    let entry = entry & KNOWN_BITS.load(Ordering::Relaxed);
+    // SAFETY: as in `read_entry`; what the entry means is the caller's promise.
+    unsafe { entry_at(table, index).write_volatile(entry) };
+}
+
+/// The level-1 table for an address.
+fn level1_of(va: u64) -> Option<Pfn> {
+    let mut table = root();
+    for level in [4, 3, 2] {
+        let entry = read_entry(table, index(va, level));
+        if entry & pte::PRESENT == 0 || entry & pte::LARGE != 0 {
+            return None;
+        }
+        table = entry_pfn(entry);
+    }
+    Some(table)
+}
+
+/// The level-1 entry that maps an address, if one is present.
+#[must_use]
+pub fn lookup(va: u64) -> Option<u64> {
+    let entry = read_entry(level1_of(va)?, index(va, 1));
+    (entry & pte::PRESENT != 0).then_some(entry)
+}
+
+/// Makes sure that there are tables for a range of addresses.
+///
+/// # Errors
+/// Without memory for them.
+pub fn ensure_tables(start: u64, pages: usize) -> Result<(), OutOfMemory> {
+    let _guard = GROWING.lock();
+    let end = start + pages as u64 * PAGE;
+    let mut va = start & !(512 * PAGE - 1);
+    while va < end {
+        let mut table = root();
+        for level in [4, 3, 2] {
+            table = next_table(table, index(va, level), &mut frames::alloc)?;
+        }
+        va += 512 * PAGE;
+    }
+    Ok(())
+}
+
+/// The table an entry refers to, made if there is none.
+#[inline]
+pub(crate) fn next_table(
+    table: Pfn,
+    index: usize,
+    alloc: &mut dyn FnMut() -> Option<Pfn>,
+) -> Result<Pfn, OutOfMemory> {
+    let entry = read_entry(table, index);
+    if entry & pte::PRESENT != 0 {
+        return Ok(entry_pfn(entry));
+    }
+    let pfn = alloc().ok_or(OutOfMemory)?;
+    clear_table(pfn);
+    // SAFETY: the entry was not present, so no memory in use changes.
+    unsafe { write_entry(table, index, pfn.paddr() | TABLE) };
+    Ok(pfn)
+}
+
+/// Makes a frame that its caller allocated an empty table.
+pub(crate) fn clear_table(pfn: Pfn) {
+    let entries = entry_at(pfn, 0);
+    // SAFETY: the frame is mapped where tables are reached, and belongs to the caller.
+    unsafe { entries.write_bytes(0, 512) };
+}
+
+/// Fills a frame with zeros.
+///
+/// Must only be called for a frame that its caller allocated.
+pub fn zero_frame(pfn: Pfn) {
+    let page = core::ptr::with_exposed_provenance_mut::<u8>(direct_va(pfn) as usize);
+    // SAFETY: the frame is mapped writable in the direct map and belongs to the caller.
+    unsafe { page.write_bytes(0, PAGE as usize) };
+}
+
+/// Writes entries for consecutive pages whose tables exist. Returns how many were written; `None`
+/// where there is no table.
+///
+/// # Safety
+/// The new mappings keep what this program relies on.
+pub unsafe fn write_entries(start: u64, entries: &mut dyn Iterator<Item = u64>) -> Option<usize> {
+    let mut written = 0;
+    for entry in entries {
+        let va = start + written as u64 * PAGE;
+        // SAFETY: a page table; passed on to the caller.
+        unsafe { write_entry(level1_of(va)?, index(va, 1), entry) };
+        written += 1;
+    }
+    Some(written)
+}
+
+/// Pages above which everything is flushed instead of each page.
+const FLUSH_ALL_ABOVE: usize = 8;
+
+/// Forgets cached translations of a range.
+pub fn flush(start: u64, pages: usize) {
+    if pages > FLUSH_ALL_ABOVE {
+        // No entry is global, so this forgets them all.
+        // SAFETY: the root does not change.
+        unsafe { cpu::write_cr3(cpu::read_cr3()) };
+        return;
+    }
+    (0..pages as u64).for_each(|page| cpu::invlpg(start + page * PAGE));
+}

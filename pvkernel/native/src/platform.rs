@@ -1,0 +1,204 @@
+//! The platform traits of `pvkernel-core`, by instructions.
+//!
+//! Read beside the traits: each method is one line that says what the machine does.
+
+use alloc::collections::BTreeMap;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use pvkernel_core::platform::{
+    Access, Block, BlockError, Clock, ContextId, Cpu, Entry, Irq, MapError, Mmu, OutOfMemory,
+    Platform, Stack,
+};
+use pvkernel_core::sync::Lock;
+
+use crate::layout::{Pfn, PAGE};
+use crate::mmu::{self, pte};
+use crate::window::Range;
+use crate::{boot, console, cpu, event, frames, stack, stats, thread, time, user};
+
+struct Native;
+
+/// Mappings made through the trait, by address.
+static MAPPED: Lock<BTreeMap<u64, Range>> = Lock::new(BTreeMap::new());
+
+/// The parts of this machine.
+pub(crate) fn platform() -> Platform {
+    Platform {
+        mmu: &Native,
+        irq: &Native,
+        clock: &Native,
+        cpu: &Native,
+        console: console::device(),
+        block: boot::info().ramdisk.map(|_| &Native as &dyn Block),
+        user: Some(user::device()),
+    }
+}
+
+impl Mmu for Native {
+    fn alloc_frame(&self) -> Option<usize> {
+        loop {
+            match frames::alloc() {
+                Some(pfn) => return Some(pfn.get() as usize),
+                None if stack::give_up_spare() => {}
+                None => return None,
+            }
+        }
+    }
+
+    fn free_frame(&self, frame: usize) {
+        frames::free(Pfn::new(frame as u64), 1);
+    }
+
+    fn free_frames(&self) -> usize {
+        frames::free_count() + stack::spare_frames()
+    }
+
+    fn total_frames(&self) -> usize {
+        boot::info().frame_limit
+    }
+
+    fn heap_frames(&self) -> usize {
+        stats::heap_total_bytes() / PAGE as usize
+    }
+
+    fn map(&self, frames: &[usize], access: Access) -> Result<usize, MapError> {
+        let flags = match access {
+            Access::Read => mmu::KERNEL_RO,
+            Access::ReadWrite => mmu::KERNEL_RW,
+        };
+        let mut range = Range::new(frames.len())?;
+        let entries = frames.iter().map(|frame| Pfn::new(*frame as u64).paddr() | flags);
+        range.map(0, entries)?;
+        let start = range.start();
+        MAPPED.lock().insert(start, range);
+        Ok(start as usize)
+    }
+
+    fn unmap(&self, address: usize, _pages: usize) {
+        let range = MAPPED.lock().remove(&(address as u64));
+        drop(range);
+    }
+
+    fn translate(&self, address: usize) -> Option<(usize, Access)> {
+        let entry = mmu::lookup(address as u64)?;
+        let access = if entry & pte::RW != 0 { Access::ReadWrite } else { Access::Read };
+        Some((mmu::entry_pfn(entry).get() as usize, access))
+    }
+}
+
+impl Irq for Native {
+    fn mask(&self) -> bool {
+        event::mask_upcalls()
+    }
+
+    fn restore(&self, was_enabled: bool) {
+        if was_enabled {
+            event::enable_upcalls();
+        }
+    }
+
+    fn is_raised(&self) -> bool {
+        event::is_raised()
+    }
+
+    fn dispatch(&self) {
+        event::dispatch();
+    }
+}
+
+impl Clock for Native {
+    fn now_ns(&self) -> u64 {
+        time::now_ns()
+    }
+
+    fn wall_clock(&self) -> (u64, u32) {
+        time::wall_clock()
+    }
+}
+
+impl Cpu for Native {
+    fn boot_context(&self) -> ContextId {
+        ContextId::new(0)
+    }
+
+    fn new_context(&self, entry: Entry, stack: Stack) -> Result<ContextId, OutOfMemory> {
+        thread::new_context(entry, stack)
+    }
+
+    fn switch(&self, to: ContextId) {
+        thread::switch(to);
+    }
+
+    fn free_context(&self, context: ContextId) {
+        thread::free_context(context);
+    }
+
+    /// With upcalls masked nothing is recorded between the look at `is_raised` and the halt, which
+    /// unmasks and waits in one step and returns at once when something is pending.
+    fn idle(&self, deadline_ns: Option<u64>) {
+        event::mask_upcalls();
+        if event::is_raised() {
+            event::enable_upcalls();
+            return;
+        }
+        arm_timer(deadline_ns.unwrap_or(0));
+        // SAFETY: nothing is begun here that an interrupt could come between.
+        unsafe { cpu::wait_for_interrupt() };
+    }
+}
+
+/// The ramdisk as a disk that cannot be written.
+impl Block for Native {
+    fn block_size(&self) -> usize {
+        512
+    }
+
+    fn block_count(&self) -> u64 {
+        boot::info().ramdisk.map_or(0, |disk| (disk.len() / 512) as u64)
+    }
+
+    fn read(&self, first: u64, buffer: &mut [u8]) -> Result<(), BlockError> {
+        let disk = boot::info().ramdisk.ok_or(BlockError::Device)?;
+        let start = usize::try_from(first).ok().and_then(|first| first.checked_mul(512));
+        let start = start.ok_or(BlockError::OutOfRange)?;
+        let end = start.checked_add(buffer.len()).filter(|_| buffer.len().is_multiple_of(512));
+        let data = end.and_then(|end| disk.get(start..end)).ok_or(BlockError::OutOfRange)?;
+        buffer.copy_from_slice(data);
+        Ok(())
+    }
+
+    fn write(&self, _first: u64, _buffer: &[u8]) -> Result<(), BlockError> {
+        Err(BlockError::ReadOnly)
+    }
+}
+
+/// What the timer is armed for; 0 when it is not, or has fired.
+static ARMED: AtomicU64 = AtomicU64::new(0);
+
+/// Arms the timer; 0 disarms, a time in the past fires at once. A thread that is woken by something else
+/// before its time comes back with the same one, and nothing has to be done. Upcalls are masked.
+fn arm_timer(deadline_ns: u64) {
+    let is_armed = ARMED.swap(deadline_ns, Ordering::Relaxed) == deadline_ns;
+    if is_armed && (deadline_ns == 0 || deadline_ns > time::now_ns()) {
+        return;
+    }
+    time::set_timer(deadline_ns);
+}
+
+/// Has the timer fire at the end of a time slice; false when that is past. Upcalls are masked.
+#[inline]
+pub(crate) fn arm_slice(deadline_ns: u64) -> bool {
+    if deadline_ns == 0 || ARMED.load(Ordering::Relaxed) == deadline_ns {
+        return true;
+    }
+    if deadline_ns <= time::now_ns() {
+        return false;
+    }
+    arm_timer(deadline_ns);
+    true
+}
+
+/// The timer has fired. That the idle state or a program's turn ended is all it is for.
+pub(crate) fn timer_fired() {
+    ARMED.store(0, Ordering::Relaxed);
+}
