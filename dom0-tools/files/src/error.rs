@@ -62,7 +62,7 @@ impl FileError {
     }
 }
 
-fn what(kind: Ext4ErrorKind) -> What {
+pub(crate) fn what(kind: Ext4ErrorKind) -> What {
     use Ext4ErrorKind as Kind;
     match kind {
         Kind::NotFound => What::Missing,

@@ -7,13 +7,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use rsext4::{
-    DirectoryCursor, DirectoryEntryType, Ext4, Ext4Error, FileName, FilePermissions, InodeInfo,
-    InodeNumber, MountOptions, MountServices, MountedServices, MutationContext, NoopObserver,
+    DirectoryCursor, Ext4, Ext4Error, FileName, FilePermissions, InodeInfo, InodeNumber,
+    MountOptions, MountServices, MountedServices, MutationContext, NoopObserver,
 };
 
 use crate::disk::{Adapter, Disk, SetClock};
 use crate::error::{FileError, What};
 use crate::held::Holds;
+use crate::numbers::kind_of;
 use crate::path::{names, split};
 
 /// Entries of a folder read at a time.
@@ -47,6 +48,8 @@ pub struct Stat {
     pub used: u64,
     /// Last change, seconds since 1970.
     pub changed_s: u64,
+    /// Names it has.
+    pub links: u16,
 }
 
 /// Names a file while it exists.
@@ -281,17 +284,13 @@ impl Files {
 pub(crate) const AS_ROOT: MutationContext = MutationContext::new(0, 0, 0, 0);
 
 pub(crate) fn stat(info: &InodeInfo) -> Stat {
-    let kind = match info.file_type() {
-        DirectoryEntryType::RegularFile => Kind::File,
-        DirectoryEntryType::Directory => Kind::Folder,
-        _ => Kind::Other,
-    };
     Stat {
         id: FileId(info.number),
-        kind,
+        kind: kind_of(info.file_type()),
         size: info.size,
         used: info.blocks * SECTOR,
         changed_s: u64::from(info.mtime),
+        links: info.links,
     }
 }
 
