@@ -36,9 +36,9 @@ impl Hand {
             GrantedPages::new(peer, COUNT, writable)
                 .map_err(|errno| format!("pages cannot be granted: {}", errno.name()))
         };
-        // Numbers far behind those that are used later.
-        let far = GrantedPages::new(DomId::DOM0, 600, true);
-        let ended = far.map(|far| far.refs()[500..].to_vec()).unwrap_or_default();
+        // What was given back last is taken first: these are not used later, not for a ring either.
+        let many = GrantedPages::new(DomId::DOM0, 600, true);
+        let ended = many.map(|many| many.refs()[..100].to_vec()).unwrap_or_default();
         let hand = Self {
             open: pages(DomId::DOM0, true)?,
             sealed: pages(DomId::DOM0, false)?,
