@@ -330,7 +330,10 @@ fn read_table(lines: &[String]) -> Result<Vec<DomainRow>, Failure> {
     let Some(header) = header else {
         return Err(Failure(format!("`zl list` printed no header: {lines:?}")));
     };
-    let rows = lines.iter().skip(header + 1).filter(|line| !line.is_empty());
+    // What follows is typed into the next prompt, and may be torn by a line of dom0's own.
+    let rows =
+        lines.iter().skip(header + 1).take_while(|line| !line.starts_with(PROMPT.trim_end()));
+    let rows = rows.filter(|line| !line.is_empty());
     rows.map(|line| {
         read_row(line).ok_or_else(|| Failure(format!("`zl list` printed an odd row: {line:?}")))
     })
@@ -403,6 +406,8 @@ mod tests {
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[1].name.as_str(), rows[1].id, rows[1].mib), ("tick", 2, 16));
         assert_eq!(rows[1].state, "-b----");
+        let torn = [table, lines("dom0# ecblkback: domain 3: its disk is given up")].concat();
+        assert_eq!(read_table(&torn).expect("a table"), rows);
         assert!(read_table(&lines("no table")).is_err());
         assert!(read_table(&lines("Name ID Mem VCPUs State Time(s)\nx y")).is_err());
     }
