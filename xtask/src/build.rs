@@ -17,12 +17,13 @@ use crate::sh;
 use crate::{programs as user_programs, toolchain, Result};
 
 /// The crates that make bare programs.
-const BARE_PACKAGES: &[&str] = &["zendo", "dom0", "test-guests", "appliances", "hv-machine"];
+const BARE_PACKAGES: &[&str] =
+    &["zendo", "dom0", "test-guests", "appliances", "hv-machine", "pvkernel-image"];
 
 /// Guests that are created from dom0's shell.
 const GUESTS: &[&str] = &[
     "hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair", "blktest", "nettest",
-    "store", "storer", "badfront", "load", "httpd", "kv", "pinger",
+    "store", "storer", "badfront", "load", "httpd", "kv", "pinger", "shell",
 ];
 
 /// Programs the tests boot without dom0: in its place, or in the hypervisor's.

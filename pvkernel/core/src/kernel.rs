@@ -103,6 +103,24 @@ impl Kernel {
         self.sched.lock().wake(id);
     }
 
+    /// Whether a thread waits for something; false for one that has ended.
+    #[must_use]
+    pub fn is_waiting(&self, id: ThreadId) -> bool {
+        self.sched.lock().is_waiting(id)
+    }
+
+    /// Until when a program may run: the end of its slice if others are ready, the time somebody sleeps
+    /// for, or for ever.
+    #[must_use]
+    pub fn run_limit_ns(&self, slice_end_ns: u64) -> Option<u64> {
+        let sched = self.sched.lock();
+        let deadline_ns = sched.next_deadline_ns();
+        match sched.has_ready() {
+            false => deadline_ns,
+            true => Some(deadline_ns.map_or(slice_end_ns, |other| other.min(slice_end_ns))),
+        }
+    }
+
     /// The running thread.
     #[must_use]
     pub fn current(&self) -> ThreadId {

@@ -166,6 +166,18 @@ impl Scheduler {
         }
     }
 
+    /// Whether a thread waits for something; false for one that has exited.
+    #[must_use]
+    pub fn is_waiting(&self, id: ThreadId) -> bool {
+        self.thread(id).is_some_and(|thread| matches!(thread.state, State::Blocked { .. }))
+    }
+
+    /// Whether a thread is ready beside the current one.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// The next time at which a thread is to be woken.
     #[must_use]
     pub fn next_deadline_ns(&self) -> Option<u64> {

@@ -6,6 +6,7 @@
 //! a single update.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use hypercall_abi::mmu::{uvmf, MmuUpdate, MMU_NORMAL_PT_UPDATE};
 use hypercall_abi::{DomId, Mfn, Pfn};
@@ -85,6 +86,16 @@ fn frame_mfn(frame: usize) -> Mfn {
     p2m::mfn(Pfn::new(frame as u64)).expect("the builder lists every frame")
 }
 
+/// First of the tables that map frames; they are consecutive.
+static LEVEL1_FIRST: AtomicUsize = AtomicUsize::new(0);
+
+/// Machine address of the entry that maps a frame in the direct map.
+pub(crate) fn entry_of(pfn: Pfn) -> u64 {
+    let frame = pfn.get() as usize;
+    let table = LEVEL1_FIRST.load(Ordering::Relaxed) + frame / ENTRIES;
+    mmu::entry_maddr(frame_mfn(table), frame % ENTRIES)
+}
+
 /// Makes the direct map.
 ///
 /// # Safety
@@ -113,6 +124,7 @@ pub(crate) unsafe fn build(plan: &Plan) {
     let update = MmuUpdate::new(MMU_NORMAL_PT_UPDATE, slot, frame_mfn(plan.first).maddr() | TABLE);
     // SAFETY: the slot was empty, so no memory in use changes.
     unsafe { mmu_update(&[update], DomId::SELF) }.expect("the direct map is acceptable");
+    LEVEL1_FIRST.store(plan.first + 1 + plan.level2, Ordering::Relaxed);
     mmu::direct_map_ready();
 }
 

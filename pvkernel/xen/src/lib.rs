@@ -50,6 +50,7 @@ pub mod stats;
 pub mod thread;
 pub mod time;
 pub mod trap;
+mod user;
 pub mod virtio;
 pub mod window;
 pub mod xenbus;

@@ -191,6 +191,22 @@ pub unsafe fn forget_initial(pfn: Pfn) {
     }
 }
 
+/// Removes the frames from `first` on from the builder's mapping.
+///
+/// # Safety
+/// Nobody uses their addresses in that mapping.
+pub(crate) unsafe fn forget_initial_from(first: Pfn) {
+    let mut pages = 0;
+    while lookup(initial_va(Pfn::new(first.get() + pages))).is_some() {
+        pages += 1;
+    }
+    let mut zeros = core::iter::repeat_n(0, pages as usize);
+    // SAFETY: passed on to the caller.
+    let result = unsafe { write_entries(initial_va(first), &mut zeros, DomId::SELF) };
+    assert!(result.is_ok(), "entries of the builder's mapping can be cleared");
+    flush(initial_va(first), pages as usize);
+}
+
 /// Replaces the direct map's entry of a frame; 0 unmaps it.
 ///
 /// # Safety

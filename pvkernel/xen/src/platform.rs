@@ -16,7 +16,7 @@ use pvkernel_core::sync::Lock;
 
 use crate::hypercall::{misc, sched};
 use crate::window::{self, Range};
-use crate::{boot, console, event, frames, layout, mmu, p2m, stack, stats, thread, time};
+use crate::{boot, console, event, frames, layout, mmu, p2m, stack, stats, thread, time, user};
 
 struct Xen;
 
@@ -32,7 +32,7 @@ pub(crate) fn platform() -> Platform {
         cpu: &Xen,
         console: console::device(),
         block: boot::info().ramdisk.map(|_| &Xen as &dyn Block),
-        user: None,
+        user: Some(user::device()),
     }
 }
 
@@ -41,7 +41,7 @@ impl Mmu for Xen {
         loop {
             match frames::alloc() {
                 Some(pfn) => return Some(pfn.get() as usize),
-                None if stack::give_up_spare() => {}
+                None if stack::give_up_spare() || user::give_up_spare() => {}
                 None => return None,
             }
         }
@@ -52,7 +52,7 @@ impl Mmu for Xen {
     }
 
     fn free_frames(&self) -> usize {
-        frames::free_count() + stack::spare_frames()
+        frames::free_count() + stack::spare_frames() + user::spare_frames()
     }
 
     fn total_frames(&self) -> usize {
@@ -183,12 +183,21 @@ static ARMED: AtomicU64 = AtomicU64::new(0);
 
 /// Arms the timer; 0 disarms, a time in the past fires at once. A thread that is woken by something else
 /// before its time comes back with the same one, and nothing has to be done.
-fn arm_timer(deadline_ns: u64) {
+pub(crate) fn arm_timer(deadline_ns: u64) {
     let is_armed = ARMED.swap(deadline_ns, Ordering::Relaxed) == deadline_ns;
     if is_armed && (deadline_ns == 0 || deadline_ns > time::now_ns()) {
         return;
     }
     misc::set_timer_op(deadline_ns).expect("the timer takes any time");
+}
+
+/// Arms the timer unless it is armed for an earlier time, which is as good: who is interrupted too early
+/// looks at the time.
+pub(crate) fn arm_timer_by(deadline_ns: u64) {
+    let armed = ARMED.load(Ordering::Relaxed);
+    if armed == 0 || armed > deadline_ns {
+        arm_timer(deadline_ns.max(1));
+    }
 }
 
 /// The handler of the timer's event. That the idle state ended is all it is for.

@@ -1,0 +1,66 @@
+//! How processes end, and how others hear of it.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use pvkernel_abi::Errno;
+
+use super::table::Waited;
+use super::{Process, FIRST};
+
+impl Process {
+    /// Ends this process: gives back all it has, hands its children to the first process and tells its
+    /// parent. Its thread returns after that.
+    pub(super) fn end(self: &Arc<Self>, status: i32) {
+        let os = self.os();
+        self.files.close_all();
+        let space = self.space.lock().take();
+        drop(space);
+        os.user.free_fpu(self.fpu);
+        os.nobody_is_current();
+        *self.thread.lock() = None;
+        self.status.store(status, Ordering::Relaxed);
+        if os.processes.hand_over(self.pid(), FIRST) {
+            wake_parent(self, FIRST);
+        }
+        self.ended.store(true, Ordering::Release);
+        let parent = self.parent();
+        match os.processes.find(parent) {
+            Some(parent) if !parent.has_ended() => parent.children.wake_all(os.kernel),
+            // Nobody will ask.
+            _ => os.processes.remove(self.pid()),
+        }
+        if self.pid() == FIRST {
+            os.first_ended(status);
+        }
+    }
+
+    /// `wait`: the number and status of a child that has ended, or `None` when none has and the caller
+    /// does not want to wait.
+    ///
+    /// # Errors
+    /// `ECHILD` without such children; `EAGAIN` when the process is to end.
+    pub fn wait(&self, pid: Option<u32>, must_wait: bool) -> Result<Option<(u32, i32)>, Errno> {
+        let os = self.os();
+        let mut found = Waited::NotYet;
+        let mut look = || {
+            found = os.processes.take_ended(self.pid(), pid);
+            !matches!(found, Waited::NotYet)
+        };
+        if !look() && must_wait {
+            self.children.wait_until(os.kernel, || look() || self.is_killed());
+        }
+        match found {
+            Waited::Ended(child) => Ok(Some((child.pid(), child.status.load(Ordering::Relaxed)))),
+            Waited::Nobody => Err(Errno::ECHILD),
+            Waited::NotYet if must_wait => Err(Errno::EAGAIN),
+            Waited::NotYet => Ok(None),
+        }
+    }
+}
+
+fn wake_parent(process: &Process, pid: u32) {
+    if let Some(parent) = process.os().processes.find(pid) {
+        parent.children.wake_all(process.os().kernel);
+    }
+}

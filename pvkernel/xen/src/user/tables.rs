@@ -1,0 +1,136 @@
+//! Frames for page tables of programs, and the updates that make and change them.
+//!
+//! A table is filled as ordinary memory, sealed (made read-only in the direct map) and then used; from
+//! there on each change is checked by the hypervisor. Changes are collected in a `Batch` and carried out
+//! in order, many with one hypercall.
+
+use alloc::vec::Vec;
+
+use hypercall_abi::mmu::{mmuext, MmuUpdate, MmuextOp, MMU_NORMAL_PT_UPDATE};
+use hypercall_abi::{DomId, Mfn, Pfn};
+use pvkernel_core::platform::OutOfMemory;
+
+use super::tricks::{self, Trick};
+use crate::directmap;
+use crate::hypercall::mmu::{mmu_update, mmuext_self};
+use crate::layout::direct_va;
+use crate::mmu::{self, KERNEL_RO, KERNEL_RW};
+use crate::{frames, p2m, stack};
+
+/// Updates with one hypercall.
+const BATCH: usize = 64;
+/// Free tables that are kept.
+pub(super) const POOL: usize = 16;
+
+/// A frame that is a table, or will be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Table {
+    pub(super) pfn: Pfn,
+    pub(super) mfn: Mfn,
+}
+
+impl Table {
+    /// An empty table that can be written.
+    pub(super) fn take(pool: &mut Vec<Self>) -> Result<Self, OutOfMemory> {
+        if let Some(table) = pool.pop() {
+            return Ok(table);
+        }
+        let pfn = loop {
+            match frames::alloc() {
+                Some(pfn) => break pfn,
+                None if stack::give_up_spare() => {}
+                None => return Err(OutOfMemory),
+            }
+        };
+        mmu::zero_frame(pfn);
+        Ok(Self { pfn, mfn: machine(pfn) })
+    }
+
+    /// Gives back a table that can be written.
+    pub(super) fn give(self, pool: &mut Vec<Self>) {
+        if pool.len() >= POOL {
+            return frames::free(self.pfn, 1);
+        }
+        mmu::zero_frame(self.pfn);
+        pool.push(self);
+    }
+
+    /// Machine address of an entry.
+    pub(super) const fn entry(self, index: usize) -> u64 {
+        mmu::entry_maddr(self.mfn, index)
+    }
+
+    fn word(self, index: usize) -> *mut u64 {
+        let address = direct_va(self.pfn) as usize + 8 * (index & 511);
+        core::ptr::with_exposed_provenance_mut(address)
+    }
+
+    /// Writes an entry: of a table that is not sealed, or by a write that traps and is emulated.
+    pub(super) fn write(self, index: usize, entry: u64) {
+        // SAFETY: the frame belongs to a table that maps no memory of the kernel.
+        unsafe { self.word(index).write_volatile(entry) };
+    }
+}
+
+/// The machine frame of a frame of ours.
+pub(super) fn machine(pfn: Pfn) -> Mfn {
+    p2m::mfn(pfn).expect("frames in use have a machine frame")
+}
+
+/// Updates that are still to be made.
+pub(super) struct Batch {
+    updates: [MmuUpdate; BATCH],
+    len: usize,
+    limit: usize,
+}
+
+impl Batch {
+    /// Nothing to do.
+    pub(super) fn new() -> Self {
+        let limit = if tricks::is_on(Trick::NoBatch) { 1 } else { BATCH };
+        Self { updates: [MmuUpdate::default(); BATCH], len: 0, limit }
+    }
+
+    /// Writes an entry, by its machine address.
+    pub(super) fn set(&mut self, maddr: u64, entry: u64) {
+        self.updates[self.len] = MmuUpdate::new(MMU_NORMAL_PT_UPDATE, maddr, entry);
+        self.len += 1;
+        if self.len >= self.limit {
+            self.carry_out();
+        }
+    }
+
+    /// Makes a table read-only.
+    pub(super) fn seal(&mut self, table: Table) {
+        self.set(directmap::entry_of(table.pfn), table.mfn.maddr() | KERNEL_RO);
+    }
+
+    /// Makes a table that is none any more writable. A flush has to follow.
+    pub(super) fn unseal(&mut self, table: Table) {
+        self.set(directmap::entry_of(table.pfn), table.mfn.maddr() | KERNEL_RW);
+    }
+
+    /// Carries out what has been collected.
+    pub(super) fn carry_out(&mut self) {
+        let updates = &self.updates[..core::mem::take(&mut self.len)];
+        if updates.is_empty() {
+            return;
+        }
+        // SAFETY: the updates concern tables of programs, and access to frames that are such tables,
+        // which nobody writes otherwise.
+        let result = unsafe { mmu_update(updates, DomId::SELF) };
+        result.expect("tables of programs are built as the hypervisor wants them");
+    }
+}
+
+/// Operations on whole tables.
+pub(super) fn operate(ops: &[MmuextOp]) {
+    // SAFETY: pins and roots of programs' tables, and flushes, change no memory of the kernel.
+    let result = unsafe { mmuext_self(ops) };
+    result.expect("tables of programs are built as the hypervisor wants them");
+}
+
+/// A flush of everything.
+pub(super) fn flush_all() -> MmuextOp {
+    MmuextOp { cmd: mmuext::TLB_FLUSH_LOCAL, ..Default::default() }
+}
