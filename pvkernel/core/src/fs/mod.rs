@@ -14,6 +14,8 @@
 mod archive;
 #[cfg(test)]
 mod archive_tests;
+#[cfg(feature = "net")]
+mod connection;
 mod contents;
 mod devfs;
 #[cfg(any(test, feature = "hosted"))]
@@ -41,6 +43,8 @@ mod vfs;
 mod walk;
 
 pub use archive::{Archive, BadArchive};
+#[cfg(feature = "net")]
+pub use connection::{connect, ping, resolve};
 pub use devfs::{BlockNode, DevFs};
 pub use file::{File, GiveUp};
 pub use filesystem::{At, Cursor, FileSystem, Found, Space, Written};

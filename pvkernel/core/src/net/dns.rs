@@ -18,13 +18,26 @@ impl Stack {
     /// # Errors
     /// `BadName`, `UnknownName`, `TimedOut`, `TooManySockets` when many ask at once.
     pub fn resolve(&self, name: &str, deadline_ns: Option<u64>) -> Result<Vec<Ipv4Addr>, NetError> {
+        self.resolve_unless(name, deadline_ns, &|| false)
+    }
+
+    /// The same, unless `give_up` becomes true and its thread is woken; that is `TimedOut`.
+    ///
+    /// # Errors
+    /// As `resolve`.
+    pub fn resolve_unless(
+        &self,
+        name: &str,
+        deadline_ns: Option<u64>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<Vec<Ipv4Addr>, NetError> {
         if let Ok(address) = name.parse() {
             return Ok(vec![address]);
         }
         let signal = Signal::new(self.kernel);
         let query = self.change(|state| ask(state, name))?;
-        let answer =
-            signal.wait(deadline_ns, || self.attempt(|state| answer(state, query, &signal)));
+        let attempt = || self.attempt(|state| answer(state, query, &signal));
+        let answer = signal.wait_unless(deadline_ns, give_up, attempt);
         self.look(|state| {
             state.queries -= 1;
             if answer.is_none() {

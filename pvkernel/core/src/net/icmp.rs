@@ -115,7 +115,12 @@ impl Pinger {
 
     /// Waits for an answer to any of the requests; each counts once.
     pub fn receive(&self, deadline_ns: Option<u64>) -> Option<Echo> {
-        self.signal.wait(deadline_ns, || self.stack.attempt(|state| self.take(state)))
+        self.receive_unless(deadline_ns, &|| false)
+    }
+
+    fn receive_unless(&self, deadline_ns: Option<u64>, give_up: &dyn Fn() -> bool) -> Option<Echo> {
+        let attempt = || self.stack.attempt(|state| self.take(state));
+        self.signal.wait_unless(deadline_ns, give_up, attempt)
     }
 
     /// Sends a request and waits for its answer.
@@ -123,10 +128,24 @@ impl Pinger {
     /// # Errors
     /// As `send`; `TimedOut`.
     pub fn ping(&self, to: Ipv4Addr, sequence: u16, timeout_ns: u64) -> Result<Echo, NetError> {
+        self.ping_unless(to, sequence, timeout_ns, &|| false)
+    }
+
+    /// The same, unless `give_up` becomes true and its thread is woken; that is `TimedOut`.
+    ///
+    /// # Errors
+    /// As `ping`.
+    pub fn ping_unless(
+        &self,
+        to: Ipv4Addr,
+        sequence: u16,
+        timeout_ns: u64,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<Echo, NetError> {
         self.send(to, sequence)?;
         let deadline_ns = self.stack.kernel.now_ns().saturating_add(timeout_ns);
         loop {
-            let echo = self.receive(Some(deadline_ns)).ok_or(NetError::TimedOut)?;
+            let echo = self.receive_unless(Some(deadline_ns), give_up).ok_or(NetError::TimedOut)?;
             if echo.sequence == sequence {
                 return Ok(echo);
             }

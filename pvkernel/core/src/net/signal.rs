@@ -47,13 +47,23 @@ impl Signal {
     pub fn wait<T>(
         &self,
         deadline_ns: Option<u64>,
+        attempt: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        self.wait_unless(deadline_ns, &|| false, attempt)
+    }
+
+    /// The same, for who may want to wait no longer: whoever makes `give_up` true wakes the thread.
+    pub fn wait_unless<T>(
+        &self,
+        deadline_ns: Option<u64>,
+        give_up: &dyn Fn() -> bool,
         mut attempt: impl FnMut() -> Option<T>,
     ) -> Option<T> {
         let mut result = attempt();
         if result.is_none() {
             self.inner.queue.wait_deadline(self.inner.kernel, deadline_ns, || {
                 result = attempt();
-                result.is_some()
+                result.is_some() || give_up()
             });
         }
         result

@@ -86,6 +86,20 @@ impl TcpStream {
         options: TcpOptions,
         deadline_ns: Option<u64>,
     ) -> Result<Self, NetError> {
+        Self::connect_unless(stack, peer, options, deadline_ns, &|| false)
+    }
+
+    /// Connects, unless `give_up` becomes true and its thread is woken; that is `TimedOut`.
+    ///
+    /// # Errors
+    /// As `connect`.
+    pub fn connect_unless(
+        stack: &'static Stack,
+        peer: SocketAddrV4,
+        options: TcpOptions,
+        deadline_ns: Option<u64>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<Self, NetError> {
         let own = stack.address().ok_or(NetError::NoAddress)?;
         if peer.port() == 0 || !is_unicast(*peer.ip()) {
             return Err(NetError::BadAddress);
@@ -94,7 +108,7 @@ impl TcpStream {
         let (handle, port) = stack.change(|state| begin(state, socket, peer))?;
         let local = SocketAddrV4::new(own, port);
         let stream = Self::around(stack, handle, local, peer);
-        let result = stream.send.wait(deadline_ns, || {
+        let result = stream.send.wait_unless(deadline_ns, give_up, || {
             stream.attempt(|socket| match socket.state() {
                 TcpState::SynSent | TcpState::SynReceived => {
                     socket.register_send_waker(stream.send.waker());
@@ -175,10 +189,23 @@ impl TcpStream {
     /// # Errors
     /// `Reset`, `TimedOut`.
     pub fn read(&self, to: &mut [u8], deadline_ns: Option<u64>) -> Result<usize, NetError> {
+        self.read_unless(to, deadline_ns, &|| false)
+    }
+
+    /// Reads, unless `give_up` becomes true and its thread is woken; that is `TimedOut`.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_unless(
+        &self,
+        to: &mut [u8],
+        deadline_ns: Option<u64>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<usize, NetError> {
         if to.is_empty() {
             return Ok(0);
         }
-        let result = self.receive.wait(deadline_ns, || {
+        let result = self.receive.wait_unless(deadline_ns, give_up, || {
             self.attempt(|socket| match socket.recv_slice(to) {
                 Ok(0) => {
                     socket.register_recv_waker(self.receive.waker());
@@ -212,11 +239,24 @@ impl TcpStream {
     /// # Errors
     /// `Closed` after `shutdown`, `Reset`, `TimedOut`.
     pub fn write(&self, from: &[u8], deadline_ns: Option<u64>) -> Result<usize, NetError> {
+        self.write_unless(from, deadline_ns, &|| false)
+    }
+
+    /// Writes, unless `give_up` becomes true and its thread is woken; that is `TimedOut`.
+    ///
+    /// # Errors
+    /// As `write`.
+    pub fn write_unless(
+        &self,
+        from: &[u8],
+        deadline_ns: Option<u64>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<usize, NetError> {
         if from.is_empty() {
             return Ok(0);
         }
         let mut has_waited = false;
-        let result = self.send.wait(deadline_ns, || {
+        let result = self.send.wait_unless(deadline_ns, give_up, || {
             self.attempt(|socket| {
                 if !socket.may_send() {
                     return Some(Err(not_sending(socket)));

@@ -2,6 +2,7 @@
 
 mod configured;
 mod endings;
+mod files;
 mod packets;
 mod tooling;
 mod transfers;
