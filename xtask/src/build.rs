@@ -17,8 +17,15 @@ use crate::sh;
 use crate::{programs as user_programs, toolchain, Result};
 
 /// The crates that make bare programs.
-const BARE_PACKAGES: &[&str] =
-    &["zendo", "dom0", "test-guests", "appliances", "hv-machine", "pvkernel-image"];
+const BARE_PACKAGES: &[&str] = &[
+    "zendo",
+    "dom0",
+    "test-guests",
+    "appliances",
+    "hv-machine",
+    "pvkernel-image",
+    "pvkernel-native",
+];
 
 /// Guests that are created from dom0's shell.
 const GUESTS: &[&str] = &[
@@ -27,7 +34,7 @@ const GUESTS: &[&str] = &[
 ];
 
 /// Programs the tests boot without dom0: in its place, or in the hypervisor's.
-const LONE_PROGRAMS: &[&str] = &["bench", "grants", "machine-probe"];
+const LONE_PROGRAMS: &[&str] = &["bench", "grants", "machine-probe", "native-probe"];
 
 /// The sources of the boot archive's configuration files.
 const CONFIGURATIONS: &str = "dom0-tools/image/archive";

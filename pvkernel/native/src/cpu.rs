@@ -18,6 +18,8 @@ pub mod cr0 {
 pub mod cr4 {
     /// Long entries in page tables.
     pub const PAE: u64 = 1 << 5;
+    /// Programs do not see where the kernel's tables are.
+    pub const UMIP: u64 = 1 << 11;
     /// `fxsave`, and exceptions of SSE.
     pub const SSE: u64 = 1 << 9 | 1 << 10;
     /// `xsave`.

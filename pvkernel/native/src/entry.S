@@ -7,14 +7,15 @@
 # trap_stub_N       from the processor for exception or interrupt N, interrupts off. From the kernel:
 #                   on the stack that was running. From a program: on trap_user_frame, to which the
 #                   task state points for good. NMI and double fault have stacks of their own.
-# user_enter        called from Rust as a normal function, interrupts off. Runs a program until a trap
+# pvkernel_user_enter  called from Rust as a normal function, interrupts off. Runs a program until a trap
 #                   or a system call, and returns its number, interrupts still off.
-# user_syscall      from `syscall` in a program, on the program's stack, interrupts off.
+# user_syscall      from `syscall` in a program, on the program's stack, interrupts off. Calls whose
+#                   answer is ready go back at once.
 # context_switch    called from Rust as a normal function.
 #
 # All traps build one frame (struct TrapFrame in trap.rs ties its size and order). Those of the kernel
 # call pvkernel_trap(frame) and return to what was interrupted; every register comes back. Those of a
-# program leave the frame where it is and return from user_enter.
+# program leave the frame where it is and return from pvkernel_user_enter.
 
     .section .boot.header, "a"
     .balign 4
@@ -194,12 +195,12 @@ trap_from_user:                         # rsp = trap_user_frame
     popfq
     jmp user_exit
 
-    # user_enter(registers: rdi = *mut UserRegs, by_sysret: esi) -> eax = vector
+    # pvkernel_user_enter(registers: rdi = *mut UserRegs, by_sysret: esi) -> eax = vector
     # The offsets are those of UserRegs in pvkernel-core.
     .balign 16
-    .globl user_enter
-    .type user_enter, @function
-user_enter:
+    .globl pvkernel_user_enter
+    .type pvkernel_user_enter, @function
+pvkernel_user_enter:
     push rbp
     push rbx
     push r12
@@ -243,7 +244,7 @@ user_syscall:                           # rcx = rip, r11 = rflags of the program
     cmp rax, ANSWERS
     jae 2f
     mov [rip + user_rax], rax
-    mov rax, [rax * 8 + USER_ANSWERS]
+    mov rax, [rax * 8 + PVKERNEL_USER_ANSWERS]
     test rax, rax
     js 1f
     sysretq                             # the answer was ready, and nothing else has changed
@@ -282,7 +283,7 @@ user_exit:                              # rsp = user_stack
     pop rbx
     pop rbp
     ret
-    .size user_enter, . - user_enter
+    .size pvkernel_user_enter, . - pvkernel_user_enter
 
     # context_switch(save: rdi = *mut usize, load: rsi = usize)
     # Saves what the calling convention preserves, stores the stack pointer, and continues on the
@@ -338,7 +339,7 @@ trap_user_frame:                        # TrapFrame of the last trap of a progra
     .skip 176
     .globl trap_user_frame_end
 trap_user_frame_end:
-user_stack:                             # where user_enter has left the kernel's stack
+user_stack:                             # where pvkernel_user_enter has left the kernel's stack
     .skip 8
 user_sp:                                # the program's, for a moment
     .skip 8

@@ -2,7 +2,7 @@
 //!
 //! `entry.S` builds a `TrapFrame` and calls `pvkernel_trap`. Interrupts go to module `event`; an
 //! exception in the kernel is a bug: it is described on the console and the machine stops. Traps of
-//! programs do not come here: they return from `user_enter`, and `user` looks at the frame.
+//! programs do not come here: they return from `pvkernel_user_enter`, and `user` looks at the frame.
 
 use spin::Once;
 
@@ -58,7 +58,7 @@ impl TrapFrame {
 pub const EXCEPTIONS: u64 = 32;
 /// Vector of interrupts that went away before they were delivered.
 pub const SPURIOUS: u8 = 255;
-/// What `user_enter` answers for a system call.
+/// What `pvkernel_user_enter` answers for a system call.
 pub const SYSCALL: u64 = 256;
 
 /// Vectors with a stub: exceptions, interrupts, and the spurious one.

@@ -4,11 +4,14 @@
 //! heap, mappings, events, time, threads, console. Programs (`dom0`, the test guests) name their
 //! main function with `entry!` and run as a kernel thread in which all of it is ready.
 //!
-//! The layers, from below: `hypercall` (the calls), `layout`/`p2m`/`mmu`/`frames`/`heap` (memory), `trap`/`event`/
-//! `time` (being interrupted), `grants` (memory shared with other domains), `ports`/
-//! `pci`/`mmio`/`dma`/`pirq`/`virtio` (devices, in the control domain), `thread`/`console`/`power` (what programs use), `boot` (the order in
-//! `time` (being interrupted), `grants` (memory shared with other domains), `xenstore`/`xenbus` (devices of other domains), `services` (what the tools ask for), `thread`/`console`/`power` (what programs use), `boot` (the order in
-//! which it all starts), `platform` (the same things as the traits of `pvkernel-core`).
+//! The layers, from below: `hypercall` (the calls), `layout`/`p2m`/`mmu`/`frames`/`heap` (memory),
+//! `trap`/`event`/`time` (being interrupted), `grants` (memory shared with other domains), `xenstore`/
+//! `xenbus` (devices of other domains), `ports`/`pci`/`mmio`/`dma`/`pirq`/`virtio` (devices, in the control
+//! domain), `services` (what the tools ask for), `thread`/`console`/`power` (what programs use), `boot` (the
+//! order in which it all starts), `platform` (the same things as the traits of `pvkernel-core`).
+//!
+//! Files that name nothing of a hypervisor (`frames`, `heap`, `pages`, `pci`, `stack`, `thread`, `virtio`,
+//! and in `dma` `pool` and `queue`) are compiled into `pvkernel-native`, too.
 //!
 //! Invariants: nothing beyond the public interface of Xen 4.17 is used, so the same image boots on
 //! Xen and on any compatible hypervisor, as control domain and as ordinary domain; unsafe code is

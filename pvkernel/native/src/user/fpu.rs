@@ -2,7 +2,7 @@
 //!
 //! The kernel does not use the FPU, so a program's registers may stay in it while others run that do
 //! not use it either. While they are somebody else's the FPU is locked (CR0.TS), and the first use
-//! traps: then they are exchanged. `eager` exchanges them before each program that is not their owner
+//! traps: then they are exchanged. `eager-fpu` exchanges them before each program that is not their owner
 //! instead, without a trap.
 
 use alloc::boxed::Box;
@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use pvkernel_core::platform::{FpuId, OutOfMemory};
 use pvkernel_core::sync::Lock;
 
+use super::tricks::{self, Trick};
 use crate::cpu::{self, cr0, cr4};
 
 /// Room for x87, SSE and AVX.
@@ -49,12 +50,6 @@ static OWNER: AtomicUsize = AtomicUsize::new(NOBODY);
 static LOCKED: AtomicBool = AtomicBool::new(false);
 /// Components of `xsave`; 0 where there is only `fxsave`.
 static COMPONENTS: AtomicU64 = AtomicU64::new(0);
-static EAGER: AtomicBool = AtomicBool::new(false);
-
-/// Exchanges registers before a program runs and not when it uses them.
-pub fn set_eager(eager: bool) {
-    EAGER.store(eager, Ordering::Relaxed);
-}
 
 /// Finds out what the FPU has.
 pub(super) fn init() {
@@ -113,7 +108,7 @@ fn lock() {
 pub(super) fn prepare(fpu: FpuId) {
     if OWNER.load(Ordering::Relaxed) == fpu.0 {
         unlock();
-    } else if EAGER.load(Ordering::Relaxed) {
+    } else if tricks::is_on(Trick::EagerFpu) {
         load(fpu);
     } else {
         lock();

@@ -48,7 +48,7 @@ pub(super) fn table_frames() -> usize {
 }
 
 /// Makes an empty space.
-pub(super) fn new() -> Result<SpaceId, OutOfMemory> {
+pub(super) fn new_space() -> Result<SpaceId, OutOfMemory> {
     let root = take_table().ok_or(OutOfMemory)?;
     mmu::clear_table(root);
     for index in KERNEL_SLOTS..ENTRIES {
@@ -60,7 +60,7 @@ pub(super) fn new() -> Result<SpaceId, OutOfMemory> {
 }
 
 /// Frees a space and its tables.
-pub(super) fn free(space: SpaceId) {
+pub(super) fn free_space(space: SpaceId) {
     let root = root_of(space);
     if ACTIVE.load(Ordering::Relaxed) == root.get() {
         activate_root(mmu::root());

@@ -22,6 +22,7 @@ mod kill;
 mod leaks;
 mod lifecycle;
 mod listing;
+mod native;
 mod net;
 mod random;
 mod selftest;
@@ -69,6 +70,9 @@ macro_rules! cases {
 /// Every case, cheapest and most basic first.
 pub const CASES: &[Case] = cases! {
     "machine-probe", OURS, &[1, 2, 4], alone::machine_probe;
+    "native-contract", OURS, ONE, native::contract;
+    "native-devices", OURS, ONE, native::devices;
+    "native-crashes", OURS, ONE, native::crashes;
     "hello-as-dom0", BOTH, &[1, 2, 4], alone::hello;
     "grants", BOTH, ONE, alone::grants;
     "boots-to-prompt", BOTH, &[1, 2, 4], boot::to_prompt;

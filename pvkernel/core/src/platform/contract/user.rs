@@ -443,6 +443,7 @@ fn slices_end(kernel: &'static Kernel) -> Verdict {
             kernel.dispatch_events();
             check(regs == marked(), "an interrupted program keeps its registers")?;
         }
+        lab.user.set_slice(Some(deadline));
         let exit = lab.user.run(&mut regs, lab.fpu);
         check(exit == UserExit::Interrupted, "a time that is over ends the next run")?;
     }

@@ -3,14 +3,19 @@
 //! of a user.
 //!
 //! Runs every test of `platform::contract` and of this machine's own, says how each ended, and
-//! ends with the line all test guests end with. With `crash=...` on its command line it does something
-//! that must stop it, instead.
+//! ends with the line all test guests end with. With `devices` on its command line it tries those of the
+//! machine, too; with `crash=...` it does something that must stop it, instead.
 
 #[cfg(not(target_os = "none"))]
 fn main() {
     println!("native-probe runs on the bare machine only: cargo xtask builds and starts it");
 }
 
+#[cfg(target_os = "none")]
+extern crate alloc;
+
+#[cfg(target_os = "none")]
+mod devices;
 #[cfg(target_os = "none")]
 mod probe;
 
