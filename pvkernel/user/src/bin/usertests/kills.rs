@@ -92,6 +92,8 @@ fn one_that_is_not_there() -> Check {
     for pid in [0, u32::MAX, 1 << 30] {
         refused(sys::kill(pid), &[Errno::ESRCH])?;
     }
+    // Without the first process nobody would ask for the ends of orphans.
+    refused(sys::kill(1), &[Errno::EPERM])?;
     let pid = in_child(|| 0)?;
     wait_for(pid)?;
     refused(sys::kill(pid), &[Errno::ESRCH])
