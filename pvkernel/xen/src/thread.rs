@@ -136,10 +136,11 @@ pub(crate) fn new_context(entry: Entry, size: Size) -> Result<ContextId, OutOfMe
     let mut contexts = CONTEXTS.lock();
     let index = contexts.iter().position(Option::is_none).unwrap_or(contexts.len());
     // What `context_switch` pops: r15 to r12, rbx (the index, for the trampoline), rbp, return
-    // address; then a word that keeps the stack 16-byte aligned at the trampoline's call.
-    let words = [0, 0, 0, 0, index, 0, thread_trampoline as *const () as usize, 0];
+    // address; then two words that are never popped, so that the stack is 16-byte aligned at the
+    // trampoline's call, as everything on it that asks for such alignment relies on.
+    let words = [0, 0, 0, 0, index, 0, thread_trampoline as *const () as usize, 0, 0];
     let start = top - size_of_val(&words);
-    let to = core::ptr::with_exposed_provenance_mut::<[usize; 8]>(start);
+    let to = core::ptr::with_exposed_provenance_mut::<[usize; 9]>(start);
     // SAFETY: the stack is mapped writable and nobody uses it yet.
     unsafe { to.write(words) };
     let mut context = Context::new(Some(stack), Some(entry));
