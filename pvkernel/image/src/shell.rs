@@ -1,33 +1,80 @@
 //! `shell`: the teaching kernel on a hypervisor, with programs from the boot module.
 //!
-//! It runs as an ordinary domain, as the first domain, and as the control domain of Xen. `init=PATH` on the
-//! command line names the first program.
+//! It runs as an ordinary domain, as the first domain, and as the control domain of Xen. Words of the command
+//! line: `init=PATH` names the first program, `tricks=` is read by the backend, and what stands behind `--`
+//! are the first program's arguments.
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 #![deny(unsafe_code)]
 
-use pvkernel_core::os::{self, Os, Setup};
+extern crate alloc;
+
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use pv_xenbus::Tx;
+use pvkernel_core::blkfront::disk_name;
+use pvkernel_core::device::block::BlockDevice;
+use pvkernel_core::os::{self, PowerEnd, Setup};
 use pvkernel_xen::boot::BootInfo;
-use pvkernel_xen::{power, println, services, thread};
-use zl_toolstack::archive::Archive;
+use pvkernel_xen::{blkfront, console, power, println, services, thread, time, xenstore};
 
 pvkernel_xen::entry!(run);
 
-fn find(archive: &'static [u8], path: &[u8]) -> Option<&'static [u8]> {
-    let path = core::str::from_utf8(path).ok()?;
-    Archive::parse(archive).ok()?.get(path.trim_start_matches('/'))
-}
+/// The first program, if the command line names none.
+const INIT: &str = "/bin/init";
+/// How long a disk may take to be connected.
+const CONNECT_NS: u64 = 15_000_000_000;
 
 fn run(boot: &'static BootInfo) -> ! {
     services::start();
-    let init = boot.args().value("init").unwrap_or("/bin/init");
-    let Some(os) = Os::leak(thread::kernel(), Setup { archive: boot.ramdisk, find }) else {
-        println!("shell: this machine has no user mode");
-        power::crash()
+    let setup = Setup {
+        archive: boot.ramdisk,
+        disks: disks(),
+        make: Some(pvkernel_ext4::mount),
+        wait_input: console::wait_input,
+        power: end,
     };
-    match os::run(os, init.as_bytes(), &[init.as_bytes()]) {
+    let init = boot.args().value("init").unwrap_or(INIT);
+    let behind = boot.cmdline.split_whitespace().skip_while(|word| *word != "--").skip(1);
+    let words = core::iter::once(init).chain(behind);
+    let args: Vec<&[u8]> = words.map(str::as_bytes).collect();
+    match os::run(thread::kernel(), setup, &args) {
         Ok(status) => println!("shell: {init} ended with status {status}"),
         Err(errno) => println!("shell: {init}: {}", errno.text()),
     }
     power::poweroff()
+}
+
+fn end(how: PowerEnd) -> ! {
+    match how {
+        PowerEnd::Off => power::poweroff(),
+        PowerEnd::Reboot => power::reboot(),
+    }
+}
+
+/// The disks the store offers, as soon as they are connected.
+fn disks() -> Vec<(String, Arc<dyn BlockDevice>)> {
+    let mut found: Vec<(String, Arc<dyn BlockDevice>)> = Vec::new();
+    if !xenstore::is_present() {
+        return found;
+    }
+    let offered = xenstore::store().list(Tx::NONE, "device/vbd").unwrap_or_default();
+    if offered.is_empty() {
+        return found;
+    }
+    if let Err(errno) = blkfront::start() {
+        println!("shell: no disks: {}", errno.text());
+        return found;
+    }
+    let deadline_ns = time::now_ns() + CONNECT_NS;
+    for number in offered.iter().filter_map(|number| number.parse().ok()) {
+        let name = disk_name(number);
+        match blkfront::wait_for(&name, deadline_ns) {
+            Some(disk) => found.push((name.to_string(), disk)),
+            None => println!("shell: {name} was not connected within 15 s"),
+        }
+    }
+    found
 }

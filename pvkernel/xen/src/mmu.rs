@@ -196,8 +196,9 @@ pub unsafe fn forget_initial(pfn: Pfn) {
 /// # Safety
 /// Nobody uses their addresses in that mapping.
 pub(crate) unsafe fn forget_initial_from(first: Pfn) {
+    // To the end of the last table: some frames may have been removed before.
     let mut pages = 0;
-    while lookup(initial_va(Pfn::new(first.get() + pages))).is_some() {
+    while level1_of(initial_va(Pfn::new(first.get() + pages))).is_some() {
         pages += 1;
     }
     let mut zeros = core::iter::repeat_n(0, pages as usize);

@@ -55,6 +55,12 @@ impl OpenFile {
         }
     }
 
+    /// Whether it has a position: then reading more does not wait for somebody.
+    #[must_use]
+    pub fn has_position(&self) -> bool {
+        self.stream().is_none()
+    }
+
     /// Reads where the file's position is, and moves it.
     ///
     /// # Errors

@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use pvkernel_abi::{Errno, Text, ARG_MAX};
 use zerocopy::IntoBytes;
 
-use super::files::Files;
 use super::life::live;
 use super::{Process, FIRST};
 use crate::elf::Image;
+use crate::fs::FileTable;
 use crate::os::Os;
 use crate::platform::{Stack, UserRegs};
 use crate::vm::{Space, STACK_TOP};
@@ -29,8 +29,8 @@ pub fn start_first(os: &'static Os, path: &[u8], args: &[&[u8]]) -> Result<(), E
 
 fn first(os: &'static Os, pid: u32, path: &[u8], args: &[&[u8]]) -> Result<(), Errno> {
     debug_assert_eq!(pid, FIRST);
-    let files = Files::new(os)?;
-    let program = os.program(&files, path)?;
+    let files = FileTable::new(os.vfs);
+    let program = files.program(path)?;
     let (space, regs) = load(os, &program, args)?;
     let fpu = os.user.new_fpu(None).map_err(|_| Errno::ENOMEM)?;
     let process = Process::new(os, pid, 0, space, files, fpu);
@@ -86,14 +86,14 @@ impl Process {
     /// As files have them, `ENOEXEC`, `E2BIG`, `ENOMEM`; the old program goes on then.
     pub fn exec(&self, path: &[u8], args: &[&[u8]]) -> Result<UserRegs, Errno> {
         let os = self.os();
-        let program = os.program(&self.files, path)?;
+        let program = self.files.program(path)?;
         let (space, regs) = load(os, &program, args)?;
         drop(program);
         let old = self.space.lock().replace(space);
         drop(old);
         os.nobody_is_current();
         os.user.reset_fpu(self.fpu);
-        self.files.exec();
+        self.files.close_for_exec();
         self.set_name(path);
         Ok(regs)
     }

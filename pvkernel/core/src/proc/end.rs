@@ -5,8 +5,10 @@ use core::sync::atomic::Ordering;
 
 use pvkernel_abi::Errno;
 
+use super::process::ANY_CHILD;
 use super::table::Waited;
 use super::{Process, FIRST};
+use crate::os::Os;
 
 impl Process {
     /// Ends this process: gives back all it has, hands its children to the first process and tells its
@@ -48,7 +50,9 @@ impl Process {
             !matches!(found, Waited::NotYet)
         };
         if !look() && must_wait {
+            self.waits_for.store(pid.unwrap_or(ANY_CHILD), Ordering::Relaxed);
             self.children.wait_until(os.kernel, || look() || self.is_killed());
+            self.waits_for.store(0, Ordering::Relaxed);
         }
         match found {
             Waited::Ended(child) => Ok(Some((child.pid(), child.status.load(Ordering::Relaxed)))),
@@ -56,6 +60,36 @@ impl Process {
             Waited::NotYet if must_wait => Err(Errno::EAGAIN),
             Waited::NotYet => Ok(None),
         }
+    }
+}
+
+impl Os {
+    /// What ^C does: ends what the shell waits for, and what that waits for in turn. The first process and
+    /// its children (the shell) stay.
+    pub fn interrupt(&self) {
+        let mut index = 0;
+        while let Some(process) = self.processes.at(index) {
+            index += 1;
+            if process.parent() > FIRST && self.is_awaited(&process) {
+                process.kill();
+            }
+        }
+    }
+
+    /// Whether its parent waits for it, and the parent's parent for that one, up to the shell.
+    fn is_awaited(&self, process: &Process) -> bool {
+        let (mut pid, mut parent) = (process.pid(), process.parent());
+        while let Some(waiter) = self.processes.find(parent) {
+            let waits_for = waiter.waits_for.load(Ordering::Relaxed);
+            if waits_for != pid && waits_for != ANY_CHILD {
+                return false;
+            }
+            if waiter.parent() <= FIRST {
+                return true;
+            }
+            (pid, parent) = (parent, waiter.parent());
+        }
+        false
     }
 }
 

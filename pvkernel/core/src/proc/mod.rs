@@ -12,13 +12,11 @@
 
 mod create;
 mod end;
-mod files;
 mod life;
 mod process;
 mod table;
 
 pub use create::start_first;
-pub use files::Files;
 pub use process::Process;
 pub use table::Processes;
 

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use pvkernel_abi::{Process as Shown, ProcessState};
 
-use super::files::Files;
+use crate::fs::FileTable;
 use crate::os::Os;
 use crate::platform::FpuId;
 use crate::sched::ThreadId;
@@ -16,6 +16,9 @@ use crate::wait::WaitQueue;
 /// Bytes of a name that are kept.
 const NAME: usize = 32;
 
+/// In `waits_for`: the end of any child.
+pub(super) const ANY_CHILD: u32 = u32::MAX;
+
 /// A process.
 pub struct Process {
     pid: u32,
@@ -25,13 +28,15 @@ pub struct Process {
     /// Present until it ends.
     pub(super) space: Lock<Option<Space>>,
     /// What it has open.
-    pub files: Files,
+    pub files: FileTable,
     pub(super) fpu: FpuId,
     pub(super) thread: Lock<Option<ThreadId>>,
     killed: AtomicBool,
     pub(super) ended: AtomicBool,
     pub(super) status: AtomicI32,
     pub(super) run_ns: AtomicU64,
+    /// The child whose end it waits for: its number, `ANY_CHILD`, or 0.
+    pub(super) waits_for: AtomicU32,
     /// Where it waits for the end of children.
     pub(super) children: WaitQueue,
 }
@@ -42,7 +47,7 @@ impl Process {
         pid: u32,
         parent: u32,
         space: Space,
-        files: Files,
+        files: FileTable,
         fpu: FpuId,
     ) -> Self {
         Self {
@@ -58,6 +63,7 @@ impl Process {
             ended: AtomicBool::new(false),
             status: AtomicI32::new(0),
             run_ns: AtomicU64::new(0),
+            waits_for: AtomicU32::new(0),
             children: WaitQueue::new(),
         }
     }

@@ -3,6 +3,8 @@
 //! `life` calls `call` when a program executed `syscall`. Arguments are the program's word: numbers are
 //! checked here, addresses by `vm`, which copies by lookup, and paths and descriptors by `fs`.
 
+mod files;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -12,9 +14,6 @@ use crate::platform::UserRegs;
 use crate::proc::{Process, FIRST};
 use crate::vm::Space;
 use crate::wait::WaitQueue;
-
-/// Bytes that go through the kernel at once.
-const PIECE: usize = 4096;
 
 /// What happens to the program after its call.
 pub enum Flow {
@@ -79,14 +78,14 @@ fn serve(process: &Arc<Process>, call: Call, args: Args) -> Answer {
         Call::Wait => wait_child(process, a as i64, b, c),
         Call::Kill => kill(process, a),
         Call::Sbrk => in_space(process, |space| space.sbrk(a as i64)),
-        Call::Write => write(process, a, b, c),
         Call::Memory => {
             let info = memory(process);
             in_space(process, |space| space.write_value(a, &info))?;
             Ok(0)
         }
         Call::Processes => processes(process, a, b),
-        _ => Err(Errno::ENOSYS),
+        Call::Poweroff => os.power_off(a),
+        _ => files::serve(process, call, args),
     }
 }
 
@@ -130,19 +129,6 @@ fn kill(process: &Process, pid: u64) -> Answer {
     let target = process.os().processes.find(pid).filter(|target| !target.has_ended());
     target.ok_or(Errno::ESRCH)?.kill();
     Ok(0)
-}
-
-fn write(process: &Process, fd: u64, from: u64, len: u64) -> Answer {
-    let mut piece = Vec::new();
-    piece.try_reserve_exact(PIECE).map_err(|_| Errno::ENOMEM)?;
-    let mut done = 0;
-    while done < len {
-        piece.resize((len - done).min(PIECE as u64) as usize, 0);
-        let at = from.checked_add(done).ok_or(Errno::EFAULT)?;
-        in_space(process, |space| space.read(at, &mut piece))?;
-        done += process.files.write(fd, &piece)? as u64;
-    }
-    Ok(done)
 }
 
 fn exec(process: &Process, args: Args) -> Result<UserRegs, Errno> {

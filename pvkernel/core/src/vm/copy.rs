@@ -39,6 +39,26 @@ impl Space {
         self.put(address, from, Want::Write)
     }
 
+    /// Makes sure that `write` will do, for what is read and cannot be put back.
+    ///
+    /// # Errors
+    /// `EFAULT`, `ENOMEM`.
+    pub fn prepare_write(&mut self, address: u64, len: usize) -> Result<(), Errno> {
+        check_range(address, len)?;
+        let (mut at, mut rest) = (address, len);
+        while rest > 0 {
+            let (page, _, len) = piece(at, rest);
+            let region = self.region_for(page, Want::Write)?;
+            match self.regions[region].slot(page).frame() {
+                Some(frame) => self.own(region, page, frame)?,
+                None => self.fresh(region, page)?,
+            };
+            at += len as u64;
+            rest -= len;
+        }
+        Ok(())
+    }
+
     /// Fills a region while a program is loaded: also one that it may not write itself.
     ///
     /// # Errors

@@ -119,7 +119,10 @@ impl Batch {
         // SAFETY: the updates concern tables of programs, and access to frames that are such tables,
         // which nobody writes otherwise.
         let result = unsafe { mmu_update(updates, DomId::SELF) };
-        result.expect("tables of programs are built as the hypervisor wants them");
+        if let Err((errno, done)) = result {
+            let refused = updates.get(done);
+            panic!("an update of a program's table was refused: {errno:?}, {refused:x?}");
+        }
     }
 }
 
@@ -127,7 +130,9 @@ impl Batch {
 pub(super) fn operate(ops: &[MmuextOp]) {
     // SAFETY: pins and roots of programs' tables, and flushes, change no memory of the kernel.
     let result = unsafe { mmuext_self(ops) };
-    result.expect("tables of programs are built as the hypervisor wants them");
+    if let Err((errno, done)) = result {
+        panic!("an operation on a program's tables was refused: {errno:?}, {:x?}", ops.get(done));
+    }
 }
 
 /// A flush of everything.
