@@ -30,6 +30,11 @@ pub trait File: Send + Sync {
         None
     }
 
+    /// Whether reading from it never waits for somebody, as it does with pipes and consoles.
+    fn never_waits(&self) -> bool {
+        self.size().is_some()
+    }
+
     /// Makes what was written durable.
     ///
     /// # Errors

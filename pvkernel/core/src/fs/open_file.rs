@@ -55,10 +55,10 @@ impl OpenFile {
         }
     }
 
-    /// Whether it has a position: then reading more does not wait for somebody.
+    /// Whether reading more never waits for somebody.
     #[must_use]
-    pub fn has_position(&self) -> bool {
-        self.stream().is_none()
+    pub fn never_waits(&self) -> bool {
+        self.stream().is_none_or(File::never_waits)
     }
 
     /// Reads where the file's position is, and moves it.

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use hypercall_abi::mmu::{mmuext, pte, MmuextOp};
-use hypercall_abi::Mfn;
+use hypercall_abi::{vm_assist, Mfn};
 use pvkernel_core::platform::{Change, OutOfMemory, SpaceId, UserAccess, BLOCK};
 use pvkernel_core::sync::Lock;
 
@@ -20,6 +20,7 @@ use super::run;
 use super::tables::{flush_all, machine, operate, Batch, Table};
 use super::tricks::{self, Trick};
 use crate::frames;
+use crate::hypercall::misc;
 use crate::mmu::{self, TABLE};
 use hypercall_abi::Pfn;
 
@@ -247,8 +248,11 @@ fn prepare() {
         run::init();
         // SAFETY: nobody uses frames by that mapping that were given to the frame allocator.
         unsafe { mmu::forget_initial_from(frames::first()) };
+        // Programs need not see which machine frames there are; a hypervisor that cannot hide it may refuse.
+        let _ = misc::vm_assist(vm_assist::CMD_ENABLE, vm_assist::TYPE_M2P_STRICT);
         if tricks::is_on(Trick::DirectWrites) {
-            let enabled = crate::hypercall::misc::vm_assist(0, 2);
+            let kind = vm_assist::TYPE_WRITABLE_PAGETABLES;
+            let enabled = misc::vm_assist(vm_assist::CMD_ENABLE, kind);
             enabled.expect("emulated writes can be turned on");
         }
         let mut state = STATE.lock();
