@@ -4,6 +4,7 @@
 //! needs the heap. `entry.S` calls `pvkernel_start`; it ends in the program's main function.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use hypercall_abi::mmu::uvmf;
 use hypercall_abi::start_info::{Sif, StartInfo};
@@ -138,6 +139,13 @@ fn init_memory(start: &StartInfo, boot_stack: u64) {
     unsafe { directmap::build(&plan(start, boot_stack)) };
 }
 
+static FIRST_FREE: AtomicU64 = AtomicU64::new(0);
+
+/// The first frame that was free at boot; those below belong to what the builder left.
+pub(crate) fn first_free() -> Pfn {
+    Pfn::new(FIRST_FREE.load(Ordering::Relaxed))
+}
+
 /// The bitmap of the frame allocator lies behind the direct map's tables; all behind it is free.
 fn init_frames(start: &StartInfo, boot_stack: u64) {
     let count = start.nr_pages as usize;
@@ -149,6 +157,7 @@ fn init_frames(start: &StartInfo, boot_stack: u64) {
     assert!(first + pages < count, "too little memory for the frame bitmap");
     // SAFETY: the frames are unused, mapped writable in the direct map, and any bits are words.
     let bitmap = unsafe { core::slice::from_raw_parts_mut(bitmap, words) };
+    FIRST_FREE.store((first + pages) as u64, Ordering::Relaxed);
     frames::init(bitmap, count, first + pages);
 }
 

@@ -2,8 +2,6 @@
 //!
 //! A frame in use is owned by whoever allocated it; its memory is the page of the direct map.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use pvkernel_core::frames::FrameAllocator;
 use pvkernel_core::sync::Lock;
 
@@ -11,16 +9,8 @@ use crate::layout::Pfn;
 
 static FRAMES: Lock<Option<FrameAllocator<'static>>> = Lock::new(None);
 
-static FIRST: AtomicU64 = AtomicU64::new(0);
-
-/// The first frame that was available at boot; those below belong to what the builder left.
-pub(crate) fn first() -> Pfn {
-    Pfn::new(FIRST.load(Ordering::Relaxed))
-}
-
 /// Makes frames `first_free..count` available.
 pub(crate) fn init(bitmap: &'static mut [u64], count: usize, first_free: usize) {
-    FIRST.store(first_free as u64, Ordering::Relaxed);
     let mut frames = FrameAllocator::new(bitmap, count);
     let available = count.saturating_sub(first_free);
     frames.release(first_free.min(count), available).expect("all frames are in use at first");

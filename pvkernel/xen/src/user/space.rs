@@ -19,9 +19,9 @@ use pvkernel_core::sync::Lock;
 use super::run;
 use super::tables::{flush_all, machine, operate, Batch, Table};
 use super::tricks::{self, Trick};
-use crate::frames;
 use crate::hypercall::misc;
 use crate::mmu::{self, TABLE};
+use crate::{boot, frames};
 use hypercall_abi::Pfn;
 
 /// Spaces that are kept for the next process.
@@ -247,7 +247,7 @@ fn prepare() {
         tricks::init();
         run::init();
         // SAFETY: nobody uses frames by that mapping that were given to the frame allocator.
-        unsafe { mmu::forget_initial_from(frames::first()) };
+        unsafe { mmu::forget_initial_from(boot::first_free()) };
         // Programs need not see which machine frames there are; a hypervisor that cannot hide it may refuse.
         let _ = misc::vm_assist(vm_assist::CMD_ENABLE, vm_assist::TYPE_M2P_STRICT);
         if tricks::is_on(Trick::DirectWrites) {
