@@ -34,7 +34,10 @@ const GUESTS: &[&str] = &[
 ];
 
 /// Programs the tests boot without dom0: in its place, or in the hypervisor's.
-const LONE_PROGRAMS: &[&str] = &["bench", "grants", "machine-probe", "native-probe"];
+const LONE_PROGRAMS: &[&str] = &["bench", "grants", "machine-probe", "native-probe", NATIVE_KERNEL];
+
+/// The teaching kernel without a hypervisor.
+const NATIVE_KERNEL: &str = "shell-native";
 
 /// The sources of the boot archive's configuration files.
 const CONFIGURATIONS: &str = "dom0-tools/image/archive";
@@ -52,6 +55,8 @@ pub struct Built {
     pub test_archive: PathBuf,
     /// The folder of the guest images.
     pub guests: PathBuf,
+    /// The archive of the teaching kernel's programs.
+    pub programs: PathBuf,
 }
 
 /// Whether the programs are compiled first.
@@ -102,6 +107,7 @@ pub fn build(paths: &Paths, programs: Programs) -> Result<Built> {
         archive: images.join("boot.cpio"),
         test_archive: images.join("test.cpio"),
         guests: images.join("guests"),
+        programs: images.join("programs.cpio"),
     };
     make_folder(&built.guests)?;
     copy(&paths.bare_program("zendo"), &built.zendo)?;
@@ -117,6 +123,27 @@ pub fn build(paths: &Paths, programs: Programs) -> Result<Built> {
     let tests = files.into_iter().chain(hostile::files(&hello));
     write_archive(&built.test_archive, &tests.collect::<Vec<_>>())?;
     Ok(built)
+}
+
+/// The teaching kernel without a hypervisor, and its programs.
+#[derive(Clone, Debug)]
+pub struct Native {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The archive of programs.
+    pub programs: PathBuf,
+}
+
+/// Compiles if wished, and collects what `run --native` boots.
+pub fn native(paths: &Paths, programs: Programs) -> Result<Native> {
+    if programs == Programs::UpToDate {
+        let mut command = toolchain::find()?.cargo_build(paths);
+        sh::run(command.args(["--package", "pvkernel-image", "--bin", NATIVE_KERNEL]))?;
+    }
+    make_folder(&paths.images())?;
+    let kernel = paths.images().join(NATIVE_KERNEL);
+    copy(&paths.bare_program(NATIVE_KERNEL), &kernel)?;
+    Ok(Native { kernel, programs: user_programs::build(paths, programs)? })
 }
 
 /// Runs cargo for the bare target.

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use system_tests::devices::{Disk, Forward, Nic, WEB_IP};
 use system_tests::disk_image;
@@ -52,11 +52,33 @@ impl Devices {
         Ok(Devices { own_disk, fresh, disks, net: !args.flag("--no-net") })
     }
 
+    /// The machine's own disk, if it is wanted: made when it is not there, or not wanted as it is.
+    pub fn own_disk(&self, path: &Path, bytes: u64) -> Result<Option<Disk>> {
+        if !self.own_disk {
+            return Ok(None);
+        }
+        if self.fresh && path.exists() {
+            fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        if !path.exists() {
+            disk_image::make(path, bytes)?;
+        }
+        Ok(Some(Disk::kept(path)))
+    }
+
+    /// Files of the disks that were named.
+    pub fn further(&self) -> &[PathBuf] {
+        &self.disks
+    }
+
+    /// Whether the machine has a network.
+    pub fn has_net(&self) -> bool {
+        self.net
+    }
+
     /// Adds them to a machine; the answer is where its networks are reached, if it has any.
     pub fn attach(&self, paths: &Paths, boot: &mut Boot) -> Result<Option<Ports>> {
-        if self.own_disk {
-            boot.disks.push(Disk::kept(&dom0_disk(paths, self.fresh)?));
-        }
+        boot.disks.extend(self.own_disk(&paths.images().join("dom0.img"), DOM0_DISK_BYTES)?);
         boot.disks.extend(self.disks.iter().map(|file| Disk::kept(file)));
         if !self.net {
             return Ok(None);
@@ -79,18 +101,6 @@ fn existing(file: &str) -> Result<PathBuf> {
         }
         _ => Ok(PathBuf::from(file)),
     }
-}
-
-/// Dom0's own disk, made when it is not there or not wanted as it is.
-fn dom0_disk(paths: &Paths, fresh: bool) -> Result<PathBuf> {
-    let path = paths.images().join("dom0.img");
-    if fresh && path.exists() {
-        fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    if !path.exists() {
-        disk_image::make(&path, DOM0_DISK_BYTES)?;
-    }
-    Ok(path)
 }
 
 /// The first free port from the usual one on.

@@ -19,6 +19,7 @@ mod devices;
 mod doctor;
 mod gdb;
 mod linux;
+mod native;
 mod paths;
 mod plot;
 mod profile;
@@ -67,8 +68,8 @@ const VERBS: &[Verb] = &[
         name: "run",
         options:
             "[--smp N] [--mem MIB] [--cmdline WORDS] [--dom0-cmdline WORDS] [--disk FILE]... [--no-disk] [--fresh-disk] \
-            [--no-net] [--icount] [--no-build]",
-        help: "boot Zendo in QEMU with dom0's shell on this terminal",
+            [--no-net] [--icount] [--no-build] [--native [--q35]]",
+        help: "boot Zendo in QEMU with dom0's shell on this terminal, or the teaching kernel alone",
         run: run::run,
     },
     Verb {

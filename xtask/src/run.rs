@@ -19,10 +19,10 @@ use crate::args::Args;
 use crate::build::{self, Built, Programs};
 use crate::devices::{Devices, Ports};
 use crate::paths::Paths;
-use crate::{setup, sh, xen_package, Result};
+use crate::{native, setup, sh, xen_package, Result};
 
 /// `Ctrl-X`: little used by line editors, free in dom0's shell, and not the `^]` of `zl console`.
-const ESCAPE: u8 = 0x18;
+pub const ESCAPE: u8 = 0x18;
 
 /// After this much silence since the start a person wants to be told something.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -71,7 +71,10 @@ impl Options {
 
 /// The verb.
 pub fn run(args: &mut Args) -> Result<()> {
-    run_on(Hypervisor::Zendo, args)
+    match args.flag("--native") {
+        true => native::run(args),
+        false => run_on(Hypervisor::Zendo, args),
+    }
 }
 
 /// Boots with either hypervisor.

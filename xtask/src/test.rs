@@ -138,6 +138,7 @@ pub fn prepare(paths: &Paths, hypervisors: &[Hypervisor], programs: Programs) ->
         dom0: built.dom0,
         archive: built.test_archive,
         guests: built.guests,
+        programs: built.programs,
         transcripts: paths.transcripts(),
     })
 }

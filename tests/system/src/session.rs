@@ -21,6 +21,8 @@ pub struct Images {
     pub archive: PathBuf,
     /// The folder of the guest images.
     pub guests: PathBuf,
+    /// The archive of the teaching kernel's programs.
+    pub programs: PathBuf,
     /// Where transcripts of failed tests go.
     pub transcripts: PathBuf,
 }
