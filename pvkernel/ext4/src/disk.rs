@@ -10,6 +10,7 @@ use zl_files::{Disk, DiskError, Files};
 
 use crate::errors::errno;
 use crate::fs::Ext4;
+use crate::worker::Worker;
 
 struct Device(Sectors);
 
@@ -48,10 +49,10 @@ pub fn mount(
     kernel: &'static Kernel,
     device: Arc<dyn BlockDevice>,
 ) -> Result<Arc<dyn FileSystem>, Errno> {
-    let is_read_only = device.info().read_only;
-    let now_s = kernel.platform().clock.wall_clock().0;
-    let files = Files::mount(open(kernel, device), now_s).map_err(|error| errno(error.what))?;
-    Ok(Arc::new(Ext4::new(kernel, files, is_read_only)))
+    Ok(Arc::new(Ext4::start(kernel, device.info().read_only, move || {
+        let now_s = kernel.platform().clock.wall_clock().0;
+        Files::mount(open(kernel, device), now_s).map_err(|error| errno(error.what))
+    })?))
 }
 
 /// Makes an empty file system. Everything that was on the disk is lost.
@@ -59,6 +60,9 @@ pub fn mount(
 /// # Errors
 /// `EINVAL` if the disk is too small, `EROFS`, `EIO`.
 pub fn format(kernel: &'static Kernel, device: Arc<dyn BlockDevice>) -> Result<(), Errno> {
-    let now_s = kernel.platform().clock.wall_clock().0;
-    zl_files::format(open(kernel, device), now_s).map_err(|error| errno(error.what))
+    let make = move || {
+        let now_s = kernel.platform().clock.wall_clock().0;
+        zl_files::format(open(kernel, device), now_s).map_err(|error| errno(error.what))
+    };
+    Worker::start(kernel, make).map(drop)
 }

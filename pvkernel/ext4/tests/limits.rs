@@ -122,3 +122,18 @@ fn it_is_there_after_it_was_mounted_again() {
     assert_eq!(table.read(fd, &mut text, &|| false), Ok(4));
     assert_eq!(&text[..4], b"text");
 }
+
+#[test]
+fn its_thread_ends_with_the_mount() {
+    let kernel = kernel();
+    let disk = disk(kernel, MIB);
+    kernel.yield_now();
+    assert_eq!(kernel.thread_count(), 1);
+    let fs = pvkernel_ext4::mount(kernel, Arc::clone(&disk) as _).unwrap();
+    assert_eq!(kernel.thread_count(), 2);
+    fs.end().unwrap();
+    assert_eq!(fs.stat(fs.root()), Err(Errno::EIO), "it has ended");
+    drop(fs);
+    kernel.yield_now();
+    assert_eq!(kernel.thread_count(), 1);
+}
