@@ -171,6 +171,16 @@ impl Vfs {
         results.fold(Ok(()), Result::and)
     }
 
+    /// Ends all file systems, whoever uses them: the machine is about to end. Each is tried.
+    ///
+    /// # Errors
+    /// The first of the disks' errors.
+    pub fn end(&self) -> Result<(), Errno> {
+        let all: Vec<Arc<Mount>> = self.mounts.lock().clone();
+        let results = all.iter().rev().map(|mount| mount.fs.end());
+        results.fold(Ok(()), Result::and)
+    }
+
     /// What is mounted over a directory, from the innermost on.
     pub(super) fn enter(&self, mut node: Node) -> Node {
         while node.is_directory() {
