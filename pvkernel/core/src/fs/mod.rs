@@ -12,11 +12,8 @@
 //! What it does not do: users and permissions, symbolic links, a cache of blocks.
 
 mod archive;
-#[cfg(test)]
-mod archive_tests;
 #[cfg(feature = "net")]
 mod connection;
-mod contents;
 mod devfs;
 #[cfg(any(test, feature = "hosted"))]
 pub mod exercise;

@@ -7,7 +7,7 @@ use std::boxed::Box;
 use std::format;
 use std::vec::Vec;
 
-use super::*;
+use super::super::*;
 use crate::kernel::Kernel;
 use crate::platform::hosted::Hosted;
 
