@@ -27,10 +27,14 @@ const BARE_PACKAGES: &[&str] = &[
     "pvkernel-native",
 ];
 
+/// One that is compiled by itself: features that others turn on in a shared library would make it need
+/// a heap.
+const HEAPLESS_PACKAGE: &str = "first-guest";
+
 /// Guests that are created from dom0's shell.
 const GUESTS: &[&str] = &[
     "hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair", "blktest", "nettest",
-    "store", "storer", "badfront", "load", "httpd", "kv", "pinger", "shell",
+    "store", "storer", "badfront", "load", "httpd", "kv", "pinger", "shell", "first",
 ];
 
 /// Programs the tests boot without dom0: in its place, or in the hypervisor's.
@@ -148,11 +152,13 @@ pub fn native(paths: &Paths, programs: Programs) -> Result<Native> {
 
 /// Runs cargo for the bare target.
 fn compile(paths: &Paths) -> Result<()> {
-    let mut command = toolchain::find()?.cargo_build(paths);
+    let toolchain = toolchain::find()?;
+    let mut command = toolchain.cargo_build(paths);
     for package in BARE_PACKAGES {
         command.args(["--package", package]);
     }
-    sh::run(&mut command)
+    sh::run(&mut command)?;
+    sh::run(toolchain.cargo_build(paths).args(["--package", HEAPLESS_PACKAGE]))
 }
 
 /// The guests and configurations of the boot archive, sorted by name.

@@ -8,6 +8,7 @@ mod alone;
 pub mod appliances;
 mod badfront;
 mod block;
+mod book;
 mod boot;
 mod console;
 mod crash;
@@ -74,6 +75,7 @@ pub const CASES: &[Case] = cases! {
     "native-devices", OURS, ONE, native::devices;
     "native-crashes", OURS, ONE, native::crashes;
     "hello-as-dom0", BOTH, &[1, 2, 4], alone::hello;
+    "book-first-as-dom0", BOTH, ONE_AND_FOUR, book::first_as_dom0;
     "grants", BOTH, ONE, alone::grants;
     "boots-to-prompt", BOTH, &[1, 2, 4], boot::to_prompt;
     "boot-time", OURS, ONE, boot::time;
@@ -83,6 +85,7 @@ pub const CASES: &[Case] = cases! {
     "selftest-same-on-xen", &[Xen], ONE, selftest::same_on_xen;
     "selftest-as-domu", BOTH, ONE_AND_FOUR, selftest::as_domu;
     "hello-runs-and-goes", BOTH, ONE_AND_FOUR, lifecycle::hello;
+    "book-first-as-domu", BOTH, ONE_AND_FOUR, book::first_as_domu;
     "store-from-a-guest", BOTH, ONE_AND_FOUR, store_client::from_a_guest;
     "asked-to-end", BOTH, ONE_AND_FOUR, store_client::asked_to_end;
     "three-domains", BOTH, ONE_AND_FOUR, lifecycle::three_domains;
