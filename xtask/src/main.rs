@@ -8,6 +8,7 @@
 
 mod archive;
 mod args;
+mod backends;
 mod bench;
 mod bench_io;
 mod bench_system;
@@ -127,6 +128,12 @@ const VERBS: &[Verb] = &[
         options: "[options of run] [--wait]",
         help: "boot stopped, with gdb and symbols attached",
         run: gdb::run,
+    },
+    Verb {
+        name: "diff-backends",
+        options: "[FILE]",
+        help: "in how many lines the kernel on hypercalls and the one on instructions differ",
+        run: backends::run,
     },
     Verb {
         name: "tidy",
