@@ -12,6 +12,7 @@ mod backends;
 mod bench;
 mod bench_io;
 mod bench_system;
+mod book;
 mod build;
 mod ci;
 mod citations;
@@ -128,6 +129,12 @@ const VERBS: &[Verb] = &[
         options: "[options of run] [--wait]",
         help: "boot stopped, with gdb and symbols attached",
         run: gdb::run,
+    },
+    Verb {
+        name: "book",
+        options: "",
+        help: "write the numbers of docs/bench.csv into the chapters of pvkernel/book",
+        run: book::run,
     },
     Verb {
         name: "diff-backends",

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::args::Args;
+use crate::book;
 use crate::citations::{self, shown};
 use crate::paths::Paths;
 use crate::sources::{Facts, Source};
@@ -79,6 +80,7 @@ pub fn check(paths: &Paths) -> Result<Vec<String>> {
         tree.look_at(file, &text);
     }
     tree.check_sizes();
+    tree.problems.extend(book::problems(&paths.root)?);
     tree.print();
     Ok(tree.problems)
 }

@@ -11,7 +11,7 @@ use super::chart;
 use super::files::{self, Origin};
 use super::sheet::{Line, Sheet};
 use crate::paths::Paths;
-use crate::Result;
+use crate::{book, Result};
 
 const BEGIN: &str = "<!-- bench: written by `cargo xtask bench --readme` -->\n";
 const END: &str = "<!-- end of bench -->";
@@ -29,7 +29,8 @@ pub fn update(paths: &Paths, sheet: &Sheet, origin: &Origin) -> Result<()> {
     for (path, text) in files {
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    println!("README.md, docs/bench.svg and docs/bench.csv are of today");
+    book::update(&paths.root)?;
+    println!("README.md, docs/bench.svg, docs/bench.csv and the book are of today");
     Ok(())
 }
 
