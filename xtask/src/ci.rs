@@ -14,7 +14,7 @@ use crate::args::Args;
 use crate::build::Programs;
 use crate::paths::{Paths, BARE_TARGET};
 use crate::toolchain::{self, Toolchain};
-use crate::{bench, bench_system, demo, linux, setup, sh, test, tidy, Result};
+use crate::{bench, bench_kernel, bench_system, demo, linux, setup, sh, test, tidy, Result};
 
 /// Crates whose code is mostly compiled for the bare target only.
 const BARE_CRATES: &[&str] =
@@ -64,6 +64,10 @@ fn machines(summary: &mut Summary, paths: &Paths, images: &Images) {
         Err(text) => Outcome::Failed(text),
     });
     step(summary, "bench system", || match bench_system::guard(images) {
+        Ok(line) => Outcome::Passed(line),
+        Err(text) => Outcome::Failed(text),
+    });
+    step(summary, "bench kernel", || match bench_kernel::guard(images) {
         Ok(line) => Outcome::Passed(line),
         Err(text) => Outcome::Failed(text),
     });

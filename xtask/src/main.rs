@@ -11,6 +11,7 @@ mod args;
 mod backends;
 mod bench;
 mod bench_io;
+mod bench_kernel;
 mod bench_system;
 mod book;
 mod build;
@@ -101,7 +102,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "bench",
         options:
-            "[system | ROWS...] [--only zendo|xen] [--events] [--boots N] [--domu] [--save NAME] \
+            "[system | io | kernel | ROWS...] [--only zendo|xen] [--events] [--boots N] [--domu] [--save NAME] \
             [--compare NAME] [--readme] [--check] [--list] [--no-build]",
         help: "what each operation costs, or `system` as a whole, on Zendo and on Xen",
         run: bench::run,

@@ -23,7 +23,7 @@ use system_tests::session::Images;
 use crate::args::Args;
 use crate::build::Programs;
 use crate::paths::Paths;
-use crate::{bench_io, bench_system, sh, test, toolchain, trace, Result};
+use crate::{bench_io, bench_kernel, bench_system, sh, test, toolchain, trace, Result};
 use boots::{Clock, Setup};
 use files::Origin;
 use sheet::Sheet;
@@ -85,6 +85,9 @@ pub fn run(args: &mut Args) -> Result<()> {
     }
     if args.word("io") {
         return bench_io::run(args);
+    }
+    if args.word("kernel") {
+        return bench_kernel::run(args);
     }
     let paths = Paths::find()?;
     if args.flag("--list") {

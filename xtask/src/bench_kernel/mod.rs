@@ -1,0 +1,139 @@
+//! `bench kernel`: what the teaching kernel costs its programs, on three machines.
+//!
+//! The same programs run natively, on Zendo and on Xen 4.17, each as the first kernel of its machine, under
+//! `-icount`: the time stamp counter then counts instructions, those of kernel and hypervisor together. One
+//! boot runs the program `bench`, another goes to the shell's prompt. What is required is judged here, too.
+
+mod rows;
+mod table;
+
+use std::time::Duration;
+
+use system_tests::machine::Failure;
+use system_tests::qemu::{Boot, Hypervisor, Module};
+use system_tests::session::{Images, Session};
+
+use crate::args::Args;
+use crate::build::Programs;
+use crate::paths::Paths;
+use crate::{test, Result};
+use rows::Figures;
+
+/// A boot and all rows, or a boot and the prompt.
+const WITHIN: Duration = Duration::from_secs(120);
+/// Memory of the kernel, everywhere the same.
+const MEMORY_MIB: u32 = 64;
+/// Memory of the machine that also holds a hypervisor.
+const MACHINE_MIB: u32 = 512;
+
+/// Where the kernel runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// On the bare machine.
+    Native,
+    /// On our hypervisor.
+    Zendo,
+    /// On Xen 4.17.
+    Xen,
+}
+
+impl Place {
+    /// All, in the order of the table.
+    pub const ALL: [Place; 3] = [Place::Native, Place::Zendo, Place::Xen];
+
+    /// For people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Place::Native => "native",
+            Place::Zendo => "Zendo",
+            Place::Xen => "Xen 4.17",
+        }
+    }
+
+    const fn hypervisor(self) -> Hypervisor {
+        match self {
+            Place::Native | Place::Zendo => Hypervisor::Zendo,
+            Place::Xen => Hypervisor::Xen,
+        }
+    }
+
+    /// The kernel with its programs and these words.
+    fn boot(self, images: &Images, words: &str) -> std::result::Result<Boot, Failure> {
+        let mut boot = match self {
+            Place::Native => {
+                let kernel = images.guests.join("shell-native");
+                let mut boot = Boot::new(&kernel, &format!("exit=debug {words}"));
+                boot.memory_mib = MEMORY_MIB;
+                boot.modules = vec![Module::new(&images.programs, "")];
+                boot
+            }
+            Place::Zendo | Place::Xen => {
+                let which = self.hypervisor();
+                let mut boot = Boot::new(images.hypervisor(which)?, &which.arguments(MEMORY_MIB));
+                let kernel = Module::new(&images.guests.join("shell"), words);
+                boot.memory_mib = MACHINE_MIB;
+                boot.modules = vec![kernel, Module::new(&images.programs, "")];
+                boot
+            }
+        };
+        boot.icount = true;
+        Ok(boot)
+    }
+}
+
+/// The verb.
+pub fn run(args: &mut Args) -> Result<()> {
+    let programs = Programs::take(args);
+    args.finish()?;
+    let paths = Paths::find()?;
+    let images = test::prepare(&paths, &[Hypervisor::Zendo, Hypervisor::Xen], programs)?;
+    let figures = measure(&images)?;
+    println!("{}", table::text(&figures));
+    match rows::missed(&figures) {
+        missed if missed.is_empty() => Ok(()),
+        missed => Err(format!("missed: {}", missed.join("; "))),
+    }
+}
+
+/// For `ci`: one line, or what was missed.
+pub fn guard(images: &Images) -> Result<String> {
+    let figures = measure(images)?;
+    match rows::missed(&figures) {
+        missed if missed.is_empty() => Ok(format!("{} rows in three places", figures.rows())),
+        missed => Err(missed.join("; ")),
+    }
+}
+
+fn measure(images: &Images) -> Result<Figures> {
+    let mut figures = Figures::default();
+    for place in Place::ALL {
+        measure_at(images, place, &mut figures)
+            .map_err(|failure| format!("{}: {failure}", place.name()))?;
+    }
+    Ok(figures)
+}
+
+fn measure_at(
+    images: &Images,
+    place: Place,
+    figures: &mut Figures,
+) -> std::result::Result<(), Failure> {
+    let label = format!("bench-kernel-{}", place.name().replace(' ', "-"));
+    let session = Session::new(images, place.hypervisor(), 1, &label);
+    let mut watched = session.start(place.boot(images, "init=/bin/bench")?)?;
+    let ends = ["ZENDO-TEST bench ", "panicked at "];
+    let (end, printed) = watched.machine.expect_any(&ends, WITHIN)?;
+    if end != 0 {
+        return Err(Failure(format!("the kernel panicked; last: {}", last_line(&printed))));
+    }
+    figures.read(place, &printed).map_err(Failure)?;
+    drop(watched);
+    let mut watched = session.start(place.boot(images, "tell-start")?)?;
+    watched.machine.expect(rows::START_BEGINS, WITHIN)?;
+    let line = watched.machine.expect("\n", WITHIN)?;
+    figures.read_start(place, &line).map_err(Failure)
+}
+
+fn last_line(printed: &str) -> &str {
+    printed.lines().last().map_or("nothing", str::trim)
+}
