@@ -1,31 +1,58 @@
 //! `shell-native`: the teaching kernel on the bare machine, with programs from the boot module.
 //!
-//! `init=PATH` on the command line names the first program.
+//! Words of the command line: `init=PATH` names the first program, `tricks=` and `exit=` are read by the
+//! backend, and what stands behind `--` are the first program's arguments.
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 #![deny(unsafe_code)]
 
-use pvkernel_core::os::{self, Os, Setup};
+extern crate alloc;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use pvkernel_core::device::block::BlockDevice;
+use pvkernel_core::os::{self, PowerEnd, Setup};
 use pvkernel_native::boot::BootInfo;
-use pvkernel_native::{power, println, thread};
-use zl_toolstack::archive::Archive;
+use pvkernel_native::{console, power, println, thread, virtio};
 
 pvkernel_native::entry!(run);
 
-fn find(archive: &'static [u8], path: &[u8]) -> Option<&'static [u8]> {
-    let path = core::str::from_utf8(path).ok()?;
-    Archive::parse(archive).ok()?.get(path.trim_start_matches('/'))
-}
+/// The first program, if the command line names none.
+const INIT: &str = "/bin/init";
 
 fn run(boot: &'static BootInfo) -> ! {
-    let init = boot.args().value("init").unwrap_or("/bin/init");
-    let Some(os) = Os::leak(thread::kernel(), Setup { archive: boot.ramdisk, find }) else {
-        println!("shell: this machine has no user mode");
-        power::crash()
+    let setup = Setup {
+        archive: boot.ramdisk,
+        disks: disks(),
+        make: Some(pvkernel_ext4::mount),
+        wait_input: console::wait_input,
+        power: end,
     };
-    match os::run(os, init.as_bytes(), &[init.as_bytes()]) {
+    let init = boot.args().value("init").unwrap_or(INIT);
+    let behind = boot.cmdline.split_whitespace().skip_while(|word| *word != "--").skip(1);
+    let words = core::iter::once(init).chain(behind);
+    let args: Vec<&[u8]> = words.map(str::as_bytes).collect();
+    match os::run(thread::kernel(), setup, &args) {
         Ok(status) => println!("shell: {init} ended with status {status}"),
         Err(errno) => println!("shell: {init}: {}", errno.text()),
     }
     power::poweroff()
+}
+
+fn end(how: PowerEnd) -> ! {
+    match how {
+        PowerEnd::Off => power::poweroff(),
+        PowerEnd::Reboot => power::reboot(),
+    }
+}
+
+/// The disks on the bus, in the order of their slots: `vda`, `vdb` and so on.
+fn disks() -> Vec<(String, Arc<dyn BlockDevice>)> {
+    let devices = virtio::probe();
+    devices.unusable.iter().for_each(|text| println!("shell: {text}"));
+    let named = ('a'..='z').zip(devices.disks);
+    named.map(|(letter, (_, disk))| (format!("vd{letter}"), disk)).collect()
 }

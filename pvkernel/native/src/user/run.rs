@@ -23,6 +23,9 @@ const NOT_AVAILABLE: u64 = 7;
 const STACK_FAULT: u8 = 12;
 const GENERAL_PROTECTION: u8 = 13;
 const PAGE_FAULT: u64 = 14;
+/// In the error code of a page fault: it was an access with a program's rights. QEMU makes those of
+/// `iretq` with the kernel's, and then SMAP is against them.
+const BY_PROGRAM: u32 = 4;
 
 /// Addresses of programs are below this one.
 const USER_END: u64 = 0x7fff_ffff_f000;
@@ -137,6 +140,10 @@ fn exit_of(vector: u64, regs: &mut UserRegs) -> Option<UserExit> {
     let error = take_frame(regs);
     match vector {
         NOT_AVAILABLE => None,
+        // The processor's own access for an instruction of the program: no page would help.
+        PAGE_FAULT if error & BY_PROGRAM == 0 => {
+            Some(UserExit::Fault { vector: GENERAL_PROTECTION, error: 0 })
+        }
         PAGE_FAULT => Some(UserExit::PageFault {
             address: cpu::read_cr2(),
             present: error & 1 != 0,
