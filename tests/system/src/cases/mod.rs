@@ -25,6 +25,7 @@ mod lifecycle;
 mod listing;
 mod native;
 mod net;
+mod programs;
 mod random;
 mod selftest;
 mod store_client;
@@ -84,6 +85,10 @@ pub const CASES: &[Case] = cases! {
     "selftest-as-dom0", BOTH, ONE_AND_FOUR, selftest::as_dom0;
     "selftest-same-on-xen", &[Xen], ONE, selftest::same_on_xen;
     "selftest-as-domu", BOTH, ONE_AND_FOUR, selftest::as_domu;
+    "usertests-alone", BOTH, ONE_AND_FOUR, programs::usertests_alone;
+    "usertests-beside-dom0", BOTH, ONE_AND_FOUR, programs::usertests_beside_dom0;
+    "random-system-calls", BOTH, ONE, programs::random_calls;
+    "shell-language", BOTH, ONE, programs::shell_language;
     "hello-runs-and-goes", BOTH, ONE_AND_FOUR, lifecycle::hello;
     "book-first-as-domu", BOTH, ONE_AND_FOUR, book::first_as_domu;
     "store-from-a-guest", BOTH, ONE_AND_FOUR, store_client::from_a_guest;

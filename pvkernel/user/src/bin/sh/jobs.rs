@@ -14,27 +14,37 @@ struct Job {
 
 /// The shell's jobs.
 #[derive(Default)]
-pub struct Jobs(Vec<Job>);
+pub struct Jobs {
+    all: Vec<Job>,
+    /// Somebody at a console wants to know when they begin and end.
+    pub are_told: bool,
+}
 
 impl Jobs {
     /// Adds one and says so.
     pub fn add(&mut self, pid: u32, text: String) {
-        let number = self.0.last().map_or(1, |job| job.number + 1);
-        println!("[{number}] {pid}");
-        self.0.push(Job { number, pid, text });
+        let number = self.all.last().map_or(1, |job| job.number + 1);
+        if self.are_told {
+            println!("[{number}] {pid}");
+        }
+        self.all.push(Job { number, pid, text });
     }
 
     /// A forked shell has none of them: they are not its children.
     pub fn forget(&mut self) {
-        self.0.clear();
+        self.all.clear();
+        self.are_told = false;
     }
 
     /// Says which have ended, and forgets them.
     pub fn tell_ended(&mut self) {
-        self.0.retain(|job| match poll(job.pid) {
+        let are_told = self.are_told;
+        self.all.retain(|job| match poll(job.pid) {
             Ok(None) => true,
             Ok(Some(status)) => {
-                job.tell(status);
+                if are_told {
+                    job.tell(status);
+                }
                 false
             }
             Err(_) => false,
@@ -44,7 +54,7 @@ impl Jobs {
     /// Says which there are.
     pub fn list(&mut self) {
         self.tell_ended();
-        for job in &self.0 {
+        for job in &self.all {
             println!("[{}] {} running   {}", job.number, job.pid, job.text);
         }
     }
@@ -53,7 +63,7 @@ impl Jobs {
     /// is no such job.
     pub fn wait(&mut self, pid: Option<u32>) -> Option<Status> {
         let mut last = pid.is_none().then_some(Status(0));
-        self.0.retain(|job| {
+        self.all.retain(|job| {
             if pid.is_some_and(|pid| pid != job.pid) {
                 return true;
             }

@@ -73,6 +73,7 @@ fn interactive() -> i32 {
     let is_console = sys::fstat(STDIN).is_ok_and(|stat| stat.kind == FileKind::Character as u32);
     let (mut shell, mut lines, mut line) = (shell("sh", &[]), Lines::new(STDIN), Vec::new());
     let mut number = 0;
+    shell.jobs.are_told = is_console;
     loop {
         shell.jobs.tell_ended();
         if is_console {

@@ -18,7 +18,7 @@ fn nothing_and_zeros() -> Check {
     same(null.read(&mut [1; 10])?, 0)?;
     let zero = File::open("/dev/zero", open::READ | open::WRITE)?;
     let mut bytes = [7; 5000];
-    same(zero.read(&mut bytes)?, 5000)?;
+    same(zero.read_full(&mut bytes)?, 5000)?;
     holds(bytes.iter().all(|byte| *byte == 0), "zeros")?;
     same(zero.write(&[1; 10])?, 10)
 }

@@ -15,8 +15,10 @@ use crate::Case;
 const FOLDER: &str = "/usertests";
 /// Longer than the longest case on a slow machine.
 const LIMIT_NS: u64 = 120_000_000_000;
-/// How long what a case left may take to end.
+/// How long processes that a case left may take to end.
 const SETTLE_NS: u64 = 3_000_000_000;
+/// How long pages that are missing may take to come back once all processes have ended.
+const LATE_NS: u64 = 30_000_000;
 const STEP_NS: u64 = 1_000_000;
 
 /// What must be the same afterwards.
@@ -81,7 +83,8 @@ fn settled(before: &Counts) -> core::result::Result<(), Counts> {
         if now.is_as(before) {
             return Ok(());
         }
-        if sys::clock_ns() - start > SETTLE_NS || sys::sleep_ns(STEP_NS).is_err() {
+        let limit = if now.processes == before.processes { LATE_NS } else { SETTLE_NS };
+        if sys::clock_ns() - start > limit || sys::sleep_ns(STEP_NS).is_err() {
             return Err(now);
         }
     }

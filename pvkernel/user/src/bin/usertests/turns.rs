@@ -127,7 +127,7 @@ fn float_registers_are_kept() -> Check {
             for round in 0..20 {
                 let seed = seed * 0x1234_5678_9abc + round;
                 // Each time it yields, the one that only computes has a whole slice.
-                let (calls, yields) = if round % 5 == 0 { (10, true) } else { (3000, false) };
+                let (calls, yields) = if round % 5 == 0 { (10, true) } else { (500, false) };
                 holds(keeps_float(seed, calls, yields), "they are this process's own")?;
             }
             Ok(())
