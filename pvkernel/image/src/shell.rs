@@ -1,8 +1,9 @@
 //! `shell`: the teaching kernel on a hypervisor, with programs from the boot module.
 //!
 //! It runs as an ordinary domain, as the first domain, and as the control domain of Xen. Words of the command
-//! line: `init=PATH` names the first program, `tricks=` is read by the backend, and what stands behind `--`
-//! are the first program's arguments.
+//! line: `init=PATH` names the first program, `tricks=` is read by the backend, `tell-start` has it said how
+//! many ticks of the time stamp counter lie between the first instruction and the shell's prompt, and what
+//! stands behind `--` are the first program's arguments.
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 #![deny(unsafe_code)]
@@ -12,6 +13,7 @@ extern crate alloc;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use pv_xenbus::Tx;
 use pvkernel_core::blkfront::disk_name;
@@ -24,16 +26,21 @@ pvkernel_xen::entry!(run);
 
 /// The first program, if the command line names none.
 const INIT: &str = "/bin/init";
+/// The time stamp counter at the first instruction, as long as it is to be told how long the start took.
+static START_TSC: AtomicU64 = AtomicU64::new(0);
 /// How long a disk may take to be connected.
 const CONNECT_NS: u64 = 15_000_000_000;
 
 fn run(boot: &'static BootInfo) -> ! {
     services::start();
+    if boot.args().has("tell-start") {
+        START_TSC.store(boot.entry_tsc, Ordering::Relaxed);
+    }
     let setup = Setup {
         archive: boot.ramdisk,
         disks: disks(),
         make: Some(pvkernel_ext4::mount),
-        wait_input: console::wait_input,
+        wait_input,
         power: end,
     };
     let init = boot.args().value("init").unwrap_or(INIT);
@@ -45,6 +52,15 @@ fn run(boot: &'static BootInfo) -> ! {
         Err(errno) => println!("shell: {init}: {}", errno.text()),
     }
     power::poweroff()
+}
+
+/// Waits until something was typed. The first time is when the shell's prompt stands there.
+fn wait_input() {
+    let start_tsc = START_TSC.swap(0, Ordering::Relaxed);
+    if start_tsc != 0 {
+        println!("\nshell: first wait for input after {} ticks", time::tsc() - start_tsc);
+    }
+    console::wait_input();
 }
 
 fn end(how: PowerEnd) -> ! {

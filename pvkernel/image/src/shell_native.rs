@@ -1,7 +1,8 @@
 //! `shell-native`: the teaching kernel on the bare machine, with programs from the boot module.
 //!
 //! Words of the command line: `init=PATH` names the first program, `tricks=` and `exit=` are read by the
-//! backend, and what stands behind `--` are the first program's arguments.
+//! backend, `tell-start` has it said how many ticks of the time stamp counter lie between the first
+//! instruction and the shell's prompt, and what stands behind `--` are the first program's arguments.
 #![cfg_attr(target_os = "none", no_std)]
 #![no_main]
 #![deny(unsafe_code)]
@@ -12,23 +13,29 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvkernel_core::device::block::BlockDevice;
 use pvkernel_core::os::{self, PowerEnd, Setup};
 use pvkernel_native::boot::BootInfo;
-use pvkernel_native::{console, power, println, thread, virtio};
+use pvkernel_native::{console, power, println, thread, time, virtio};
 
 pvkernel_native::entry!(run);
 
 /// The first program, if the command line names none.
 const INIT: &str = "/bin/init";
+/// The time stamp counter at the first instruction, as long as it is to be told how long the start took.
+static START_TSC: AtomicU64 = AtomicU64::new(0);
 
 fn run(boot: &'static BootInfo) -> ! {
+    if boot.args().has("tell-start") {
+        START_TSC.store(boot.entry_tsc, Ordering::Relaxed);
+    }
     let setup = Setup {
         archive: boot.ramdisk,
         disks: disks(),
         make: Some(pvkernel_ext4::mount),
-        wait_input: console::wait_input,
+        wait_input,
         power: end,
     };
     let init = boot.args().value("init").unwrap_or(INIT);
@@ -40,6 +47,15 @@ fn run(boot: &'static BootInfo) -> ! {
         Err(errno) => println!("shell: {init}: {}", errno.text()),
     }
     power::poweroff()
+}
+
+/// Waits until something was typed. The first time is when the shell's prompt stands there.
+fn wait_input() {
+    let start_tsc = START_TSC.swap(0, Ordering::Relaxed);
+    if start_tsc != 0 {
+        println!("\nshell: first wait for input after {} ticks", time::tsc() - start_tsc);
+    }
+    console::wait_input();
 }
 
 fn end(how: PowerEnd) -> ! {

@@ -120,7 +120,7 @@ fn measure_at(
 ) -> std::result::Result<(), Failure> {
     let label = format!("bench-kernel-{}", place.name().replace(' ', "-"));
     let session = Session::new(images, place.hypervisor(), 1, &label);
-    let mut watched = session.start(place.boot(images, "init=/bin/bench")?)?;
+    let mut watched = session.start(place.boot(images, "-- bench")?)?;
     let ends = ["ZENDO-TEST bench ", "panicked at "];
     let (end, printed) = watched.machine.expect_any(&ends, WITHIN)?;
     if end != 0 {
