@@ -1,7 +1,7 @@
 //! System calls: the one instruction, and a function for each call.
 //!
 //! All memory that the kernel reads or writes for a call is lent to it by a slice or a reference. The
-//! unsafe code is in three places: the instruction, `plain` for calls that write nothing here, and
+//! unsafe code is in four places: the instruction, `bare` and `plain` for calls that write nothing here, and
 //! `filling` for those that write to what the caller lends.
 
 use pvkernel_abi::{
@@ -42,6 +42,31 @@ pub unsafe fn raw(number: u64, args: [u64; 6]) -> i64 {
 #[must_use]
 pub unsafe fn raw(_number: u64, _args: [u64; 6]) -> i64 {
     Errno::ENOSYS.answer()
+}
+
+/// A call without arguments, which writes nothing into this program's memory. What is in the registers
+/// of the arguments is no concern of it, and is not set.
+#[cfg(target_os = "none")]
+#[inline]
+fn bare(call: Call) -> Result<u64> {
+    let answer;
+    // SAFETY: this module comes here only with calls that take no arguments; the kernel changes rax, rcx
+    // and r11, which are named.
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            inlateout("rax") call as u64 => answer,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack)
+        );
+    }
+    Errno::check(answer)
+}
+
+/// There is no such kernel on the host.
+#[cfg(not(target_os = "none"))]
+fn bare(call: Call) -> Result<u64> {
+    plain(call, [0; 6])
 }
 
 /// A call that writes nothing into this program's memory.
@@ -87,7 +112,7 @@ fn bytes_of<T: IntoBytes + Immutable + ?Sized>(value: &T) -> u64 {
 #[inline]
 pub fn null() {
     // It cannot fail; its time is what is asked for.
-    let _ = plain(Call::Null, [0; 6]);
+    let _ = bare(Call::Null);
 }
 
 /// Ends the process.
@@ -100,7 +125,7 @@ pub fn exit(status: i32) -> ! {
 
 /// Makes a copy of this process: its number, or 0 in the copy.
 pub fn fork() -> Result<u32> {
-    plain(Call::Fork, [0; 6]).map(|pid| pid as u32)
+    bare(Call::Fork).map(|pid| pid as u32)
 }
 
 /// Waits for a child, or any for -1: its number and status; number 0 when `flags` forbid to wait.
@@ -125,19 +150,19 @@ pub fn kill(pid: u32) -> Result<()> {
 /// This process's number.
 #[must_use]
 pub fn getpid() -> u32 {
-    plain(Call::Getpid, [0; 6]).unwrap_or(0) as u32
+    bare(Call::Getpid).unwrap_or(0) as u32
 }
 
 /// Its parent's, or 0.
 #[must_use]
 pub fn getppid() -> u32 {
-    plain(Call::Getppid, [0; 6]).unwrap_or(0) as u32
+    bare(Call::Getppid).unwrap_or(0) as u32
 }
 
 /// Lets others run.
 pub fn yield_now() {
     // It cannot fail.
-    let _ = plain(Call::Yield, [0; 6]);
+    let _ = bare(Call::Yield);
 }
 
 /// Sleeps.
@@ -148,7 +173,7 @@ pub fn sleep_ns(duration: u64) -> Result<()> {
 /// Time since the kernel started.
 #[must_use]
 pub fn clock_ns() -> u64 {
-    plain(Call::ClockNs, [0; 6]).unwrap_or(0)
+    bare(Call::ClockNs).unwrap_or(0)
 }
 
 /// Seconds and nanoseconds since 1970.
