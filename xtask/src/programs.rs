@@ -33,6 +33,7 @@ const PROGRAMS: &[&str] = &[
     "mount",
     "mv",
     "ping",
+    "poweroff",
     "ps",
     "rm",
     "sh",

@@ -51,11 +51,6 @@ impl Images {
         Ok(boot)
     }
 
-    /// The archive of the teaching kernel's programs.
-    pub fn programs(&self) -> PathBuf {
-        self.guests.with_file_name("programs.cpio")
-    }
-
     /// A boot without modules, which reports the reason of its end where it can.
     fn test_boot(&self, which: Hypervisor) -> Result<Boot, Failure> {
         let mut arguments = which.arguments(DOM0_MIB);

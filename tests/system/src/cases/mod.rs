@@ -75,6 +75,9 @@ pub const CASES: &[Case] = cases! {
     "native-contract", OURS, ONE, native::contract;
     "native-devices", OURS, ONE, native::devices;
     "native-crashes", OURS, ONE, native::crashes;
+    "native-shell", OURS, ONE, native::shell_and_disk;
+    "native-usertests", OURS, ONE, native::usertests;
+    "native-instructions", OURS, ONE, native::instructions;
     "hello-as-dom0", BOTH, &[1, 2, 4], alone::hello;
     "book-first-as-dom0", BOTH, ONE_AND_FOUR, book::first_as_dom0;
     "grants", BOTH, ONE, alone::grants;

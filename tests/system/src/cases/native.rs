@@ -3,8 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use super::programs::{judge, understands, PROMPT};
 use super::{check, Verdict};
 use crate::devices::{Disk, Nic};
+use crate::disk_image;
 use crate::exit_code::End;
 use crate::machine::Failure;
 use crate::qemu::{Boot, Module};
@@ -95,6 +97,81 @@ pub fn devices(session: &Session<'_>) -> Verdict {
         })?;
     }
     Ok(())
+}
+
+/// A machine with the kernel that has processes, and its programs.
+fn shell(session: &Session<'_>, chip_set: &str, words: &str) -> Boot {
+    let kernel = session.images.guests.join("shell-native");
+    let mut boot = Boot::new(&kernel, &format!("exit=debug {words}"));
+    boot.memory_mib = 128;
+    boot.modules = vec![Module::new(&session.images.programs, "")];
+    boot.extra = ["-machine", chip_set].map(str::to_string).to_vec();
+    boot
+}
+
+/// The shell understands what it does elsewhere, a disk's files stay, and `poweroff` ends the machine.
+pub fn shell_and_disk(session: &Session<'_>) -> Verdict {
+    let path = session.images.transcripts.join("native-shell.img");
+    // Left by a run that was ended.
+    let _ = fs::remove_file(&path);
+    fs::create_dir_all(&session.images.transcripts).map_err(|error| Failure(error.to_string()))?;
+    disk_image::make(&path, 32 << 20).map_err(Failure)?;
+    for (chip_set, word) in [("pc", "first"), ("q35", "second")] {
+        let mut boot = shell(session, chip_set, "");
+        boot.disks = vec![Disk::scratch(&path)];
+        let mut watched = session.start(boot)?;
+        watched.machine.expect(PROMPT, WITHIN)?;
+        understands(&mut watched.machine)?;
+        let lines = [
+            ("mount /dev/vda /mnt".to_string(), String::new()),
+            (format!("echo {word} >> /mnt/words; echo done"), "done".to_string()),
+            ("cat /mnt/words".to_string(), word.to_string()),
+            ("umount /mnt; df".to_string(), "devfs".to_string()),
+        ];
+        for (line, wanted) in lines {
+            watched.machine.send(&format!("{line}\r"))?;
+            let answer = watched.machine.expect(PROMPT, END_WITHIN)?;
+            let answer = answer.split_once('\n').map_or("", |(_, answer)| answer);
+            check(answer.contains(&wanted), || format!("`{line}`: no '{wanted}' in {answer:?}"))?;
+        }
+        watched.machine.send("poweroff\r")?;
+        let end = watched.machine.wait_end(END_WITHIN)?;
+        check(end == End::Poweroff, || format!("{chip_set}: poweroff, and then: {end}"))?;
+    }
+    disk_image::check(&path).map_err(Failure)?;
+    let words = disk_image::get(&path, "/words").map_err(Failure)?;
+    let _ = fs::remove_file(&path);
+    check(words == b"first\nsecond\n", || format!("the disk has {words:?}"))
+}
+
+/// `usertests` and random system calls, without a hypervisor; then with every trick turned off.
+pub fn usertests(session: &Session<'_>) -> Verdict {
+    for words in ["", "tricks=eager-fpu,no-answers"] {
+        let mut watched = session.start(shell(session, "pc", words))?;
+        watched.machine.expect(PROMPT, WITHIN)?;
+        judge(session, &mut watched.machine, "usertests")?;
+        judge(session, &mut watched.machine, "fuzz seed=7 calls=3000")?;
+    }
+    Ok(())
+}
+
+/// From the first instruction of the kernel to the first of a program that the shell runs.
+const SHELL_BUDGET_INSTRUCTIONS: u64 = 30_000_000;
+
+/// The way to the shell stays within its instructions.
+pub fn instructions(session: &Session<'_>) -> Verdict {
+    let mut boot = shell(session, "pc", "-- uptime");
+    boot.icount = true;
+    let mut watched = session.start(boot)?;
+    // With one tick for each instruction a millisecond is a million of them.
+    watched.machine.expect(" up 0 days 00:00:00.", WITHIN)?;
+    let thousandths = watched.machine.expect("\n", END_WITHIN)?;
+    let count = thousandths.trim().parse::<u64>().map(|thousandths| (thousandths + 1) * 1_000_000);
+    let count = count.map_err(|_| Failure(format!("'{thousandths}' is no part of a second")))?;
+    session.note(format!("less than {} million instructions", count / 1_000_000));
+    check(count <= SHELL_BUDGET_INSTRUCTIONS, || {
+        format!("{count} instructions, {SHELL_BUDGET_INSTRUCTIONS} are allowed")
+    })
 }
 
 /// What must not be done ends the machine with the exception that was meant, and says so.

@@ -11,7 +11,7 @@ use crate::session::{Session, Watched};
 use crate::verdict::{Status, MARKER};
 
 const GUEST: &str = "shell";
-const PROMPT: &str = "$ ";
+pub(super) const PROMPT: &str = "$ ";
 /// From the start to the prompt.
 const BOOT: Duration = Duration::from_secs(40);
 /// All of usertests, on the slower hypervisor.
@@ -21,14 +21,14 @@ const SOON: Duration = Duration::from_secs(20);
 /// The kernel in dom0's place, at its prompt.
 fn alone<'a>(session: &'a Session<'a>) -> Result<Watched<'a>, Failure> {
     let mut boot = session.images.guest_boot(session.hypervisor, GUEST, "")?;
-    boot.modules.push(Module::new(&session.images.programs(), ""));
+    boot.modules.push(Module::new(&session.images.programs, ""));
     let mut watched = session.start(boot)?;
     watched.machine.expect(PROMPT, BOOT)?;
     Ok(watched)
 }
 
 /// Types a line whose program ends with a verdict of its own, and judges that.
-fn judge(session: &Session<'_>, machine: &mut Machine, line: &str) -> Verdict {
+pub(super) fn judge(session: &Session<'_>, machine: &mut Machine, line: &str) -> Verdict {
     let program = line.split_whitespace().next().unwrap_or_default();
     machine.send(&format!("{line}\r"))?;
     let start = format!("{MARKER} {program} ");
@@ -68,7 +68,11 @@ pub fn random_calls(session: &Session<'_>) -> Verdict {
 
 /// The shell understands what it says it does; mistakes are one line, and nothing else.
 pub fn shell_language(session: &Session<'_>) -> Verdict {
-    let mut watched = alone(session)?;
+    understands(&mut alone(session)?.machine)
+}
+
+/// What it says it does, typed at its prompt.
+pub(super) fn understands(machine: &mut Machine) -> Verdict {
     for (line, wanted) in [
         ("echo one two | wc -w", "       2 "),
         ("echo a > /f; echo b >> /f; cat < /f | grep -n b", "2:b"),
@@ -90,8 +94,8 @@ pub fn shell_language(session: &Session<'_>) -> Verdict {
         ("cd /nowhere", "sh: /nowhere: no such file or directory"),
         ("cat /dev/zero | hexdump -n 32", "00000000  00 00"),
     ] {
-        watched.machine.send(&format!("{line}\r"))?;
-        let answer = watched.machine.expect(PROMPT, SOON)?.replace('\r', "");
+        machine.send(&format!("{line}\r"))?;
+        let answer = machine.expect(PROMPT, SOON)?.replace('\r', "");
         let answer = answer.split_once('\n').map_or("", |(_, answer)| answer);
         check(answer.contains(wanted), || format!("`{line}`: no {wanted:?} in {answer:?}"))?;
     }
