@@ -6,6 +6,7 @@
 
 mod rows;
 mod table;
+mod tricks;
 
 use std::time::Duration;
 
@@ -83,6 +84,9 @@ impl Place {
 
 /// The verb.
 pub fn run(args: &mut Args) -> Result<()> {
+    if args.word("tricks") {
+        return tricks::run(args);
+    }
     let programs = Programs::take(args);
     args.finish()?;
     let paths = Paths::find()?;
@@ -118,20 +122,34 @@ fn measure_at(
     place: Place,
     figures: &mut Figures,
 ) -> std::result::Result<(), Failure> {
-    let label = format!("bench-kernel-{}", place.name().replace(' ', "-"));
-    let session = Session::new(images, place.hypervisor(), 1, &label);
-    let mut watched = session.start(place.boot(images, "-- bench")?)?;
+    run_rows(images, place, "-- bench", figures)?;
+    let session = session(images, place);
+    let mut watched = session.start(place.boot(images, "tell-start")?)?;
+    watched.machine.expect(rows::START_BEGINS, WITHIN)?;
+    let line = watched.machine.expect("\n", WITHIN)?;
+    figures.read_start(place, &line).map_err(Failure)
+}
+
+/// Boots with these words, which run the program `bench`, and takes what it prints.
+fn run_rows(
+    images: &Images,
+    place: Place,
+    words: &str,
+    figures: &mut Figures,
+) -> std::result::Result<(), Failure> {
+    let session = session(images, place);
+    let mut watched = session.start(place.boot(images, words)?)?;
     let ends = ["ZENDO-TEST bench ", "panicked at "];
     let (end, printed) = watched.machine.expect_any(&ends, WITHIN)?;
     if end != 0 {
         return Err(Failure(format!("the kernel panicked; last: {}", last_line(&printed))));
     }
-    figures.read(place, &printed).map_err(Failure)?;
-    drop(watched);
-    let mut watched = session.start(place.boot(images, "tell-start")?)?;
-    watched.machine.expect(rows::START_BEGINS, WITHIN)?;
-    let line = watched.machine.expect("\n", WITHIN)?;
-    figures.read_start(place, &line).map_err(Failure)
+    figures.read(place, &printed).map_err(Failure)
+}
+
+fn session(images: &Images, place: Place) -> Session<'_> {
+    let label = format!("bench-kernel-{}", place.name().replace(' ', "-"));
+    Session::new(images, place.hypervisor(), 1, &label)
 }
 
 fn last_line(printed: &str) -> &str {
