@@ -110,4 +110,4 @@ impl<'a> Image<'a> {
 
 #[cfg(test)]
 #[path = "elf_tests.rs"]
-mod tests;
+pub(crate) mod tests;

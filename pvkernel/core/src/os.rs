@@ -41,8 +41,8 @@ pub struct Setup {
     pub disks: Vec<(String, Arc<dyn BlockDevice>)>,
     /// Understands what is on a disk, for the system call `mount`.
     pub make: Option<MakeFileSystem>,
-    /// Waits until something was typed.
-    pub wait_input: fn(),
+    /// Waits until something was typed; `None` if nobody ever types.
+    pub wait_input: Option<fn()>,
     /// Ends the machine.
     pub power: fn(PowerEnd) -> !,
 }
@@ -89,6 +89,12 @@ impl Os {
         self.slice_end_ns.load(Ordering::Relaxed)
     }
 
+    /// Waits until the first process has ended: its status.
+    pub(crate) fn wait_first(&self) -> i32 {
+        self.end.wait_until(self.kernel, || self.over.swap(false, Ordering::AcqRel));
+        self.status.load(Ordering::Relaxed)
+    }
+
     /// The first process has ended, and with it the system.
     pub(crate) fn first_ended(&self, status: i32) {
         self.status.store(status, Ordering::Relaxed);
@@ -120,8 +126,7 @@ impl Os {
 pub fn run(kernel: &'static Kernel, setup: Setup, args: &[&[u8]]) -> Result<i32, Errno> {
     let os = start(kernel, setup)?;
     proc::start_first(os, args.first().copied().unwrap_or_default(), args)?;
-    os.end.wait_until(kernel, || os.over.load(Ordering::Acquire));
-    Ok(os.status.load(Ordering::Relaxed))
+    Ok(os.wait_first())
 }
 
 /// Makes a system without processes.
@@ -155,12 +160,13 @@ pub fn start(kernel: &'static Kernel, setup: Setup) -> Result<&'static Os, Errno
             end: WaitQueue::new(),
         }))
     });
-    let wait_input = setup.wait_input;
-    let serve = move || loop {
-        wait_input();
-        tty.pump();
-    };
-    kernel.spawn_on("console", Stack::Small, serve).map_err(|_| Errno::ENOMEM)?;
+    if let Some(wait_input) = setup.wait_input {
+        let serve = move || loop {
+            wait_input();
+            tty.pump();
+        };
+        kernel.spawn_on("console", Stack::Small, serve).map_err(|_| Errno::ENOMEM)?;
+    }
     Ok(os)
 }
 

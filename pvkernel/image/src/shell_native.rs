@@ -35,7 +35,7 @@ fn run(boot: &'static BootInfo) -> ! {
         archive: boot.ramdisk,
         disks: disks(),
         make: Some(pvkernel_ext4::mount),
-        wait_input,
+        wait_input: Some(wait_input),
         power: end,
     };
     let init = boot.args().value("init").unwrap_or(INIT);

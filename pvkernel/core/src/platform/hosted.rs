@@ -12,12 +12,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use std::vec::Vec;
 
+#[path = "hosted_user.rs"]
+pub mod user;
+
 use super::{
     Access, Block, BlockError, Clock, Console, ContextId, Cpu, Entry, Irq, MapError, Mmu,
     OutOfMemory, Platform, Stack,
 };
 
-const FRAMES: usize = 256;
+const FRAMES: usize = 320;
 const WINDOW: usize = 0x1000_0000;
 const BLOCK_SIZE: usize = 512;
 
@@ -37,6 +40,7 @@ pub struct Hosted {
     output: Mutex<Vec<u8>>,
     input: Mutex<VecDeque<u8>>,
     disk: Mutex<Vec<u8>>,
+    user: Mutex<user::State>,
 }
 
 struct Memory {
@@ -67,6 +71,7 @@ impl Hosted {
             output: Mutex::new(Vec::new()),
             input: Mutex::new(VecDeque::new()),
             disk: Mutex::new(std::vec![0; 8 * BLOCK_SIZE]),
+            user: Mutex::new(user::State::new(FRAMES)),
         }));
         machine.me.get_or_init(|| machine);
         let platform = Platform {
@@ -76,7 +81,7 @@ impl Hosted {
             cpu: machine,
             console: machine,
             block: Some(machine),
-            user: None,
+            user: Some(machine),
         };
         (machine, platform)
     }

@@ -15,6 +15,8 @@ mod end;
 mod life;
 mod process;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use create::start_first;
 pub use process::Process;

@@ -16,6 +16,8 @@ mod fork;
 mod pool;
 mod region;
 mod space;
+#[cfg(test)]
+mod tests;
 
 pub use pool::Pool;
 pub use region::{Growth, Region};
