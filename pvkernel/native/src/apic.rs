@@ -6,7 +6,7 @@
 
 use spin::Once;
 
-use crate::mmio::Registers;
+use crate::registers::Registers;
 use crate::trap::SPURIOUS;
 use crate::{cpu, ports};
 

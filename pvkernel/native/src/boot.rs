@@ -123,13 +123,7 @@ fn boot_memory(at: u64, len: u64) -> Option<&'static [u8]> {
 fn init_cpu() {
     mmu::find_features();
     let [_, ebx7, ecx7, _] = if cpu::cpuid(0, 0)[0] >= 7 { cpu::cpuid(7, 0) } else { [0; 4] };
-    let ecx1 = cpu::cpuid(1, 0)[2];
-    let optional = [
-        (ebx7, 7, cr4::SMEP),
-        (ebx7, 20, cr4::SMAP),
-        (ecx7, 2, cr4::UMIP),
-        (ecx1, 26, cr4::OSXSAVE),
-    ];
+    let optional = [(ebx7, 7, cr4::SMEP), (ebx7, 20, cr4::SMAP), (ecx7, 2, cr4::UMIP)];
     let present = optional.iter().filter(|(word, bit, _)| word >> bit & 1 != 0);
     let flags = present.fold(cr4::PAE | cr4::SSE, |flags, (_, _, flag)| flags | flag);
     // SAFETY: only bits this processor has; nothing of a program is mapped.

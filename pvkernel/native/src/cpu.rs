@@ -22,8 +22,6 @@ pub mod cr4 {
     pub const UMIP: u64 = 1 << 11;
     /// `fxsave`, and exceptions of SSE.
     pub const SSE: u64 = 1 << 9 | 1 << 10;
-    /// `xsave`.
-    pub const OSXSAVE: u64 = 1 << 18;
     /// The kernel does not run pages of programs.
     pub const SMEP: u64 = 1 << 20;
     /// The kernel does not read or write pages of programs.
@@ -142,18 +140,6 @@ pub fn invlpg(va: u64) {
 pub fn clts() {
     // SAFETY: the kernel does not use the FPU; whose registers are in it is known to `user::fpu`.
     unsafe { asm!("clts", options(nomem, nostack, preserves_flags)) };
-}
-
-/// Selects the components of `xsave`.
-///
-/// # Safety
-/// CR4.OSXSAVE is set, the processor has the components, and x87 is among them.
-pub unsafe fn xsetbv(components: u64) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        asm!("xsetbv", in("ecx") 0, in("eax") components as u32, in("edx") (components >> 32) as u32,
-            options(nomem, nostack, preserves_flags));
-    }
 }
 
 /// Reads a model-specific register.

@@ -8,37 +8,7 @@
 //!
 //! Slots 0 to 255 of a root table are a program's; the others are the same in all roots.
 
-use core::fmt;
-
-/// The number of a physical frame.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pfn(u64);
-
-impl Pfn {
-    /// The frame with this number.
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Its number.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// Its physical address.
-    #[must_use]
-    pub const fn paddr(self) -> u64 {
-        self.0 * PAGE
-    }
-}
-
-impl fmt::Display for Pfn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
-    }
-}
+pub use crate::pfn::Pfn;
 
 /// Address of physical 0 in the image's mapping; also in `link.ld`.
 pub const VIRT_BASE: u64 = 0xffff_ffff_8000_0000;

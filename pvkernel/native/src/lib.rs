@@ -19,6 +19,7 @@ extern crate alloc;
 
 mod apic;
 pub mod boot;
+mod calibrate;
 pub mod console;
 pub mod cpu;
 mod directmap;
@@ -36,10 +37,12 @@ mod multiboot;
 pub mod pages;
 #[path = "../../xen/src/pci.rs"]
 pub mod pci;
+mod pfn;
 pub mod pirq;
 pub mod platform;
 pub mod ports;
 pub mod power;
+pub mod registers;
 mod rtc;
 pub mod segments;
 #[path = "../../xen/src/stack.rs"]

@@ -5,6 +5,7 @@
 //! the way into user mode and back, `fpu` the registers nobody saves unless they are used, `tricks` the
 //! switches that turn each saving off.
 
+#[path = "../../../xen/src/user/fpu.rs"]
 mod fpu;
 mod run;
 mod space;
@@ -15,6 +16,7 @@ use pvkernel_core::platform::{
 };
 
 use crate::boot::BootInfo;
+use crate::cpu::{self, cr0};
 use crate::layout::{direct_va, Pfn, PAGE};
 
 struct NativeUser;
@@ -24,10 +26,18 @@ pub(crate) fn device() -> &'static dyn User {
     &NativeUser
 }
 
-/// Prepares the FPU, and reads which tricks are turned off.
+/// Reads which tricks are turned off.
 pub(crate) fn init(boot: &BootInfo) {
-    fpu::init();
     tricks::init(boot);
+}
+
+/// Locks or unlocks the FPU.
+fn set_ts(set: bool) {
+    match set {
+        // SAFETY: only the lock of the FPU changes.
+        true => unsafe { cpu::write_cr0(cr0::KERNEL | cr0::TS) },
+        false => cpu::clts(),
+    }
 }
 
 /// Bytes of a frame, from an offset on; panics if they do not lie inside.

@@ -13,7 +13,6 @@ use pvkernel_core::platform::{FpuId, OutOfMemory};
 use pvkernel_core::sync::Lock;
 
 use super::tricks::{self, Trick};
-use crate::hypercall::cpu;
 
 /// Nobody's number.
 const NOBODY: usize = usize::MAX;
@@ -53,7 +52,7 @@ static IS_SET: AtomicBool = AtomicBool::new(false);
 
 fn set_ts(set: bool) {
     if IS_SET.swap(set, Ordering::Relaxed) != set {
-        cpu::fpu_taskswitch(set).expect("the flag can be changed");
+        super::set_ts(set);
     }
 }
 
@@ -113,7 +112,7 @@ pub(super) fn prepare(fpu: FpuId) {
 
 /// Gives the processor's registers to a program, and keeps those of the owner.
 pub(super) fn load(fpu: FpuId) {
-    // The hypervisor cleared the flag before it delivered the trap, or nobody set it.
+    // Nobody set it, or it was used: then a hypervisor has cleared it, and a processor has not.
     IS_SET.store(true, Ordering::Relaxed);
     set_ts(false);
     let owner = OWNER.swap(fpu.0, Ordering::Relaxed);

@@ -15,6 +15,7 @@ use pvkernel_core::platform::{
     Change, FpuId, OutOfMemory, SpaceId, User, UserExit, UserRegs, ANSWERS,
 };
 
+use crate::hypercall::cpu;
 use crate::layout::{direct_va, PAGE};
 use crate::platform;
 use hypercall_abi::Pfn;
@@ -26,6 +27,11 @@ struct XenUser;
 /// User mode as a part of the platform.
 pub(crate) fn device() -> &'static dyn User {
     &XenUser
+}
+
+/// Locks or unlocks the FPU.
+fn set_ts(set: bool) {
+    cpu::fpu_taskswitch(set).expect("the flag can be changed");
 }
 
 /// Bytes of a frame, from an offset on; panics if they do not lie inside.
