@@ -10,7 +10,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::platform::{Ending, OutOfMemory, Platform, Stack};
 use crate::sched::{Decision, Scheduler, ThreadId};
@@ -22,6 +22,8 @@ pub struct Kernel {
     platform: Platform,
     sched: Lock<Scheduler>,
     in_handler: AtomicBool,
+    /// Time in which nobody ran.
+    idled_ns: AtomicU64,
 }
 
 impl Kernel {
@@ -33,6 +35,7 @@ impl Kernel {
             platform,
             sched: Lock::new(Scheduler::new(main_name, context)),
             in_handler: AtomicBool::new(false),
+            idled_ns: AtomicU64::new(0),
         }
     }
 
@@ -46,6 +49,12 @@ impl Kernel {
     #[must_use]
     pub fn now_ns(&self) -> u64 {
         self.platform.clock.now_ns()
+    }
+
+    /// Time since the platform's start in which somebody ran, at a time that `now_ns` gave.
+    #[must_use]
+    pub fn busy_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.idled_ns.load(Ordering::Relaxed))
     }
 
     /// Starts a thread.
@@ -175,9 +184,16 @@ impl Kernel {
                     self.reap();
                     return;
                 }
-                Decision::Idle(deadline_ns) => self.platform.cpu.idle(deadline_ns),
+                Decision::Idle(deadline_ns) => self.idle(deadline_ns),
             }
         }
+    }
+
+    fn idle(&self, deadline_ns: Option<u64>) {
+        let start_ns = self.now_ns();
+        self.platform.cpu.idle(deadline_ns);
+        let idled_ns = self.idled_ns.load(Ordering::Relaxed) + (self.now_ns() - start_ns);
+        self.idled_ns.store(idled_ns, Ordering::Relaxed);
     }
 
     /// Frees the stacks of threads that ended; runs on another stack than theirs.

@@ -17,7 +17,7 @@ use crate::fs::{Archive, DevFs, Limits, MakeFileSystem, RamFs, Tty, Vfs};
 use crate::kernel::Kernel;
 use crate::platform::{Stack, User};
 use crate::println;
-use crate::proc::{self, Processes};
+use crate::proc::{self, Meters, Processes};
 use crate::vm::{Pool, PAGE};
 use crate::wait::WaitQueue;
 
@@ -63,6 +63,7 @@ pub struct Os {
     /// The process whose program the machine is ready to run, or 0.
     current: AtomicU32,
     slice_end_ns: AtomicU64,
+    pub(crate) meters: Meters,
     over: AtomicBool,
     status: AtomicI32,
     end: WaitQueue,
@@ -155,6 +156,7 @@ pub fn start(kernel: &'static Kernel, setup: Setup) -> Result<&'static Os, Errno
             power: setup.power,
             current: AtomicU32::new(0),
             slice_end_ns: AtomicU64::new(0),
+            meters: Meters::new(),
             over: AtomicBool::new(false),
             status: AtomicI32::new(0),
             end: WaitQueue::new(),

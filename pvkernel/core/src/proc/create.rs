@@ -50,6 +50,7 @@ fn set_off(process: Process, regs: UserRegs) -> Result<(), Errno> {
     };
     // It runs when this thread lets it.
     *process.thread.lock() = Some(thread.id());
+    os.meters.reset(process.pid());
     os.processes.add(process);
     Ok(())
 }

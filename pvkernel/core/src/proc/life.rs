@@ -99,7 +99,9 @@ impl crate::os::Os {
             answers[pvkernel_abi::Call::Getpid as usize] = i64::from(process.pid());
             answers[pvkernel_abi::Call::Getppid as usize] = i64::from(process.parent());
             self.user.set_answers(&answers);
-            self.set_current(process.pid(), self.kernel.now_ns() + SLICE_NS);
+            let now_ns = self.kernel.now_ns();
+            self.meters.turn(process.pid(), self.kernel.busy_ns(now_ns));
+            self.set_current(process.pid(), now_ns + SLICE_NS);
         }
         if let Some(limit_ns) = self.kernel.run_limit_ns(self.slice_end_ns()) {
             self.user.set_slice(Some(limit_ns));

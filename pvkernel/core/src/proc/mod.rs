@@ -13,12 +13,14 @@
 mod create;
 mod end;
 mod life;
+mod meter;
 mod process;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use create::start_first;
+pub(crate) use meter::Meters;
 pub use process::Process;
 pub use table::Processes;
 

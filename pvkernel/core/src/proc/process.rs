@@ -1,7 +1,7 @@
 //! One process.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use pvkernel_abi::{Process as Shown, ProcessState};
 
@@ -34,7 +34,6 @@ pub struct Process {
     killed: AtomicBool,
     pub(super) ended: AtomicBool,
     pub(super) status: AtomicI32,
-    pub(super) run_ns: AtomicU64,
     /// The child whose end it waits for: its number, `ANY_CHILD`, or 0.
     pub(super) waits_for: AtomicU32,
     /// Where it waits for the end of children.
@@ -62,7 +61,6 @@ impl Process {
             killed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             status: AtomicI32::new(0),
-            run_ns: AtomicU64::new(0),
             waits_for: AtomicU32::new(0),
             children: WaitQueue::new(),
         }
@@ -149,7 +147,10 @@ impl Process {
             state: self.state() as u32,
             descriptors: self.files.count() as u32,
             pages: pages as u64,
-            run_ns: self.run_ns.load(Ordering::Relaxed),
+            run_ns: self
+                .os
+                .meters
+                .spent_ns(self.pid, self.os.kernel.busy_ns(self.os.kernel.now_ns())),
             name: self.name(),
         }
     }

@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 
 use pvkernel_abi::Errno;
 
+use super::meter::place;
 use super::{Process, FIRST, MAX};
 use crate::sync::Lock;
 
@@ -51,7 +52,8 @@ impl Processes {
         let mut pid = inner.last_pid;
         loop {
             pid = if pid >= LAST_PID { FIRST + 1 } else { pid + 1 };
-            if !inner.all.iter().any(|process| process.pid() == pid) {
+            // Another number and another place.
+            if !inner.all.iter().any(|process| place(process.pid()) == place(pid)) {
                 break;
             }
         }

@@ -59,11 +59,13 @@ const _: () = assert!(core::mem::offset_of!(UserRegs, rdi) == 112);
 const _: () = assert!(core::mem::offset_of!(UserRegs, rip) == 120);
 const _: () = assert!(core::mem::offset_of!(UserRegs, rsp) == 136);
 
-/// What system calls answer without coming to `run`.
+/// What system calls answer without coming to `run`; none does until this was called.
 pub(super) fn set_answers(answers: &[i64; ANSWERS]) {
-    let is_off = tricks::is_on(Trick::NoAnswers);
+    if tricks::is_on(Trick::NoAnswers) {
+        return;
+    }
     for (place, answer) in PVKERNEL_USER_ANSWERS.iter().zip(answers) {
-        place.store(if is_off { -1 } else { *answer }, Ordering::Relaxed);
+        place.store(*answer, Ordering::Relaxed);
     }
 }
 
