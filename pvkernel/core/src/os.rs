@@ -67,6 +67,8 @@ pub struct Os {
     over: AtomicBool,
     status: AtomicI32,
     end: WaitQueue,
+    /// When ^C was typed and there was nothing to end, because the shell was between two programs; or 0.
+    pub(crate) missed_ns: AtomicU64,
 }
 
 impl Os {
@@ -160,6 +162,7 @@ pub fn start(kernel: &'static Kernel, setup: Setup) -> Result<&'static Os, Errno
             over: AtomicBool::new(false),
             status: AtomicI32::new(0),
             end: WaitQueue::new(),
+            missed_ns: AtomicU64::new(0),
         }))
     });
     if let Some(wait_input) = setup.wait_input {

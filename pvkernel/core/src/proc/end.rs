@@ -10,6 +10,9 @@ use super::table::Waited;
 use super::{Process, FIRST};
 use crate::os::Os;
 
+/// So long after ^C the next program is still the one that was meant.
+const MISSED_NS: u64 = 100_000_000;
+
 impl Process {
     /// Ends this process: gives back all it has, hands its children to the first process and tells its
     /// parent. Its thread returns after that.
@@ -51,6 +54,7 @@ impl Process {
         };
         if !look() && must_wait {
             self.waits_for.store(pid.unwrap_or(ANY_CHILD), Ordering::Relaxed);
+            os.make_up_for_missed(self);
             self.children.wait_until(os.kernel, || look() || self.is_killed());
             self.waits_for.store(0, Ordering::Relaxed);
         }
@@ -65,15 +69,41 @@ impl Process {
 
 impl Os {
     /// What ^C does: ends what the shell waits for, and what that waits for in turn. The first process and
-    /// its children (the shell) stay.
+    /// its children (the shell) stay. A shell between two programs is made to end the next; one that
+    /// starts none is ended by the next ^C, because nothing else would stop it.
     pub fn interrupt(&self) {
-        let mut index = 0;
+        if self.end_awaited() {
+            return;
+        }
+        let Some(shell) = self.processes.find_busy_child(FIRST) else { return };
+        let missed_ns = self.missed_ns.swap(self.kernel.now_ns(), Ordering::Relaxed);
+        if missed_ns != 0 && missed_ns + MISSED_NS < self.kernel.now_ns() {
+            shell.kill();
+        }
+    }
+
+    /// Called when a process begins to wait for a child.
+    fn make_up_for_missed(&self, waiter: &Process) {
+        if waiter.parent() > FIRST || self.missed_ns.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let missed_ns = self.missed_ns.swap(0, Ordering::Relaxed);
+        if self.kernel.now_ns() < missed_ns + MISSED_NS {
+            self.end_awaited();
+        }
+    }
+
+    /// Ends all processes that are awaited; says whether there were any.
+    fn end_awaited(&self) -> bool {
+        let (mut index, mut any) = (0, false);
         while let Some(process) = self.processes.at(index) {
             index += 1;
-            if process.parent() > FIRST && self.is_awaited(&process) {
+            if process.parent() > FIRST && !process.has_ended() && self.is_awaited(&process) {
                 process.kill();
+                any = true;
             }
         }
+        any
     }
 
     /// Whether its parent waits for it, and the parent's parent for that one, up to the shell.

@@ -126,6 +126,11 @@ impl Process {
         *self.name.lock()
     }
 
+    /// Whether it runs, or could.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self.state(), ProcessState::Running)
+    }
+
     fn state(&self) -> ProcessState {
         if self.has_ended() {
             return ProcessState::Ended;

@@ -82,6 +82,12 @@ impl Processes {
         inner.all.iter().find(|process| process.pid() == pid).map(Arc::clone)
     }
 
+    /// A child of a process that does not wait for anything.
+    pub(super) fn find_busy_child(&self, parent: u32) -> Option<Arc<Process>> {
+        let mut all = (0..).map_while(|index| self.at(index));
+        all.find(|process| process.parent() == parent && process.is_busy())
+    }
+
     /// The one at a place; for who looks at all, one after the other.
     #[must_use]
     pub fn at(&self, index: usize) -> Option<Arc<Process>> {
