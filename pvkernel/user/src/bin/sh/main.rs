@@ -95,6 +95,7 @@ fn interactive() -> i32 {
 
 fn run_line(shell: &mut Shell, line: &[u8], is_console: bool, number: usize) {
     let parsed = core::str::from_utf8(line).map(parse);
+    shell.is_stopped = false;
     match parsed {
         Ok(Ok(script)) => {
             shell.script(&script);

@@ -25,17 +25,22 @@ pub struct Shell {
     pub variables: Variables,
     /// What runs in the background.
     pub jobs: Jobs,
+    /// What was waited for was killed, as ^C does: nothing of this line is started any more.
+    pub is_stopped: bool,
 }
 
 impl Shell {
     /// A shell without jobs.
     pub fn new(variables: Variables) -> Self {
-        Self { variables, jobs: Jobs::default() }
+        Self { variables, jobs: Jobs::default(), is_stopped: false }
     }
 
     /// Runs a script: the status of its last chain.
     pub fn script(&mut self, script: &Script) -> i32 {
         for chain in &script.0 {
+            if self.is_stopped {
+                break;
+            }
             let status = match chain.in_background {
                 true => self.background(chain),
                 false => self.chain(chain),
@@ -64,6 +69,9 @@ impl Shell {
         let mut status = self.pipeline(&chain.first);
         for (link, pipeline) in &chain.rest {
             self.variables.status = status;
+            if self.is_stopped {
+                break;
+            }
             if (status == 0) == (*link == Link::And) {
                 status = self.pipeline(pipeline);
             }
@@ -121,8 +129,11 @@ impl Shell {
             },
             Command::While(condition, body) => {
                 let mut status = 0;
-                while self.script(condition) == 0 {
+                while self.script(condition) == 0 && !self.is_stopped {
                     status = self.script(body);
+                }
+                if self.is_stopped {
+                    status = self.variables.status;
                 }
                 status
             }
@@ -165,6 +176,7 @@ impl Shell {
         if let Some(why) = failed {
             return complain("fork", why);
         }
+        self.is_stopped |= status.is_killed() && self.jobs.are_told;
         if status.is_killed() || status.fault().is_some() {
             eprintln!("sh: {status}");
         }
@@ -226,11 +238,17 @@ fn become_program(args: &[String]) -> i32 {
     exec_status(why)
 }
 
+/// Waits for a pipeline: the last one's status. When one is killed, as ^C does, the others are, too.
 fn wait_for_all(pids: &[u32]) -> Status {
     let mut last = Status(1);
-    for pid in pids {
+    for (index, pid) in pids.iter().enumerate() {
         // A child is there until it was waited for.
         last = wait_for(*pid).unwrap_or(last);
+        if last.is_killed() {
+            let rest = pids.get(index + 1..).unwrap_or_default();
+            // It may have ended by itself.
+            rest.iter().for_each(|pid| _ = sys::kill(*pid));
+        }
     }
     last
 }
