@@ -7,11 +7,10 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
-use core::net::Ipv4Addr;
 
 use pv_xenbus::{Store, Tx};
 use pvkernel_core::device::net::NetDevice;
-use pvkernel_core::net::{Addresses, Config, Stack};
+use pvkernel_core::net::{Config, Stack};
 use pvkernel_xen::boot::BootInfo;
 use pvkernel_xen::hypercall::version;
 use pvkernel_xen::netfront::{self, Netfront};
@@ -22,8 +21,6 @@ use crate::httpd::facts::{FactSource, Facts};
 const SECOND_NS: u64 = 1_000_000_000;
 /// How long a card may take to be connected, and an address to come.
 const CONNECT_NS: u64 = 15 * SECOND_NS;
-/// The prefix of an address that says none.
-const PREFIX: u8 = 24;
 
 /// Says why the appliance cannot do its work, and ends it.
 pub fn give_up(program: &str, why: impl core::fmt::Display) -> ! {
@@ -62,33 +59,7 @@ fn mac(card: &Netfront) -> String {
 fn config(boot: &BootInfo, store: &dyn Store) -> Result<Config, String> {
     let args = boot.args();
     let told = args.value("ip").map(String::from).or_else(|| stored_address(store));
-    let Some(told) = told else { return Ok(Config::Dhcp { fallback: None }) };
-    let parse = |key: &str, text: &str| {
-        text.parse::<Ipv4Addr>().map_err(|_| format!("{key}={text}: no IPv4 address"))
-    };
-    let (address, prefix) = match told.split_once('/') {
-        None => (told.as_str(), PREFIX),
-        Some((address, prefix)) => {
-            let number = prefix.parse().ok().filter(|prefix| *prefix <= 32);
-            (address, number.ok_or_else(|| format!("ip={told}: no prefix from 0 to 32"))?)
-        }
-    };
-    let mut addresses = Addresses::new(parse("ip", address)?, prefix);
-    // QEMU's network has its gateway and its name server at these places.
-    let [a, b, c, _] = addresses.address.octets();
-    let usual = |host| (prefix == PREFIX).then_some(Ipv4Addr::new(a, b, c, host));
-    addresses.gateway = match args.value("gateway") {
-        Some(text) => Some(parse("gateway", text)?),
-        None => usual(2),
-    };
-    match args.value("dns") {
-        Some(text) => addresses.dns.push(parse("dns", text)?),
-        None => addresses.dns.extend(usual(3)),
-    }
-    match addresses.is_usable() {
-        true => Ok(Config::Static(addresses)),
-        false => Err(format!("ip={told}: not the address of one machine")),
-    }
+    Config::from_words(told.as_deref(), args.value("gateway"), args.value("dns"))
 }
 
 /// The first address that the configuration gives the first card.

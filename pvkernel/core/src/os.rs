@@ -15,6 +15,8 @@ use pvkernel_abi::Errno;
 use crate::device::block::BlockDevice;
 use crate::fs::{Archive, DevFs, Limits, MakeFileSystem, RamFs, Tty, Vfs};
 use crate::kernel::Kernel;
+#[cfg(feature = "net")]
+use crate::net::Stack as IpStack;
 use crate::platform::{Stack, User};
 use crate::println;
 use crate::proc::{self, Meters, Processes};
@@ -45,6 +47,10 @@ pub struct Setup {
     pub wait_input: Option<fn()>,
     /// Ends the machine.
     pub power: fn(PowerEnd) -> !,
+    /// Finds a network card and starts IP on it; called once, in a thread of its own, so that nobody waits
+    /// for a card.
+    #[cfg(feature = "net")]
+    pub network: Option<Box<dyn FnOnce() -> Option<&'static IpStack> + Send>>,
 }
 
 /// The system.
@@ -60,6 +66,9 @@ pub struct Os {
     /// All processes.
     pub processes: Processes,
     power: fn(PowerEnd) -> !,
+    /// IP, as soon as there is any.
+    #[cfg(feature = "net")]
+    pub(crate) network: spin::Once<&'static IpStack>,
     /// The process whose program the machine is ready to run, or 0.
     current: AtomicU32,
     slice_end_ns: AtomicU64,
@@ -116,7 +125,7 @@ impl Os {
             _ => return Err(Errno::EINVAL),
         };
         // A disk that fails now cannot be helped.
-        let _ = self.vfs.sync();
+        let _ = self.vfs.end();
         (self.power)(end)
     }
 }
@@ -156,6 +165,8 @@ pub fn start(kernel: &'static Kernel, setup: Setup) -> Result<&'static Os, Errno
             vfs,
             processes: Processes::new(),
             power: setup.power,
+            #[cfg(feature = "net")]
+            network: spin::Once::new(),
             current: AtomicU32::new(0),
             slice_end_ns: AtomicU64::new(0),
             meters: Meters::new(),
@@ -165,6 +176,15 @@ pub fn start(kernel: &'static Kernel, setup: Setup) -> Result<&'static Os, Errno
             missed_ns: AtomicU64::new(0),
         }))
     });
+    #[cfg(feature = "net")]
+    if let Some(find) = setup.network {
+        let serve = move || {
+            if let Some(stack) = find() {
+                os.network.call_once(|| stack);
+            }
+        };
+        kernel.spawn("network", serve).map_err(|_| Errno::ENOMEM)?;
+    }
     if let Some(wait_input) = setup.wait_input {
         let serve = move || loop {
             wait_input();

@@ -1,7 +1,7 @@
 //! `shell`: the teaching kernel on a hypervisor, with programs from the boot module.
 //!
 //! It runs as an ordinary domain, as the first domain, and as the control domain of Xen. Words of the command
-//! line: `init=PATH` names the first program, `tricks=` is read by the backend, `tell-start` has it said how
+//! line: `init=PATH` names the first program, `ip=`, `gateway=` and `dns=` an address, `tricks=` is read by the backend, `tell-start` has it said how
 //! many ticks of the time stamp counter lie between the first instruction and the shell's prompt, and what
 //! stands behind `--` are the first program's arguments.
 #![cfg_attr(target_os = "none", no_std)]
@@ -10,6 +10,8 @@
 
 extern crate alloc;
 
+use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -18,8 +20,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use pv_xenbus::Tx;
 use pvkernel_core::blkfront::disk_name;
 use pvkernel_core::device::block::BlockDevice;
+use pvkernel_core::net::{Config, Stack};
 use pvkernel_core::os::{self, PowerEnd, Setup};
 use pvkernel_xen::boot::BootInfo;
+use pvkernel_xen::netfront::{self, Netfront};
 use pvkernel_xen::{blkfront, console, power, println, services, thread, time, xenstore};
 
 pvkernel_xen::entry!(run);
@@ -42,6 +46,7 @@ fn run(boot: &'static BootInfo) -> ! {
         make: Some(pvkernel_ext4::mount),
         wait_input: Some(wait_input),
         power: end,
+        network: Some(Box::new(move || network(boot))),
     };
     let init = boot.args().value("init").unwrap_or(INIT);
     let behind = boot.cmdline.split_whitespace().skip_while(|word| *word != "--").skip(1);
@@ -68,6 +73,28 @@ fn end(how: PowerEnd) -> ! {
         PowerEnd::Off => power::poweroff(),
         PowerEnd::Reboot => power::reboot(),
     }
+}
+
+/// IP on the first card the store offers. The address is `ip=` of the command line, or the card's in the
+/// configuration, or DHCP's.
+fn network(boot: &'static BootInfo) -> Option<&'static Stack> {
+    if !xenstore::is_present() {
+        return None;
+    }
+    let store = xenstore::store();
+    let back = store.text(Tx::NONE, "device/vif/0/backend").ok()?;
+    let stored = store.text(Tx::NONE, &format!("{back}/ip")).unwrap_or_default();
+    let args = boot.args();
+    let ip = args.value("ip").or_else(|| stored.split_whitespace().next());
+    let config = Config::from_words(ip, args.value("gateway"), args.value("dns"));
+    let config = config.map_err(|why| println!("shell: no network: {why}")).ok()?;
+    let Some(card) = netfront::wait_card(0, time::now_ns() + CONNECT_NS) else {
+        println!("shell: the network card was not connected within 15 s");
+        return None;
+    };
+    let card: &'static Arc<Netfront> = Box::leak(Box::new(card));
+    let stack = Stack::start(thread::kernel(), card.as_ref(), config, time::tsc());
+    stack.map_err(|error| println!("shell: no network: {error}")).ok()
 }
 
 /// The disks the store offers, as soon as they are connected.

@@ -37,6 +37,7 @@ fn run(boot: &'static BootInfo) -> ! {
         make: Some(pvkernel_ext4::mount),
         wait_input: Some(wait_input),
         power: end,
+        network: None,
     };
     let init = boot.args().value("init").unwrap_or(INIT);
     let behind = boot.cmdline.split_whitespace().skip_while(|word| *word != "--").skip(1);

@@ -239,7 +239,10 @@ impl Vfs {
             read_only: mount.fs.is_read_only().into(),
         };
         fill(&mut about.kind, mount.fs.kind().as_bytes());
-        fill(&mut about.device, &mount.device);
+        // What is on no device is named after itself, as people expect of `mount`.
+        let device =
+            if mount.device.is_empty() { mount.fs.kind().as_bytes() } else { &mount.device };
+        fill(&mut about.device, device);
         fill(&mut about.path, &mount.path);
         Ok(about)
     }

@@ -1,5 +1,7 @@
 //! What a stack is told at its start, and what can go wrong later.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -57,6 +59,49 @@ pub enum Config {
         /// The address to use as long as no server answers, and after how many nanoseconds.
         fallback: Option<(Addresses, u64)>,
     },
+}
+
+/// The prefix of an address that says none.
+const PREFIX: u8 = 24;
+
+impl Config {
+    /// What the words `ip=ADDRESS[/PREFIX]`, `gateway=` and `dns=` say; DHCP without the first.
+    ///
+    /// # Errors
+    /// The word that is wrong, and why.
+    pub fn from_words(
+        ip: Option<&str>,
+        gateway: Option<&str>,
+        dns: Option<&str>,
+    ) -> Result<Self, String> {
+        let Some(told) = ip else { return Ok(Self::Dhcp { fallback: None }) };
+        let parse = |key: &str, text: &str| {
+            text.parse::<Ipv4Addr>().map_err(|_| format!("{key}={text}: no IPv4 address"))
+        };
+        let (address, prefix) = match told.split_once('/') {
+            None => (told, PREFIX),
+            Some((address, prefix)) => {
+                let number = prefix.parse().ok().filter(|prefix| *prefix <= 32);
+                (address, number.ok_or_else(|| format!("ip={told}: no prefix from 0 to 32"))?)
+            }
+        };
+        let mut addresses = Addresses::new(parse("ip", address)?, prefix);
+        // QEMU's network has its gateway and its name server at these places.
+        let [a, b, c, _] = addresses.address.octets();
+        let usual = |host| (prefix == PREFIX).then_some(Ipv4Addr::new(a, b, c, host));
+        addresses.gateway = match gateway {
+            Some(text) => Some(parse("gateway", text)?),
+            None => usual(2),
+        };
+        match dns {
+            Some(text) => addresses.dns.push(parse("dns", text)?),
+            None => addresses.dns.extend(usual(3)),
+        }
+        match addresses.is_usable() {
+            true => Ok(Self::Static(addresses)),
+            false => Err(format!("ip={told}: not the address of one machine")),
+        }
+    }
 }
 
 /// Where an address came from.

@@ -26,7 +26,15 @@ fn system() -> (&'static Hosted, &'static Os) {
     let (machine, platform) = Hosted::leak();
     let kernel: &'static Kernel = Box::leak(Box::new(Kernel::new(platform, "main")));
     let (disks, archive, make) = (Vec::new(), None, None);
-    let setup = Setup { archive, disks, make, wait_input: None, power: no_power };
+    let setup = Setup {
+        archive,
+        disks,
+        make,
+        wait_input: None,
+        power: no_power,
+        #[cfg(feature = "net")]
+        network: None,
+    };
     (machine, start(kernel, setup).unwrap())
 }
 

@@ -4,6 +4,7 @@
 //! checked here, addresses by `vm`, which copies by lookup, and paths and descriptors by `fs`.
 
 mod files;
+mod network;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -85,6 +86,7 @@ fn serve(process: &Arc<Process>, call: Call, args: Args) -> Answer {
         }
         Call::Processes => processes(process, a, b),
         Call::Poweroff => os.power_off(a),
+        Call::Ping | Call::Connect | Call::Resolve => network::serve(process, call, args),
         _ => files::serve(process, call, args),
     }
 }
