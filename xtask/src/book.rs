@@ -1,8 +1,8 @@
 //! `book`: the numbers in the book of the teaching kernel, and what `tidy` asks of its chapters.
 //!
-//! A chapter names rows of `docs/bench.csv` in a comment, and the table behind it is written from them:
-//! nobody types a number, and `tidy` fails when one is old. Chapters are read as plain text; mdBook is
-//! not needed for anything.
+//! A chapter names rows of `docs/bench.csv` or `docs/kernel.csv` in a comment, and the table behind it is
+//! written from them: nobody types a number, and `tidy` fails when one is old. Chapters are read as plain
+//! text; mdBook is not needed for anything.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,50 @@ use crate::Result;
 const FOLDER: &str = "pvkernel/book/src";
 /// The list of them.
 const SUMMARY: &str = "SUMMARY.md";
-/// The numbers.
-const NUMBERS: &str = "docs/bench.csv";
+/// A kind of table.
+struct Kind {
+    /// How its comment begins.
+    begin: &'static str,
+    /// Where its numbers are.
+    file: &'static str,
+    header: &'static str,
+    row: fn(&str, &str, &Numbers) -> Result<String>,
+}
 
-const BEGIN: &str = "<!-- costs";
+const KINDS: &[Kind] = &[
+    Kind {
+        begin: "<!-- costs",
+        file: "docs/bench.csv",
+        header: "| instructions, with the guest's half | Xen 4.17 | Zendo | entries | row |\n\
+                 | --- | --- | --- | --- | --- |\n",
+        row: hypercall_row,
+    },
+    Kind {
+        begin: "<!-- kernel costs",
+        file: KERNEL_FILE,
+        header: "| instructions | native | Zendo | Xen 4.17 | Zendo / native | row |\n\
+                 | --- | --- | --- | --- | --- | --- |\n",
+        row: kernel_row,
+    },
+];
+
+/// The numbers of `bench kernel`.
+pub const KERNEL_FILE: &str = "docs/kernel.csv";
+
 const BEGIN_END: &str = "-->\n";
 const END: &str = "<!-- end of costs -->";
+
+/// Folders whose files chapters name.
+const OURS: &[&str] = &[
+    "pvkernel",
+    "hypervisor",
+    "hypercall-abi",
+    "dom0-tools",
+    "tests",
+    "appliances",
+    "xtask",
+    "docs",
+];
 
 /// What every numbered chapter has.
 const HEADINGS: &[&str] = &["## Code", "## Real world", "## Exercises"];
@@ -36,7 +74,7 @@ pub fn run(args: &mut Args) -> Result<()> {
 
 /// Writes the tables of all chapters anew; how many changed.
 pub fn update(root: &Path) -> Result<usize> {
-    let numbers = read(&root.join(NUMBERS))?;
+    let numbers = Numbers::read(root)?;
     let mut written = 0;
     for path in chapters(root)? {
         let old = read(&path)?;
@@ -52,7 +90,8 @@ pub fn update(root: &Path) -> Result<usize> {
 /// What is wrong with the book, one line each. Links and citations are checked with those of all
 /// documents.
 pub fn problems(root: &Path) -> Result<Vec<String>> {
-    let (numbers, summary) = (read(&root.join(NUMBERS))?, read(&root.join(FOLDER).join(SUMMARY))?);
+    let numbers = Numbers::read(root)?;
+    let summary = read(&root.join(FOLDER).join(SUMMARY))?;
     let verbs: Vec<&str> = crate::VERBS.iter().map(|verb| verb.name).collect();
     let mut found = Vec::new();
     for path in chapters(root)? {
@@ -67,14 +106,44 @@ pub fn problems(root: &Path) -> Result<Vec<String>> {
         missing.filter(|_| is_numbered).for_each(|heading| say(format!("has no '{heading}'")));
         match filled(&text, &numbers) {
             Ok(new) if new == text => {}
-            Ok(_) => say(format!("its numbers are not those of {NUMBERS}: `cargo xtask book`")),
+            Ok(_) => say("its numbers are not those in docs: `cargo xtask book`".to_string()),
             Err(what) => say(what),
+        }
+        let lines = prose(&text).map(|(number, line)| (number, unchecked(root, line)));
+        for (number, what) in lines.filter_map(|(number, what)| Some((number, what?))) {
+            say(format!("line {number}: {what}"));
         }
         for verb in verbs_in(&text).filter(|verb| !verbs.contains(verb)) {
             say(format!("`cargo xtask {verb}`: there is no such verb"));
         }
     }
     Ok(found)
+}
+
+/// The lines of a chapter that are no blocks of code, with their numbers.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_code = false;
+    text.lines().enumerate().filter_map(move |(index, line)| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
+        (!in_code && !is_fence).then_some((index + 1, line))
+    })
+}
+
+/// What the check of citations would overlook in a line: one that goes on in the next line, and a file
+/// that is named without a text in it.
+fn unchecked(root: &Path, line: &str) -> Option<String> {
+    if !line.matches('`').count().is_multiple_of(2) {
+        return Some("ends inside of a citation".to_string());
+    }
+    let quoted = line.split('`').skip(1).step_by(2);
+    let is_file = |text: &&str| {
+        let folder = text.split('/').next().unwrap_or_default();
+        let names_one = text.contains('/') && !text.contains([' ', ':', '*']);
+        names_one && !folder.is_empty() && OURS.contains(&folder)
+    };
+    let missing = quoted.filter(is_file).find(|text| !root.join(text).exists());
+    missing.map(|text| format!("there is no {text}"))
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -103,14 +172,20 @@ fn verbs_in(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A chapter with its tables written anew.
-fn filled(text: &str, numbers: &str) -> Result<String> {
+fn filled(text: &str, numbers: &Numbers) -> Result<String> {
+    KINDS.iter().try_fold(text.to_string(), |text, kind| filled_with(kind, &text, numbers))
+}
+
+/// The same for tables of one kind.
+fn filled_with(kind: &Kind, text: &str, numbers: &Numbers) -> Result<String> {
     let mut new = String::new();
     let mut rest = text;
-    while let Some((before, behind)) = rest.split_once(BEGIN) {
-        let missing = |what: &str| format!("'{BEGIN}' without '{what}' behind it");
+    while let Some((before, behind)) = rest.split_once(kind.begin) {
+        let missing = |what: &str| format!("'{}' without '{what}' behind it", kind.begin);
         let (list, behind) = behind.split_once(BEGIN_END).ok_or(missing(BEGIN_END.trim()))?;
         let (_, behind) = behind.split_once(END).ok_or(missing(END))?;
-        new.push_str(&format!("{before}{BEGIN}{list}{BEGIN_END}{}{END}", table(list, numbers)?));
+        let table = table(kind, list, numbers)?;
+        new.push_str(&format!("{before}{}{list}{BEGIN_END}{table}{END}", kind.begin));
         rest = behind;
     }
     new.push_str(rest);
@@ -118,34 +193,63 @@ fn filled(text: &str, numbers: &str) -> Result<String> {
 }
 
 /// The table for a list of `row: what it is`.
-fn table(list: &str, numbers: &str) -> Result<String> {
-    let mut text = String::from(
-        "\n| instructions, with the guest's half | Xen 4.17 | Zendo | entries | row |\n\
-         | --- | --- | --- | --- | --- |\n",
-    );
+fn table(kind: &Kind, list: &str, numbers: &Numbers) -> Result<String> {
+    let mut text = format!("\n{}", kind.header);
     // The first line belongs to the comment's opening words.
     for line in list.lines().skip(1).filter(|line| !line.trim().is_empty()) {
         let (row, what) = line.split_once(": ").ok_or(format!("'{line}' is not 'row: what'"))?;
-        let cell = |column: &str| number(numbers, row, column);
-        let (xen, zendo) = (cell("xen_instructions")?, cell("zendo_instructions")?);
-        let entries = cell("zendo_exceptions")? + cell("zendo_ints")? + cell("zendo_syscalls")?;
-        let [xen, zendo, entries] = [xen, zendo, entries].map(shown);
-        text.push_str(&format!("| {what} | {xen} | {zendo} | {entries} | `{row}` |\n"));
+        text.push_str(&(kind.row)(row, what, numbers)?);
     }
     text.push('\n');
     Ok(text)
 }
 
-/// A number of a row, by its column's name.
-fn number(numbers: &str, row: &str, column: &str) -> Result<f64> {
-    let mut lines = numbers.lines();
-    let header = lines.next().unwrap_or_default();
-    let at = header.split(',').position(|name| name == column);
-    let at = at.ok_or(format!("{NUMBERS} has no column '{column}'"))?;
-    let line = lines.find(|line| line.split(',').next() == Some(row));
-    let line = line.ok_or(format!("{NUMBERS} has no row '{row}'"))?;
-    let cell = line.split(',').nth(at).and_then(|cell| cell.parse().ok());
-    cell.ok_or(format!("{NUMBERS}: row '{row}' has no number in '{column}'"))
+fn hypercall_row(row: &str, what: &str, numbers: &Numbers) -> Result<String> {
+    let cell = |column: &str| {
+        let number = numbers.get(KINDS[0].file, row, column)?;
+        number.ok_or(format!("{}: row '{row}' has no number in '{column}'", KINDS[0].file))
+    };
+    let (xen, zendo) = (cell("xen_instructions")?, cell("zendo_instructions")?);
+    // Events are not counted in rows that measure a part of a way.
+    let counts = ["zendo_exceptions", "zendo_ints", "zendo_syscalls"];
+    let counts = counts.map(|column| numbers.get(KINDS[0].file, row, column));
+    let entries = counts
+        .into_iter()
+        .try_fold(Some(0.0), |sum, count| count.map(|count| Some(sum? + count?)))?;
+    let entries = entries.map_or("-".to_string(), shown);
+    let [xen, zendo] = [xen, zendo].map(shown);
+    Ok(format!("| {what} | {xen} | {zendo} | {entries} | `{row}` |\n"))
+}
+
+fn kernel_row(row: &str, what: &str, numbers: &Numbers) -> Result<String> {
+    let cell = |column: &str| numbers.get(KERNEL_FILE, row, column);
+    let (native, zendo, xen) = (cell("native")?, cell("zendo")?, cell("xen")?);
+    let ratio = zendo.zip(native).filter(|(_, native)| *native > 0.0);
+    let ratio = ratio.map_or("-".to_string(), |(zendo, native)| format!("{:.2}", zendo / native));
+    let [native, zendo, xen] = [native, zendo, xen].map(|n| n.map_or("-".to_string(), shown));
+    Ok(format!("| {what} | {native} | {zendo} | {xen} | {ratio} | `{row}` |\n"))
+}
+
+/// The files with numbers, by their names.
+struct Numbers(Vec<(&'static str, String)>);
+
+impl Numbers {
+    fn read(root: &Path) -> Result<Numbers> {
+        let texts = KINDS.iter().map(|kind| Ok((kind.file, read(&root.join(kind.file))?)));
+        texts.collect::<Result<_>>().map(Numbers)
+    }
+
+    /// A number of a row, by its column's name; `None` where none was measured.
+    fn get(&self, file: &str, row: &str, column: &str) -> Result<Option<f64>> {
+        let text = self.0.iter().find(|(name, _)| *name == file).map_or("", |(_, text)| text);
+        let mut lines = text.lines();
+        let header = lines.next().unwrap_or_default();
+        let at = header.split(',').position(|name| name == column);
+        let at = at.ok_or(format!("{file} has no column '{column}'"))?;
+        let line = lines.find(|line| line.split(',').next() == Some(row));
+        let line = line.ok_or(format!("{file} has no row '{row}'"))?;
+        Ok(line.split(',').nth(at).and_then(|cell| cell.parse().ok()))
+    }
 }
 
 /// A number for people: whole, or with as many digits as say something.
@@ -162,24 +266,46 @@ fn shown(number: f64) -> String {
 mod tests {
     use super::*;
 
-    const NUMBERS: &str = "row,xen_instructions,zendo_instructions,zendo_exceptions,zendo_ints,\
-                           zendo_syscalls\npin,1000.20,20.25,0.00,0.00,0.02\n";
+    fn numbers() -> Numbers {
+        let calls = "row,xen_instructions,zendo_instructions,zendo_exceptions,zendo_ints,\
+                     zendo_syscalls\npin,1000.20,20.25,0.00,0.00,0.02\n";
+        let kernel = "row,native,zendo,xen\nfork,1000,2500,-\n";
+        let texts = [calls, kernel].map(str::to_string);
+        Numbers(KINDS.iter().map(|kind| kind.file).zip(texts).collect())
+    }
 
     #[test]
     fn a_table_is_written_from_the_rows_its_comment_names() {
         let text = "a\n<!-- costs, made\npin: pin a table\n-->\nold\n<!-- end of costs -->\nb\n";
-        let new = filled(text, NUMBERS).unwrap();
+        let new = filled(text, &numbers()).unwrap();
         assert!(new.contains("| pin a table | 1000 | 20.2 | 0.02 | `pin` |\n\n<!--"), "{new}");
         assert!(new.starts_with("a\n<!-- costs, made\npin: pin a table\n-->\n\n|"), "{new}");
         assert!(new.ends_with("<!-- end of costs -->\nb\n") && !new.contains("old"));
-        assert_eq!(filled(&new, NUMBERS).unwrap(), new);
+        assert_eq!(filled(&new, &numbers()).unwrap(), new);
+    }
+
+    #[test]
+    fn a_table_of_the_kernel_has_three_machines_and_one_ratio() {
+        let text = "<!-- kernel costs\nfork: fork it\n-->\n<!-- end of costs -->\n";
+        let new = filled(text, &numbers()).unwrap();
+        assert!(new.contains("| fork it | 1000 | 2500 | - | 2.50 | `fork` |\n"), "{new}");
     }
 
     #[test]
     fn a_row_that_is_not_measured_is_an_error() {
         let text = "<!-- costs\nnone: x\n-->\n<!-- end of costs -->";
-        assert!(filled(text, NUMBERS).unwrap_err().contains("no row 'none'"));
-        assert!(filled("<!-- costs\npin: x\n-->\n", NUMBERS).is_err());
+        assert!(filled(text, &numbers()).unwrap_err().contains("no row 'none'"));
+        assert!(filled("<!-- costs\npin: x\n-->\n", &numbers()).is_err());
+    }
+
+    #[test]
+    fn a_broken_citation_and_a_file_that_is_gone_are_told() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        assert_eq!(unchecked(&root, "see `xtask/src/book.rs` and `fs/tty.rs` and `a b`"), None);
+        assert!(unchecked(&root, "see `xtask/src/gone.rs`").is_some_and(|t| t.contains("gone")));
+        assert!(unchecked(&root, "see `xtask/src/book.rs:/fn").is_some());
+        let text = "one\n```\n`\n```\ntwo\n";
+        assert_eq!(prose(text).collect::<Vec<_>>(), [(1, "one"), (5, "two")]);
     }
 
     #[test]

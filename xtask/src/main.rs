@@ -134,7 +134,7 @@ const VERBS: &[Verb] = &[
     Verb {
         name: "book",
         options: "",
-        help: "write the numbers of docs/bench.csv into the chapters of pvkernel/book",
+        help: "write the numbers of docs/*.csv into the chapters of pvkernel/book",
         run: book::run,
     },
     Verb {

@@ -8,6 +8,7 @@ mod rows;
 mod table;
 mod tricks;
 
+use std::fs;
 use std::time::Duration;
 
 use system_tests::machine::Failure;
@@ -17,7 +18,7 @@ use system_tests::session::{Images, Session};
 use crate::args::Args;
 use crate::build::Programs;
 use crate::paths::Paths;
-use crate::{test, Result};
+use crate::{book, test, Result};
 use rows::Figures;
 
 /// A boot and all rows, or a boot and the prompt.
@@ -87,16 +88,28 @@ pub fn run(args: &mut Args) -> Result<()> {
     if args.word("tricks") {
         return tricks::run(args);
     }
-    let programs = Programs::take(args);
+    let (programs, is_kept) = (Programs::take(args), args.flag("--save"));
     args.finish()?;
     let paths = Paths::find()?;
     let images = test::prepare(&paths, &[Hypervisor::Zendo, Hypervisor::Xen], programs)?;
     let figures = measure(&images)?;
     println!("{}", table::text(&figures));
+    if is_kept {
+        save(&paths, &figures)?;
+    }
     match rows::missed(&figures) {
         missed if missed.is_empty() => Ok(()),
         missed => Err(format!("missed: {}", missed.join("; "))),
     }
+}
+
+/// Stores the numbers, from which the book has its own.
+fn save(paths: &Paths, figures: &Figures) -> Result<()> {
+    let (file, text) = (paths.root.join(book::KERNEL_FILE), table::csv(figures));
+    fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    book::update(&paths.root)?;
+    println!("{} and the book are of today", book::KERNEL_FILE);
+    Ok(())
 }
 
 /// For `ci`: one line, or what was missed.

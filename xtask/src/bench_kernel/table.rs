@@ -31,6 +31,17 @@ pub fn text(figures: &Figures) -> String {
     text
 }
 
+/// For `docs/kernel.csv`; `-` where nothing was measured.
+pub fn csv(figures: &Figures) -> String {
+    let mut text = "row,native,zendo,xen\n".to_string();
+    for name in figures.names() {
+        let values = Place::ALL.map(|place| figures.get(name, place));
+        let shown = values.map(|value| value.map_or("-".to_string(), |value| value.to_string()));
+        text.push_str(&format!("{name},{}\n", shown.join(",")));
+    }
+    text
+}
+
 fn ratio(of: Option<u64>, to: Option<u64>) -> String {
     match (of, to) {
         (Some(of), Some(to)) if to > 0 => format!("{:.2}", of as f64 / to as f64),
