@@ -93,7 +93,7 @@ fn key(start: &StartInfo) -> u8 {
 extern "C" fn first_main(start: &StartInfo) -> ! {
     let (place, entry) =
         (&raw const SHARED as u64, start.shared_info_maddr | pte::PRESENT | pte::RW);
-    hypercall(nr::UPDATE_VA_MAPPING, [place, entry, (uvmf::INVLPG | uvmf::LOCAL).into()]);
+    hypercall(nr::UPDATE_VA_MAPPING, [place, entry, uvmf::INVLPG | uvmf::LOCAL]);
     write(start, b"A guest in under 150 lines.\r\n");
     if !start.flags.contains(Sif::INITDOMAIN) {
         write(start, b"Press a key: ");
