@@ -139,8 +139,8 @@ pub trait User: Sync {
     /// interrupts, no I/O; an address that is not canonical is a fault of the program.
     fn run(&self, regs: &mut UserRegs, fpu: FpuId) -> UserExit;
 
-    /// The time at which `run` is to end with `Interrupted`, at latest soon after, once; `None` for no
-    /// limit.
+    /// The time at which the next `run` is to end with `Interrupted`, at latest soon after; `None` for no
+    /// limit. Another event may end it earlier: who wants to be sure says it before each run.
     fn set_slice(&self, deadline_ns: Option<u64>);
 
     /// Memory for floating-point registers, as after a reset, or a copy of another's.

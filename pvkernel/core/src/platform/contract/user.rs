@@ -435,9 +435,9 @@ fn slices_end(kernel: &'static Kernel) -> Verdict {
     lab.code(&[&SPIN])?;
     for _ in 0..5 {
         let deadline = kernel.now_ns() + 2_000_000;
-        lab.user.set_slice(Some(deadline));
         let mut regs = marked();
         while kernel.now_ns() < deadline {
+            lab.user.set_slice(Some(deadline));
             let exit = lab.user.run(&mut regs, lab.fpu);
             check(exit == UserExit::Interrupted, "only events end an endless loop")?;
             kernel.dispatch_events();
