@@ -1,6 +1,6 @@
 //! `shell-native`: the teaching kernel on the bare machine, with programs from the boot module.
 //!
-//! Words of the command line: `init=PATH` names the first program, `tricks=` and `exit=` are read by the
+//! Words of the command line: `init=PATH` names the first program, `ip=`, `gateway=` and `dns=` an address, `tricks=` and `exit=` are read by the
 //! backend, `tell-start` has it said how many ticks of the time stamp counter lie between the first
 //! instruction and the shell's prompt, and what stands behind `--` are the first program's arguments.
 #![cfg_attr(target_os = "none", no_std)]
@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -16,6 +17,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use pvkernel_core::device::block::BlockDevice;
+use pvkernel_core::device::net::NetDevice;
+use pvkernel_core::net::{Config, Stack};
 use pvkernel_core::os::{self, PowerEnd, Setup};
 use pvkernel_native::boot::BootInfo;
 use pvkernel_native::{console, power, println, thread, time, virtio};
@@ -31,13 +34,15 @@ fn run(boot: &'static BootInfo) -> ! {
     if boot.args().has("tell-start") {
         START_TSC.store(boot.entry_tsc, Ordering::Relaxed);
     }
+    let devices = virtio::probe();
+    devices.unusable.iter().for_each(|text| println!("shell: {text}"));
     let setup = Setup {
         archive: boot.ramdisk,
-        disks: disks(),
+        disks: named(devices.disks),
         make: Some(pvkernel_ext4::mount),
         wait_input: Some(wait_input),
         power: end,
-        network: None,
+        network: Some(Box::new(move || network(boot, devices.cards))),
     };
     let init = boot.args().value("init").unwrap_or(INIT);
     let behind = boot.cmdline.split_whitespace().skip_while(|word| *word != "--").skip(1);
@@ -66,10 +71,23 @@ fn end(how: PowerEnd) -> ! {
     }
 }
 
-/// The disks on the bus, in the order of their slots: `vda`, `vdb` and so on.
-fn disks() -> Vec<(String, Arc<dyn BlockDevice>)> {
-    let devices = virtio::probe();
-    devices.unusable.iter().for_each(|text| println!("shell: {text}"));
-    let named = ('a'..='z').zip(devices.disks);
+/// Disks in the order of their slots: `vda`, `vdb` and so on.
+fn named(disks: Vec<(String, Arc<dyn BlockDevice>)>) -> Vec<(String, Arc<dyn BlockDevice>)> {
+    let named = ('a'..='z').zip(disks);
     named.map(|(letter, (_, disk))| (format!("vd{letter}"), disk)).collect()
+}
+
+/// IP on the first card. The address is `ip=` of the command line, or DHCP's.
+fn network(
+    boot: &'static BootInfo,
+    cards: Vec<(String, Arc<dyn NetDevice>)>,
+) -> Option<&'static Stack> {
+    let (_, card) = cards.into_iter().next()?;
+    let args = boot.args();
+    let [ip, gateway, dns] = ["ip", "gateway", "dns"].map(|word| args.value(word));
+    let config = Config::from_words(ip, gateway, dns);
+    let config = config.map_err(|why| println!("shell: no network: {why}")).ok()?;
+    let card: &'static Arc<dyn NetDevice> = Box::leak(Box::new(card));
+    let stack = Stack::start(thread::kernel(), card.as_ref(), config, time::tsc());
+    stack.map_err(|error| println!("shell: no network: {error}")).ok()
 }

@@ -109,7 +109,8 @@ fn shell(session: &Session<'_>, chip_set: &str, words: &str) -> Boot {
     boot
 }
 
-/// The shell understands what it does elsewhere, a disk's files stay, and `poweroff` ends the machine.
+/// The shell understands what it does elsewhere, a disk's files stay, the network answers, and `poweroff`
+/// ends the machine.
 pub fn shell_and_disk(session: &Session<'_>) -> Verdict {
     let path = session.images.transcripts.join("native-shell.img");
     // Left by a run that was ended.
@@ -119,6 +120,7 @@ pub fn shell_and_disk(session: &Session<'_>) -> Verdict {
     for (chip_set, word) in [("pc", "first"), ("q35", "second")] {
         let mut boot = shell(session, chip_set, "");
         boot.disks = vec![Disk::scratch(&path)];
+        boot.nics = vec![Nic::uplink(Vec::new())];
         let mut watched = session.start(boot)?;
         watched.machine.expect(PROMPT, WITHIN)?;
         understands(&mut watched.machine)?;
@@ -127,6 +129,7 @@ pub fn shell_and_disk(session: &Session<'_>) -> Verdict {
             (format!("echo {word} >> /mnt/words; echo done"), "done".to_string()),
             ("cat /mnt/words".to_string(), word.to_string()),
             ("umount /mnt; df".to_string(), "devfs".to_string()),
+            ("ping -c 1 10.0.2.2".to_string(), "1 sent, 1 answered".to_string()),
         ];
         for (line, wanted) in lines {
             watched.machine.send(&format!("{line}\r"))?;
