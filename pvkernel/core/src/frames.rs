@@ -66,7 +66,16 @@ impl<'a> FrameAllocator<'a> {
 
     /// Takes one frame: the lowest.
     pub fn alloc(&mut self) -> Option<usize> {
-        self.alloc_run(1)
+        let words = self.used.iter().enumerate().skip(self.first_free / 64);
+        let (index, word) = words.into_iter().find(|(_, word)| **word != u64::MAX)?;
+        let frame = index * 64 + word.trailing_ones() as usize;
+        if frame >= self.count {
+            return None;
+        }
+        self.used[index] |= bit(frame);
+        self.free -= 1;
+        self.first_free = frame + 1;
+        Some(frame)
     }
 
     /// Takes `len` consecutive frames: the lowest that fit.
@@ -136,6 +145,29 @@ const fn bit(frame: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_frame_is_the_lowest_as_a_run_of_one_is() {
+        let (mut one, mut other) = ([0; 3], [0; 3]);
+        let mut frames = FrameAllocator::new(&mut one, 150);
+        let mut model = FrameAllocator::new(&mut other, 150);
+        for (start, len) in [(2, 3), (60, 10), (128, 1), (140, 10)] {
+            frames.release(start, len).unwrap();
+            model.release(start, len).unwrap();
+        }
+        for round in 0..30 {
+            assert_eq!(frames.alloc(), model.alloc_run(1));
+            if round % 3 == 0 {
+                let freed = [3, 61, 128, 149][round % 4];
+                assert_eq!(frames.release(freed, 1), model.release(freed, 1));
+            }
+            assert_eq!(frames.free(), model.free());
+        }
+        while model.alloc_run(1).is_some() {
+            assert!(frames.alloc().is_some());
+        }
+        assert_eq!((frames.alloc(), frames.free()), (None, 0));
+    }
 
     #[test]
     fn an_aligned_run_starts_at_a_multiple() {

@@ -19,7 +19,7 @@ pub(crate) fn init(bitmap: &'static mut [u64], count: usize, first_free: usize) 
 
 /// Takes a frame; its content is whatever it was.
 pub fn alloc() -> Option<Pfn> {
-    alloc_run(1)
+    FRAMES.lock().as_mut()?.alloc().map(|frame| Pfn::new(frame as u64))
 }
 
 /// Takes `len` consecutive frames and returns the first.
