@@ -64,8 +64,11 @@ impl Process {
         let os = self.os();
         let pid = os.processes.promise()?;
         let made = self.copy(pid, regs);
-        if made.is_err() {
-            os.processes.give_back();
+        match made {
+            // The child goes first: mostly it runs another program soon, or ends, and what the parent
+            // writes before that would have to be copied.
+            Ok(()) => os.kernel.yield_now(),
+            Err(_) => os.processes.give_back(),
         }
         made.map(|()| pid)
     }

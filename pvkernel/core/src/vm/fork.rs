@@ -33,8 +33,7 @@ impl Space {
         let mut child = Self { id, regions: Vec::new(), frozen: Vec::new(), ..*self };
         self.protect()?;
         let mut counts = self.pool.counts();
-        let frames = regions.iter().flat_map(Region::held).filter_map(|(_, slot)| slot.frame());
-        frames.for_each(|frame| counts.share(frame));
+        regions.iter().for_each(|region: &Region| region.each_frame(|frame| counts.share(frame)));
         drop(counts);
         child.regions = regions;
         Ok(child)
@@ -42,18 +41,7 @@ impl Space {
 
     /// Keeps the program from writing to all it has.
     fn protect(&mut self) -> Result<(), OutOfMemory> {
-        let mut single = Vec::new();
-        let mut blocks: Vec<(u64, usize)> = Vec::new();
-        for (address, _) in self.writable() {
-            let block = address / BLOCK;
-            match blocks.iter_mut().find(|(other, _)| *other == block) {
-                Some((_, count)) => *count += 1,
-                None => {
-                    blocks.try_reserve(1).map_err(|_| OutOfMemory)?;
-                    blocks.push((block, 1));
-                }
-            }
-        }
+        let mut blocks = self.writable_blocks()?;
         blocks.retain(|(block, _)| !self.frozen.contains(block));
         let many = blocks.iter().filter(|(_, count)| *count >= FREEZE_FROM);
         self.frozen.try_reserve(many.clone().count()).map_err(|_| OutOfMemory)?;
@@ -61,15 +49,47 @@ impl Space {
             self.pool.user().set_block_writable(self.id, block * BLOCK, false);
             self.frozen.push(*block);
         }
-        for (address, slot) in self.writable().filter(|(address, _)| !self.is_frozen(*address)) {
-            single.try_reserve(1).map_err(|_| OutOfMemory)?;
-            single.push((address, slot));
+        for (block, count) in blocks.iter().filter(|(_, count)| *count < FREEZE_FROM) {
+            let mut pages = Vec::new();
+            pages.try_reserve_exact(*count).map_err(|_| OutOfMemory)?;
+            self.each_writable(*block, |address, slot| pages.push((address, slot)));
+            self.take_write(&pages)?;
         }
-        self.take_write(&single)
+        Ok(())
     }
 
-    fn writable(&self) -> impl Iterator<Item = (u64, Slot)> + '_ {
-        self.regions.iter().flat_map(Region::held).filter(|(_, slot)| slot.is_writable())
+    /// The blocks in which the program can write, and how many pages there.
+    fn writable_blocks(&self) -> Result<Vec<(u64, usize)>, OutOfMemory> {
+        let mut blocks: Vec<(u64, usize)> = Vec::new();
+        for region in &self.regions {
+            let mut block = region.start() / BLOCK;
+            while region.access.write && block * BLOCK < region.end() {
+                let (mut count, from) = (0, block * BLOCK);
+                region.each(from, from + BLOCK, |_, slot| count += usize::from(slot.is_writable()));
+                match blocks.iter_mut().find(|(other, _)| *other == block) {
+                    Some((_, all)) => *all += count,
+                    None if count > 0 => {
+                        blocks.try_reserve(1).map_err(|_| OutOfMemory)?;
+                        blocks.push((block, count));
+                    }
+                    None => {}
+                }
+                block += 1;
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// Looks at the pages of a block that the tables let the program write.
+    fn each_writable(&self, block: u64, mut look: impl FnMut(u64, Slot)) {
+        let from = block * BLOCK;
+        for region in self.regions.iter().filter(|region| region.access.write) {
+            region.each(from, from + BLOCK, |address, slot| {
+                if slot.is_writable() {
+                    look(address, slot);
+                }
+            });
+        }
     }
 
     /// Takes the right to write from entries.
@@ -98,14 +118,18 @@ impl Space {
         let Some(place) = self.frozen.iter().position(|frozen| *frozen == block) else {
             return Ok(());
         };
-        let mut shared = Vec::new();
         let counts = self.pool.counts();
-        for (address, slot) in self.writable() {
-            let is_shared = slot.frame().is_some_and(|frame| counts.is_shared(frame));
-            if address / BLOCK == block && is_shared {
-                shared.try_reserve(1).map_err(|_| OutOfMemory)?;
-                shared.push((address, slot));
-            }
+        let is_shared = |slot: Slot| slot.frame().is_some_and(|frame| counts.is_shared(frame));
+        let mut count = 0;
+        self.each_writable(block, |_, slot| count += usize::from(is_shared(slot)));
+        let mut shared = Vec::new();
+        if count > 0 {
+            shared.try_reserve_exact(count).map_err(|_| OutOfMemory)?;
+            self.each_writable(block, |address, slot| {
+                if is_shared(slot) {
+                    shared.push((address, slot));
+                }
+            });
         }
         drop(counts);
         self.take_write(&shared)?;

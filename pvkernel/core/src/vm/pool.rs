@@ -67,39 +67,46 @@ impl Pool {
 
     /// The counts, for who looks at many.
     pub(super) fn counts(&self) -> Counts<'_> {
-        Counts(self.users.lock())
+        Counts { users: self.users.lock(), pool: self }
     }
 
     /// Takes one user from each frame; those without are free.
     pub fn release(&self, frames: impl Iterator<Item = usize>) {
-        for frame in frames {
-            let mut users = self.users.lock();
-            let Some(count) = users.get_mut(frame) else { continue };
-            *count = count.saturating_sub(1);
-            let is_last = *count == 0;
-            drop(users);
-            if is_last {
-                self.mmu.free_frame(frame);
-                self.used.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
+        let mut counts = self.counts();
+        frames.for_each(|frame| counts.release(frame));
     }
 }
 
 /// The counts while nobody else looks at them.
-pub(super) struct Counts<'a>(LockGuard<'a, Vec<u16>>);
+pub(super) struct Counts<'a> {
+    users: LockGuard<'a, Vec<u16>>,
+    pool: &'a Pool,
+}
 
 impl Counts<'_> {
     /// Whether more than one use a frame.
+    #[inline]
     pub(super) fn is_shared(&self, frame: usize) -> bool {
-        self.0.get(frame).is_some_and(|count| *count > 1)
+        self.users.get(frame).is_some_and(|count| *count > 1)
     }
 
     /// Adds a user.
+    #[inline]
     pub(super) fn share(&mut self, frame: usize) {
         // As many users as processes at most, which fit.
-        if let Some(count) = self.0.get_mut(frame) {
+        if let Some(count) = self.users.get_mut(frame) {
             *count = count.saturating_add(1);
+        }
+    }
+
+    /// Takes a user away; without the last one the frame is free.
+    #[inline]
+    pub(super) fn release(&mut self, frame: usize) {
+        let Some(count) = self.users.get_mut(frame) else { return };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.pool.mmu.free_frame(frame);
+            self.pool.used.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

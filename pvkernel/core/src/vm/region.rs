@@ -130,6 +130,38 @@ impl Region {
         Ok(())
     }
 
+    /// Looks at the slots that hold a frame and whose addresses are in a range. Loops over whole processes
+    /// go through here: it is what fork and exit spend their time with.
+    #[inline]
+    pub(super) fn each(&self, from: u64, to: u64, mut look: impl FnMut(u64, Slot)) {
+        let (from, to) = (from.max(self.start), to.min(self.end));
+        if from >= to {
+            return;
+        }
+        let (first, last) = match self.growth {
+            Growth::Up => (self.index(from), self.index(to - 1)),
+            Growth::Down => (self.index(to - 1), self.index(from)),
+        };
+        let mut address = self.address(first);
+        let step = match self.growth {
+            Growth::Up => PAGE,
+            Growth::Down => PAGE.wrapping_neg(),
+        };
+        let end = (last + 1).min(self.slots.len());
+        for slot in self.slots.get(first..end).unwrap_or_default() {
+            if slot.frame().is_some() {
+                look(address, *slot);
+            }
+            address = address.wrapping_add(step);
+        }
+    }
+
+    /// Looks at all slots that hold a frame.
+    #[inline]
+    pub(super) fn each_frame(&self, mut look: impl FnMut(usize)) {
+        self.slots.iter().filter_map(|slot| slot.frame()).for_each(&mut look);
+    }
+
     /// All slots that hold a frame, with their addresses.
     pub(super) fn held(&self) -> impl Iterator<Item = (u64, Slot)> + '_ {
         let all = self.slots.iter().enumerate().filter(|(_, slot)| slot.frame().is_some());

@@ -320,7 +320,7 @@ impl Space {
 impl Drop for Space {
     fn drop(&mut self) {
         self.pool.user().free_space(self.id);
-        let frames = self.regions.iter().flat_map(Region::held);
-        self.pool.release(frames.filter_map(|(_, slot)| slot.frame()));
+        let mut counts = self.pool.counts();
+        self.regions.iter().for_each(|region| region.each_frame(|frame| counts.release(frame)));
     }
 }

@@ -113,16 +113,20 @@ impl Batch {
     /// Carries out what has been collected.
     pub(super) fn carry_out(&mut self) {
         let updates = &self.updates[..core::mem::take(&mut self.len)];
-        if updates.is_empty() {
-            return;
+        if !updates.is_empty() {
+            update(updates);
         }
-        // SAFETY: the updates concern tables of programs, and access to frames that are such tables,
-        // which nobody writes otherwise.
-        let result = unsafe { mmu_update(updates, DomId::SELF) };
-        if let Err((errno, done)) = result {
-            let refused = updates.get(done);
-            panic!("an update of a program's table was refused: {errno:?}, {refused:x?}");
-        }
+    }
+}
+
+/// Carries out updates, in order.
+pub(super) fn update(updates: &[MmuUpdate]) {
+    // SAFETY: the updates concern tables of programs, and access to frames that are such tables, which
+    // nobody writes otherwise.
+    let result = unsafe { mmu_update(updates, DomId::SELF) };
+    if let Err((errno, done)) = result {
+        let refused = updates.get(done);
+        panic!("an update of a program's table was refused: {errno:?}, {refused:x?}");
     }
 }
 
