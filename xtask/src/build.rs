@@ -31,11 +31,14 @@ const BARE_PACKAGES: &[&str] = &[
 /// a heap.
 const HEAPLESS_PACKAGE: &str = "first-guest";
 
-/// Guests that are created from dom0's shell.
+/// Guests of the boot archive: what a person creates from dom0's shell.
 const GUESTS: &[&str] = &[
-    "hello", "ticker", "spinner", "crasher", "selftest", "fuzz", "pair", "blktest", "nettest",
-    "store", "storer", "badfront", "load", "httpd", "kv", "pinger", "shell", "first",
+    "hello", "ticker", "spinner", "crasher", "blktest", "httpd", "kv", "pinger", "shell", "first",
 ];
+
+/// Further guests that only the tests create. What is in the archive is read at each boot.
+const TEST_GUESTS: &[&str] =
+    &["selftest", "fuzz", "pair", "nettest", "store", "storer", "badfront", "load"];
 
 /// Programs the tests boot without dom0: in its place, or in the hypervisor's.
 const LONE_PROGRAMS: &[&str] = &["bench", "grants", "machine-probe", "native-probe", NATIVE_KERNEL];
@@ -116,16 +119,17 @@ pub fn build(paths: &Paths, programs: Programs) -> Result<Built> {
     make_folder(&built.guests)?;
     copy(&paths.bare_program("zendo"), &built.zendo)?;
     copy(&paths.bare_program("dom0"), &built.dom0)?;
-    for guest in GUESTS.iter().chain(LONE_PROGRAMS) {
+    for guest in GUESTS.iter().chain(TEST_GUESTS).chain(LONE_PROGRAMS) {
         copy(&paths.bare_program(guest), &built.guests.join(guest))?;
     }
     let user = user_programs::build(paths, programs)?;
-    let mut files = archive_files(paths, &built)?;
+    let mut files = archive_files(paths, &built, GUESTS)?;
     files.push(("programs.cpio".to_string(), read(&user)?));
     write_archive(&built.archive, &files)?;
     let hello = read(&built.guests.join("hello"))?;
-    let tests = files.into_iter().chain(hostile::files(&hello));
-    write_archive(&built.test_archive, &tests.collect::<Vec<_>>())?;
+    files.extend(archive_files(paths, &built, TEST_GUESTS)?);
+    files.extend(hostile::files(&hello));
+    write_archive(&built.test_archive, &files)?;
     Ok(built)
 }
 
@@ -161,22 +165,32 @@ fn compile(paths: &Paths) -> Result<()> {
     sh::run(toolchain.cargo_build(paths).args(["--package", HEAPLESS_PACKAGE]))
 }
 
-/// The guests and configurations of the boot archive, sorted by name.
-fn archive_files(paths: &Paths, built: &Built) -> Result<Vec<(String, Vec<u8>)>> {
+/// These guests and their configurations, sorted by name.
+fn archive_files(paths: &Paths, built: &Built, guests: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();
-    for guest in GUESTS {
+    for guest in guests {
         files.push((guest.to_string(), loaded_part(read(&built.guests.join(guest))?)));
     }
     let folder = paths.root.join(CONFIGURATIONS);
     let entries = folder.read_dir().map_err(|error| format!("{}: {error}", folder.display()))?;
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".cfg") {
-            files.push((name, read(&entry.path())?));
+        if !name.ends_with(".cfg") {
+            continue;
+        }
+        let text = read(&entry.path())?;
+        if kernel_of(&text).is_some_and(|kernel| guests.contains(&kernel)) {
+            files.push((name, text));
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// The guest a configuration is for.
+fn kernel_of(configuration: &[u8]) -> Option<&str> {
+    let text = core::str::from_utf8(configuration).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("kernel = \"")?.strip_suffix('"'))
 }
 
 /// An ELF file without what no loader reads: all that lies behind its last segment, and the table of

@@ -51,6 +51,18 @@ impl Images {
         Ok(boot)
     }
 
+    /// A boot of dom0 as a person has it, with the archive of `cargo xtask run`, which lies beside that of
+    /// the tests.
+    ///
+    /// # Errors
+    /// As [`Images::hypervisor`].
+    pub fn usual_boot(&self, which: Hypervisor) -> Result<Boot, Failure> {
+        let mut boot = self.test_boot(which)?;
+        let archive = self.archive.with_file_name("boot.cpio");
+        boot.modules = vec![Module::new(&self.dom0, ""), Module::new(&archive, "")];
+        Ok(boot)
+    }
+
     /// A boot without modules, which reports the reason of its end where it can.
     fn test_boot(&self, which: Hypervisor) -> Result<Boot, Failure> {
         let mut arguments = which.arguments(DOM0_MIB);

@@ -127,7 +127,7 @@ pub fn real(count: u64) -> f64 {
 
 /// Ticks from the hypervisor's entry to dom0's, as the hypervisor says.
 fn entry_ticks(session: &Session<'_>, icount: bool) -> Result<u64, Failure> {
-    let mut boot = session.images.dom0_boot(session.hypervisor, "")?;
+    let mut boot = session.images.usual_boot(session.hypervisor)?;
     boot.icount = icount;
     let mut watched = session.start(boot)?;
     watched.expect("dom0 starts after ", 60)?;

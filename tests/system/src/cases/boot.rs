@@ -45,7 +45,7 @@ pub fn time(session: &Session<'_>) -> Verdict {
 
 /// The way from the hypervisor's entry to dom0's stays within its instructions.
 pub fn instructions(session: &Session<'_>) -> Verdict {
-    let mut boot = session.images.dom0_boot(session.hypervisor, "")?;
+    let mut boot = session.images.usual_boot(session.hypervisor)?;
     boot.icount = true;
     let mut watched = session.start(boot)?;
     // With one tick for each instruction the time-stamp counter counts what was executed.
