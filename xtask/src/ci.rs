@@ -12,6 +12,7 @@ use system_tests::summary::{Outcome, Summary};
 
 use crate::args::Args;
 use crate::build::Programs;
+use crate::host_tests::{self, Seed};
 use crate::paths::{Paths, BARE_TARGET};
 use crate::toolchain::{self, Toolchain};
 use crate::{bench, bench_kernel, bench_system, demo, linux, setup, sh, test, tidy, Result};
@@ -30,7 +31,7 @@ pub fn run(args: &mut Args) -> Result<()> {
     step(&mut summary, "clippy, host", || clippy_host(&paths));
     step(&mut summary, "tidy", || tidy_tree(&paths));
     step(&mut summary, "headers for the ABI layout test", headers);
-    step(&mut summary, "host tests", || passed(test::host(&paths, "")));
+    step(&mut summary, "host tests", || passed(host_tests::run(&paths, "", Seed::of_tree(&paths))));
     step(&mut summary, "clippy, bare", || clippy_bare(&paths));
     let both = [Hypervisor::Zendo, Hypervisor::Xen];
     let mut images = None;

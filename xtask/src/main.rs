@@ -21,6 +21,7 @@ mod demo;
 mod devices;
 mod doctor;
 mod gdb;
+mod host_tests;
 mod linux;
 mod native;
 mod paths;
@@ -89,8 +90,8 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "test",
-        options: "[host|system|soak] [FILTER] [--smp N] [--list] [--no-build]",
-        help: "host tests and system tests",
+        options: "[host|system|soak|random] [FILTER] [--smp N] [--minutes N] [--list] [--no-build]",
+        help: "host tests and system tests; `random`: the host tests again and again with other numbers",
         run: test::run,
     },
     Verb {

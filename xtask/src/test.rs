@@ -1,7 +1,8 @@
-//! `test`: host tests, system tests, or both; `test soak` repeats what is repeated many more times.
+//! `test`: host tests, system tests, or both; `test soak` repeats what is repeated many more times, and
+//! `test random` the host tests with other random numbers.
 
-use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use system_tests::cases::{self, Selection};
 use system_tests::qemu::Hypervisor;
@@ -9,21 +10,16 @@ use system_tests::session::Images;
 
 use crate::args::Args;
 use crate::build::{self, Programs};
+use crate::host_tests::{self, Seed};
 use crate::paths::Paths;
-use crate::{setup, sh, xen_package, Result};
-
-/// Programs of the bare machine: their crates have no tests a host could run.
-const BARE_ONLY: &[&str] = &["dom0", "test-guests"];
-
-/// Where the tests under loom are.
-const LOOM_CRATE: &str = "hv-core";
-const LOOM_TESTS: &str = "hypervisor/core/tests";
+use crate::{setup, xen_package, Result};
 
 /// The verb.
 pub fn run(args: &mut Args) -> Result<()> {
     let list = args.flag("--list");
     let cpus = cpus(args)?;
     let programs = Programs::take(args);
+    let minutes = args.number("--minutes", 10, 1, 10_000)?;
     let (kind, mut filter) = kind_and_filter(args);
     args.finish()?;
     let is_soak = kind == "soak";
@@ -38,8 +34,12 @@ pub fn run(args: &mut Args) -> Result<()> {
         return Ok(());
     }
     let paths = Paths::find()?;
+    if kind == "random" {
+        let end = Instant::now() + Duration::from_secs(60 * minutes);
+        return host_tests::repeat(&paths, &selection.filter, end);
+    }
     if kind == "host" || kind == "all" {
-        host(&paths, &selection.filter)?;
+        host_tests::run(&paths, &selection.filter, Seed::fresh())?;
     }
     if kind != "host" {
         system(&paths, &selection, programs)?;
@@ -53,61 +53,14 @@ pub fn cpus(args: &mut Args) -> Result<Option<u32>> {
     number.transpose().map_err(|_| "--smp wants a number".to_string())
 }
 
-/// Reads `[host|system|soak] [FILTER]`.
+/// Reads `[host|system|soak|random] [FILTER]`.
 fn kind_and_filter(args: &mut Args) -> (String, String) {
     match args.positional() {
-        Some(kind) if ["host", "system", "soak"].contains(&kind.as_str()) => {
+        Some(kind) if ["host", "system", "soak", "random"].contains(&kind.as_str()) => {
             (kind, args.positional().unwrap_or_default())
         }
         filter => ("all".to_string(), filter.unwrap_or_default()),
     }
-}
-
-/// Tests that need no machine.
-pub fn host(paths: &Paths, filter: &str) -> Result<()> {
-    if let Err(text) = setup::ensure_abi_headers() {
-        println!("xtask: the ABI layout test will be skipped: {text}");
-    }
-    let mut command = cargo(paths);
-    command.args(["test", "--workspace", "--quiet"]);
-    for package in BARE_ONLY {
-        command.args(["--exclude", package]);
-    }
-    if !filter.is_empty() {
-        command.arg(filter);
-    }
-    sh::run(&mut command)?;
-    loom(paths)
-}
-
-/// The tests that try all interleavings, in a build of their own.
-fn loom(paths: &Paths) -> Result<()> {
-    let names = loom_tests(&paths.root.join(LOOM_TESTS));
-    if names.is_empty() {
-        return Ok(());
-    }
-    let mut command = cargo(paths);
-    command.args(["test", "--release", "--quiet", "--package", LOOM_CRATE]);
-    for name in &names {
-        command.args(["--test", name]);
-    }
-    command.env("RUSTFLAGS", "--cfg loom");
-    // The link-time optimisation of the images would cost more time here than it saves.
-    command.env("CARGO_PROFILE_RELEASE_LTO", "off");
-    command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-    command.env("CARGO_TARGET_DIR", paths.target.join("loom"));
-    sh::run(&mut command)
-}
-
-/// The names of the test files that are made for loom.
-fn loom_tests(folder: &Path) -> Vec<String> {
-    let Ok(entries) = folder.read_dir() else { return Vec::new() };
-    let stem = |path: std::path::PathBuf| Some(path.file_stem()?.to_string_lossy().into_owned());
-    let names = entries.flatten().filter_map(|entry| stem(entry.path()));
-    let mut names: Vec<String> = names.filter(|name| name.starts_with("loom")).collect();
-    names.sort();
-    names.dedup();
-    names
 }
 
 /// Tests on machines; fails if one fails or none was selected.
@@ -163,6 +116,7 @@ mod tests {
     fn the_kind_may_be_left_out() {
         assert_eq!(parsed(""), ("all".into(), "".into()));
         assert_eq!(parsed("host"), ("host".into(), "".into()));
+        assert_eq!(parsed("random fs"), ("random".into(), "fs".into()));
         assert_eq!(parsed("soak"), ("soak".into(), "".into()));
         assert_eq!(parsed("system leaks"), ("system".into(), "leaks".into()));
         assert_eq!(parsed("leaks"), ("all".into(), "leaks".into()));

@@ -3,6 +3,7 @@
 //! Who uses this keeps count of who uses a number: `remove_in` and `rename_in` only take names away, and a
 //! file without names stays until `reap_file`.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use rsext4::{
     DirectoryCursor, DirectoryEntryType, Ext4Error, FileName, FilePermissions, InodeNumber,
@@ -163,6 +164,10 @@ impl Files {
         for stat in [Some(moved), target].into_iter().flatten() {
             self.check_free(stat.id).map_err(|error| error.what)?;
         }
+        // A folder into itself is refused first, as in Linux; rsext4 looks first at what has the name.
+        if target.is_some() && moved.kind == Kind::Folder && self.is_within(to.0, moved.id)? {
+            return Err(What::BadPath);
+        }
         match target.map(|target| target.kind) {
             Some(Kind::Folder) if moved.kind != Kind::Folder => return Err(What::IsFolder),
             Some(Kind::File | Kind::Other) if moved.kind == Kind::Folder => {
@@ -175,6 +180,22 @@ impl Files {
         let options = RenameOptions::REPLACE;
         let renamed = self.fs.rename(from.0 .0, old_name, to.0 .0, new_name, options);
         renamed.map(|outcome| outcome.replaced.and_then(nameless)).map_err(failed)
+    }
+
+    /// Whether a folder is another one or lies in it.
+    fn is_within(&mut self, folder: FileId, other: FileId) -> Result<bool, What> {
+        let mut seen = BTreeSet::new();
+        let mut here = folder;
+        while here != other {
+            if here == self.root() {
+                return Ok(false);
+            }
+            if !seen.insert(here.number()) {
+                return Err(What::Corrupt);
+            }
+            here = self.find_in(here, b"..")?.id;
+        }
+        Ok(true)
     }
 
     /// Frees a file without names that nobody uses any more.

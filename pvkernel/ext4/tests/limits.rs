@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{assert_clean, blank, disk, from_bytes, kernel, tree};
+use common::{assert_clean, blank, disk, from_bytes, kernel, ram_table, tree};
 use pvkernel_abi::{open, Errno, Seek};
 use pvkernel_core::fs::FileTable;
 
@@ -136,4 +136,26 @@ fn its_thread_ends_with_the_mount() {
     drop(fs);
     kernel.yield_now();
     assert_eq!(kernel.thread_count(), 1);
+}
+
+#[test]
+fn a_folder_does_not_go_into_itself_whatever_has_the_name() {
+    let kernel = kernel();
+    let disk = disk(kernel, MIB);
+    let on_disk = FileTable::new(tree(kernel, &disk));
+    let in_memory = ram_table(kernel);
+    for table in [&on_disk, &in_memory] {
+        for folder in [&b"/b"[..], b"/b/full", b"/b/full/x", b"/b/empty"] {
+            table.mkdir(folder).unwrap();
+        }
+        table.open(b"/b/file", MAKE).and_then(|fd| table.close(fd)).unwrap();
+        for name in [&b"/b/file"[..], b"/b/full", b"/b/empty", b"/b/new", b"/b/full/x"] {
+            assert_eq!(table.rename(b"/b", name), Err(Errno::EINVAL), "{name:?}");
+        }
+        // The other way round something is in the way.
+        assert_eq!(table.rename(b"/b/full", b"/b"), Err(Errno::ENOTEMPTY));
+        assert_eq!(table.rename(b"/b/file", b"/b"), Err(Errno::EISDIR));
+        assert_eq!(table.rename(b"/b/full", b"/b/file"), Err(Errno::ENOTDIR));
+        assert_eq!(table.rename(b"/b/full/x", b"/b/empty"), Ok(()));
+    }
 }
