@@ -90,6 +90,7 @@ pub const CASES: &[Case] = cases! {
     "selftest-as-domu", BOTH, ONE_AND_FOUR, selftest::as_domu;
     "usertests-alone", BOTH, ONE_AND_FOUR, programs::usertests_alone;
     "usertests-beside-dom0", BOTH, ONE_AND_FOUR, programs::usertests_beside_dom0;
+    "shell-with-devices", BOTH, ONE, programs::devices_beside_dom0;
     "random-system-calls", BOTH, ONE, programs::random_calls;
     "shell-language", BOTH, ONE, programs::shell_language;
     "hello-runs-and-goes", BOTH, ONE_AND_FOUR, lifecycle::hello;

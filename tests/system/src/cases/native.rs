@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use super::programs::{judge, understands, PROMPT};
+use super::programs::{judge, understands, uses_devices, PROMPT};
 use super::{check, Verdict};
 use crate::devices::{Disk, Nic};
 use crate::disk_image;
@@ -124,19 +124,7 @@ pub fn shell_and_disk(session: &Session<'_>) -> Verdict {
         let mut watched = session.start(boot)?;
         watched.machine.expect(PROMPT, WITHIN)?;
         understands(&mut watched.machine)?;
-        let lines = [
-            ("mount /dev/vda /mnt".to_string(), String::new()),
-            (format!("echo {word} >> /mnt/words; echo done"), "done".to_string()),
-            ("cat /mnt/words".to_string(), word.to_string()),
-            ("umount /mnt; df".to_string(), "devfs".to_string()),
-            ("ping -c 1 10.0.2.2".to_string(), "1 sent, 1 answered".to_string()),
-        ];
-        for (line, wanted) in lines {
-            watched.machine.send(&format!("{line}\r"))?;
-            let answer = watched.machine.expect(PROMPT, END_WITHIN)?;
-            let answer = answer.split_once('\n').map_or("", |(_, answer)| answer);
-            check(answer.contains(&wanted), || format!("`{line}`: no '{wanted}' in {answer:?}"))?;
-        }
+        uses_devices(&mut watched.machine, "vda", word)?;
         watched.machine.send("poweroff\r")?;
         let end = watched.machine.wait_end(END_WITHIN)?;
         check(end == End::Poweroff, || format!("{chip_set}: poweroff, and then: {end}"))?;

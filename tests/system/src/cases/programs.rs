@@ -1,10 +1,13 @@
 //! Programs on the teaching kernel: they try it themselves, from a shell somebody types at.
 
+use std::fs;
 use std::time::Duration;
 
 use super::alone::report_of;
 use super::{check, Verdict};
-use crate::dom0::Dom0;
+use crate::devices::{Disk, Nic};
+use crate::disk_image;
+use crate::dom0::{Dom0, PROMPT as DOM0_PROMPT};
 use crate::machine::{Failure, Machine};
 use crate::qemu::Module;
 use crate::session::{Session, Watched};
@@ -66,6 +69,62 @@ pub fn random_calls(session: &Session<'_>) -> Verdict {
     Ok(())
 }
 
+/// What a person does with a disk that has an ext4, and with a network card.
+pub(super) fn uses_devices(machine: &mut Machine, disk: &str, word: &str) -> Verdict {
+    for (line, wanted) in [
+        (format!("mount /dev/{disk} /mnt; df"), "/mnt"),
+        (format!("echo {word} >> /mnt/words; echo $?"), "0"),
+        ("cat /mnt/words".to_string(), word),
+        ("umount /mnt; cat /mnt/words".to_string(), "no such file or directory"),
+        ("ping -c 1 10.0.2.2".to_string(), "1 sent, 1 answered"),
+    ] {
+        answers(machine, &line, wanted)?;
+    }
+    Ok(())
+}
+
+/// A guest of dom0's with a disk and a card: its files are there for the next guest, and for the host.
+pub fn devices_beside_dom0(session: &Session<'_>) -> Verdict {
+    let file = |disk: &str| {
+        let name = format!("shell-{disk}-{}.img", session.hypervisor.name());
+        session.images.transcripts.join(name)
+    };
+    // Dom0 keeps its own files on the first.
+    let (dom0s, path) = (file("vda"), file("vdb"));
+    fs::create_dir_all(&session.images.transcripts).map_err(|error| Failure(error.to_string()))?;
+    for path in [&dom0s, &path] {
+        // Left by a run that was ended.
+        let _ = fs::remove_file(path);
+        disk_image::make(path, 32 << 20).map_err(Failure)?;
+    }
+    let mut boot = session.images.dom0_boot(session.hypervisor, "")?;
+    boot.disks = vec![Disk::scratch(&dom0s), Disk::scratch(&path)];
+    boot.nics = vec![Nic::uplink(Vec::new())];
+    let mut dom0 = Dom0::from_machine(session.start(boot)?, session.hypervisor)?;
+    for word in ["first", "second"] {
+        let line = "zl create -c shell.cfg \"vif=['']\" 'disk=[\"phy:vdb,xvda,w\"]'\r";
+        dom0.machine().send(line)?;
+        dom0.machine().expect(PROMPT, BOOT)?;
+        uses_devices(dom0.machine(), "xvda", word)?;
+        dom0.machine().send("poweroff\r")?;
+        dom0.machine().expect(DOM0_PROMPT, SOON)?;
+        dom0.until_gone("shell", 10)?;
+    }
+    dom0.poweroff()?;
+    disk_image::check(&path).map_err(Failure)?;
+    let words = disk_image::get(&path, "/words").map_err(Failure)?;
+    let _ = (fs::remove_file(&path), fs::remove_file(&dom0s));
+    check(words == b"first\nsecond\n", || format!("the disk has {words:?}"))
+}
+
+/// Types a line and looks for some text in what it prints.
+fn answers(machine: &mut Machine, line: &str, wanted: &str) -> Verdict {
+    machine.send(&format!("{line}\r"))?;
+    let answer = machine.expect(PROMPT, SOON)?.replace('\r', "");
+    let answer = answer.split_once('\n').map_or("", |(_, answer)| answer);
+    check(answer.contains(wanted), || format!("`{line}`: no {wanted:?} in {answer:?}"))
+}
+
 /// The shell understands what it says it does; mistakes are one line, and nothing else.
 pub fn shell_language(session: &Session<'_>) -> Verdict {
     understands(&mut alone(session)?.machine)
@@ -94,10 +153,7 @@ pub(super) fn understands(machine: &mut Machine) -> Verdict {
         ("cd /nowhere", "sh: /nowhere: no such file or directory"),
         ("cat /dev/zero | hexdump -n 32", "00000000  00 00"),
     ] {
-        machine.send(&format!("{line}\r"))?;
-        let answer = machine.expect(PROMPT, SOON)?.replace('\r', "");
-        let answer = answer.split_once('\n').map_or("", |(_, answer)| answer);
-        check(answer.contains(wanted), || format!("`{line}`: no {wanted:?} in {answer:?}"))?;
+        answers(machine, line, wanted)?;
     }
     Ok(())
 }
