@@ -27,13 +27,13 @@ macro_rules! calls {
 
 calls! {
     Null = 0, "does nothing, for measuring";
-    Exit = 1, "`exit(status)`: ends the process";
-    Fork = 2, "`fork()`: the child's number, 0 in the child";
-    Wait = 3, "`wait(pid or -1, &mut i32 or 0, flags)`: number of the child that ended; 0 with `NOHANG` if none has";
-    Exec = 4, "`exec(path, len, *Text, count)`: becomes another program with these arguments";
-    Kill = 5, "`kill(pid)`: ends a process at its next system call, wait or interrupt";
-    Getpid = 6, "`getpid()`";
-    Getppid = 7, "`getppid()`: 0 when the parent has ended";
+    Getpid = 1, "`getpid()`";
+    Getppid = 2, "`getppid()`: 0 when the parent has ended";
+    Exit = 3, "`exit(status)`: ends the process";
+    Fork = 4, "`fork()`: the child's number, 0 in the child";
+    Wait = 5, "`wait(pid or -1, &mut i32 or 0, flags)`: number of the child that ended; 0 with `NOHANG` if none has";
+    Exec = 6, "`exec(path, len, *Text, count)`: becomes another program with these arguments";
+    Kill = 7, "`kill(pid)`: ends a process at its next system call, wait or interrupt";
     Yield = 8, "`yield()`";
     SleepNs = 9, "`sleep_ns(duration)`";
     ClockNs = 10, "`clock_ns()`: time since the kernel started";

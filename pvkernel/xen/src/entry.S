@@ -102,7 +102,7 @@ trap_failsafe:                      # ds, es, fs, gs lie between r11 and rip
     # iret. rcx keeps the user's rip, as after any system call; r11 becomes 0.
     .globl trap_syscall
 trap_syscall:
-    cmp rax, 8
+    cmp rax, 3                      # ANSWERS
     jae 1f
     lea rcx, [rip + pvkernel_user_answers]
     mov rcx, [rcx + rax * 8]
@@ -298,12 +298,12 @@ trap_stubs:
     .endr
     .noaltmacro
 
-    # What the next program that runs gets as answers of system calls 0 to 7; negative: none is known.
+    # What the next program that runs gets as answers of the first system calls; negative: none is known.
     .section .data.user, "aw", @progbits
     .balign 8
     .globl pvkernel_user_answers
 pvkernel_user_answers:
-    .rept 8
+    .rept 3
     .quad -1
     .endr
 user_regs:                          # where registers go at a trap from user mode, while one runs

@@ -13,8 +13,8 @@ use super::OutOfMemory;
 /// Bytes that one table of the lowest level maps.
 pub const BLOCK: u64 = 512 * 4096;
 
-/// System calls that can have an answer ready.
-pub const ANSWERS: usize = 8;
+/// System calls that can have an answer ready: the first ones. Each costs something in every switch.
+pub const ANSWERS: usize = 3;
 
 /// Names an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,7 +130,7 @@ pub trait User: Sync {
     /// Without memory for what is made at the first use of a space.
     fn activate(&self, space: SpaceId) -> Result<(), OutOfMemory>;
 
-    /// What system calls 0 to 7 answer at once, for the program that runs next: `run` does not come back
+    /// What the first system calls answer at once, for the program that runs next: `run` does not come back
     /// for a call whose answer is not negative. For those that only tell what the kernel knows already.
     fn set_answers(&self, answers: &[i64; ANSWERS]);
 
