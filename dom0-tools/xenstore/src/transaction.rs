@@ -6,6 +6,10 @@
 //! were not there are noted, too, and so is the set of children of a node that was listed.
 //!
 //! Single operations use it as well: they commit at once, and one that fails half-way leaves nothing.
+//!
+//! The tree holds the nodes of all domains, so looking something up there is dearer the more domains there
+//! are. Below a node that is not there nothing is, and what was just made has no other children: both are
+//! known without a look.
 
 use crate::access::{Perms, Who};
 use crate::quota::Quota;
@@ -63,6 +67,18 @@ struct Touched {
     listed: Option<(u64, Vec<Arc<str>>)>,
 }
 
+impl Touched {
+    /// Whether this is not what was seen.
+    fn differs_from(&self, current: Option<&Node>) -> bool {
+        let base = self.base.as_ref().map(|node| node.generation);
+        let has_other_children = |(generation, _): &(u64, Vec<Arc<str>>)| {
+            *generation != current.map_or(0, |node| node.children_generation)
+        };
+        current.map(|node| node.generation) != base
+            || self.listed.as_ref().is_some_and(has_other_children)
+    }
+}
+
 /// What a transaction saw and wants to change.
 #[derive(Clone, Debug, Default)]
 pub struct Transaction {
@@ -100,13 +116,20 @@ impl Transaction {
         if let Some(touched) = self.touched.get(path) {
             return Ok(touched.now.clone());
         }
-        let base = tree.get(path).cloned();
+        let base = if self.is_below_nothing(path) { None } else { tree.get(path).cloned() };
         let cost = OVERHEAD + base.as_ref().map_or(path.len(), |node| node.cost(path));
         self.charge(room, 1, cost)?;
         let now = base.clone();
         let touched = Touched { base, now: now.clone(), is_written: false, listed: None };
         self.touched.insert(Arc::from(path), touched);
         Ok(now)
+    }
+
+    /// Whether the node above was noted as one that is not in the tree. If it is there by now, noting that
+    /// one below it is not makes no difference: the commit fails already because of the one above.
+    fn is_below_nothing(&self, path: &str) -> bool {
+        let above = path::parent(path).and_then(|parent| self.touched.get(parent));
+        above.is_some_and(|touched| touched.base.is_none())
     }
 
     fn charge(&mut self, room: Room, nodes: usize, bytes: usize) -> Result<(), Errno> {
@@ -208,14 +231,16 @@ impl Transaction {
     /// Whether somebody changed what the transaction saw.
     #[must_use]
     pub fn conflicts_with(&self, tree: &Tree) -> bool {
+        let mut missing: Option<&str> = None;
         self.touched.iter().any(|(path, touched)| {
-            let current = tree.get(path);
-            let is_other = current.map(|node| node.generation)
-                != touched.base.as_ref().map(|node| node.generation);
-            let has_other_children = touched.listed.as_ref().is_some_and(|(generation, _)| {
-                *generation != current.map_or(0, |node| node.children_generation)
-            });
-            is_other || has_other_children
+            let current = match missing.is_some_and(|top| path::is_at_or_below(path, top)) {
+                true => None,
+                false => tree.get(path),
+            };
+            if current.is_none() {
+                missing = missing.filter(|top| path::is_at_or_below(path, top)).or(Some(path));
+            }
+            touched.differs_from(current)
         })
     }
 
@@ -264,13 +289,23 @@ pub fn commit(
         Happened { before: base.map(|node| node.perms.clone()), change }
     };
     let happened = transaction.changes.iter().cloned().map(before).collect::<Vec<_>>();
-    // In the order of paths a parent is made before its children.
-    for (path, touched) in transaction.touched {
-        match touched {
-            Touched { is_written: false, .. } => {}
-            Touched { now: Some(node), .. } => tree.put(&path, node.value, node.perms),
-            Touched { now: None, .. } => tree.remove(&path),
+    apply(tree, transaction.touched);
+    Ok(happened)
+}
+
+/// Writes all that is to be written, in the order of paths: a parent is made before its children. Only the
+/// parent of what came or went as a whole has to be told; nobody saw the children of what is new.
+fn apply(tree: &mut Tree, touched: BTreeMap<Arc<str>, Touched>) {
+    let mut top: Option<Arc<str>> = None;
+    for (path, touched) in touched.into_iter().filter(|(_, touched)| touched.is_written) {
+        let is_other = match touched.now {
+            Some(node) => tree.put(path.clone(), node.value, node.perms),
+            None => tree.remove(&path),
+        };
+        let is_within = top.as_ref().is_some_and(|top| path::is_at_or_below(&path, top));
+        if is_other && !is_within {
+            tree.note_children(&path);
+            top = Some(path);
         }
     }
-    Ok(happened)
 }

@@ -8,6 +8,7 @@
 //! nodes by owner gives.
 
 use crate::access::Perms;
+use alloc::collections::btree_map::Entry;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -71,7 +72,7 @@ impl Tree {
     #[must_use]
     pub fn new() -> Self {
         let mut tree = Self { nodes: BTreeMap::new(), generation: 0, usage: BTreeMap::new() };
-        tree.put(&Arc::from(ROOT), Arc::from([].as_slice()), Perms::control_only());
+        tree.put(Arc::from(ROOT), Arc::from([].as_slice()), Perms::control_only());
         tree
     }
 
@@ -118,54 +119,41 @@ impl Tree {
         names
     }
 
-    /// Makes or replaces a node. The parent exists already.
-    pub(crate) fn put(&mut self, path: &Arc<str>, value: Arc<[u8]>, perms: Perms) {
+    /// Makes or replaces a node; says whether it made it. The parent exists already, and is told of a new
+    /// child by [`Tree::note_children`].
+    pub(crate) fn put(&mut self, path: Arc<str>, value: Arc<[u8]>, perms: Perms) -> bool {
         self.generation += 1;
         let generation = self.generation;
-        let old = self.nodes.remove(path);
-        let children_generation = match &old {
-            Some(old) => old.children_generation,
-            None => generation,
-        };
-        let node = Node { value, perms, generation, children_generation };
-        self.charge(path, &node);
-        match &old {
-            Some(old) => self.discharge(path, old),
-            None => self.note_children(path),
-        }
-        self.nodes.insert(path.clone(), node);
-    }
-
-    /// Removes a node. What is below it goes in the same commit.
-    pub(crate) fn remove(&mut self, path: &str) {
-        if let Some(old) = self.nodes.remove(path) {
-            self.generation += 1;
-            self.discharge(path, &old);
-            self.note_children(path);
+        let mut node = Node { value, perms, generation, children_generation: generation };
+        charge(&mut self.usage, &path, &node);
+        match self.nodes.entry(path) {
+            Entry::Vacant(place) => {
+                place.insert(node);
+                true
+            }
+            Entry::Occupied(mut place) => {
+                node.children_generation = place.get().children_generation;
+                let old = place.insert(node);
+                discharge(&mut self.usage, place.key(), &old);
+                false
+            }
         }
     }
 
-    fn note_children(&mut self, path: &str) {
+    /// Removes a node; says whether there was one. What is below it goes in the same commit. The parent is
+    /// told as of a new one.
+    pub(crate) fn remove(&mut self, path: &str) -> bool {
+        let Some(old) = self.nodes.remove(path) else { return false };
+        self.generation += 1;
+        discharge(&mut self.usage, path, &old);
+        true
+    }
+
+    /// Notes that the set of children changed of which this is or was one.
+    pub(crate) fn note_children(&mut self, path: &str) {
         let generation = self.generation;
         if let Some(parent) = path::parent(path).and_then(|parent| self.nodes.get_mut(parent)) {
             parent.children_generation = generation;
-        }
-    }
-
-    fn charge(&mut self, path: &str, node: &Node) {
-        let usage = self.usage.entry(node.perms.owner()).or_default();
-        usage.nodes += 1;
-        usage.bytes += node.cost(path);
-    }
-
-    fn discharge(&mut self, path: &str, node: &Node) {
-        let owner = node.perms.owner();
-        if let Some(usage) = self.usage.get_mut(&owner) {
-            usage.nodes = usage.nodes.saturating_sub(1);
-            usage.bytes = usage.bytes.saturating_sub(node.cost(path));
-            if usage.nodes == 0 {
-                self.usage.remove(&owner);
-            }
         }
     }
 
@@ -191,6 +179,23 @@ impl Tree {
     }
 }
 
+fn charge(usage: &mut BTreeMap<DomId, Usage>, path: &str, node: &Node) {
+    let usage = usage.entry(node.perms.owner()).or_default();
+    usage.nodes += 1;
+    usage.bytes += node.cost(path);
+}
+
+fn discharge(usage: &mut BTreeMap<DomId, Usage>, path: &str, node: &Node) {
+    let owner = node.perms.owner();
+    if let Some(used) = usage.get_mut(&owner) {
+        used.nodes = used.nodes.saturating_sub(1);
+        used.bytes = used.bytes.saturating_sub(node.cost(path));
+        if used.nodes == 0 {
+            usage.remove(&owner);
+        }
+    }
+}
+
 fn as_str(bound: &Bound<String>) -> Bound<&str> {
     match bound {
         Bound::Included(text) => Bound::Included(text.as_str()),
@@ -206,7 +211,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn put(tree: &mut Tree, path: &str) {
-        tree.put(&Arc::from(path), Arc::from(&b"v"[..]), Perms::control_only());
+        tree.put(Arc::from(path), Arc::from(&b"v"[..]), Perms::control_only());
     }
 
     proptest! {

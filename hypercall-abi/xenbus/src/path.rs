@@ -51,22 +51,40 @@ pub fn absolute(home: &str, path: &str) -> Result<String, Errno> {
 /// Whether this is an absolute path as the store accepts it.
 #[must_use]
 pub fn is_valid(path: &str) -> bool {
-    path.starts_with('/')
-        && (path == ROOT || !path.ends_with('/'))
-        && !path.contains("//")
-        && path.len() <= ABS_PATH_MAX
-        && path.len() - home_len(path) <= REL_PATH_MAX
-        && has_valid_bytes(path)
+    path == ROOT
+        || (path.len() <= ABS_PATH_MAX
+            && path.len() - home_len(path) <= REL_PATH_MAX
+            && is_made_of_names(path))
+}
+
+/// Whether this is one name or more, each behind one slash. Looks at each byte once, since the store asks this
+/// for every request.
+fn is_made_of_names(path: &str) -> bool {
+    let mut before = None;
+    for byte in path.bytes() {
+        let fits = match byte {
+            b'/' => before != Some(b'/'),
+            _ => before.is_some() && is_valid_byte(byte),
+        };
+        if !fits {
+            return false;
+        }
+        before = Some(byte);
+    }
+    before.is_some_and(|last| last != b'/')
 }
 
 /// Whether this is a special name as the store accepts it.
 #[must_use]
 pub fn is_valid_special(path: &str) -> bool {
-    is_special(path) && path.len() <= REL_PATH_MAX && has_valid_bytes(path)
+    is_special(path)
+        && path.len() <= REL_PATH_MAX
+        && path.bytes().all(|byte| byte == b'/' || is_valid_byte(byte))
 }
 
-fn has_valid_bytes(path: &str) -> bool {
-    path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-/_@:".contains(&byte))
+/// Whether a name may have this in it.
+fn is_valid_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'@' | b':')
 }
 
 /// Length of the beginning `/local/domain/N/`, which does not count for the limit of a path.
@@ -88,7 +106,7 @@ pub fn parent(path: &str) -> Option<&str> {
     if path == ROOT {
         return None;
     }
-    match path.rfind('/')? {
+    match path.bytes().rposition(|byte| byte == b'/')? {
         0 => Some(ROOT),
         at => path.get(..at),
     }

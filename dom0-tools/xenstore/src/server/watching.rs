@@ -142,10 +142,14 @@ impl Server {
 
     pub(super) fn fire(&mut self, happened: &Happened) {
         let path = &happened.change.path;
+        let watches = self.watches.matching(path, happened.change.exact);
+        if watches.is_empty() {
+            return;
+        }
         let now = self.tree.get(path).map(|node| node.perms.clone());
         let above = path::parent(path).and_then(|parent| self.tree.get(parent));
         let above = above.map(|node| node.perms.clone());
-        for watch in self.watches.matching(path, happened.change.exact) {
+        for watch in watches {
             let who = self.who(watch.owner);
             let perms = [happened.before.as_ref(), now.as_ref(), above.as_ref()];
             if perms.into_iter().flatten().any(|perms| perms.allow(&who, Need::Read)) {
