@@ -21,7 +21,7 @@ use hypercall_abi::{Errno, GuestVa, Mfn};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use crate::domain::vcpu::flag;
-use crate::domain::{lifecycle, Domain, Vcpu, VcpuState};
+use crate::domain::{lifecycle, memory, Domain, Vcpu, VcpuState};
 use crate::host::{to_end, Host};
 use crate::hypercall::ensure;
 use crate::upcall::EXIT_BY_IRET;
@@ -192,6 +192,7 @@ fn install_tables(dom: &Domain, vcpu: &Vcpu, context: &VcpuGuestContext) -> Resu
     take_root(dom, cr3)
         .map(|root| vcpu.state.lock().root = Some(root))
         .and_then(|()| user_root.map(|cr3| take_root(dom, cr3)).transpose())
+        .inspect(|root| root.iter().for_each(|root| memory::show_m2p(dom, *root, false)))
         .map(|root| vcpu.state.lock().user_root = root)
         .inspect_err(|_| drop_tables(dom, vcpu))?;
     let mut state = vcpu.state.lock();

@@ -11,8 +11,9 @@
 use core::mem;
 use hv_core::ensure;
 use hv_core::page::{self, FrameInfo, PageHost, PageType, State};
-use hv_machine::{cpuinfo, directmap, frames};
-use hypercall_abi::{DomId, Errno, Mfn};
+use hv_machine::{cpuinfo, directmap, frames, hvslots};
+use hypercall_abi::addr::ROOT_PAGETABLE_FIRST_XEN_SLOT as M2P_SLOT;
+use hypercall_abi::{vm_assist, DomId, Errno, Mfn};
 
 use super::{table, Domain, Pages};
 use crate::exit;
@@ -51,6 +52,16 @@ pub fn adopt(dom: &Domain, mfn: Mfn) {
 fn adopt_flushed(pages: &mut Pages, id: DomId, mfn: Mfn) {
     assign(mfn, id, State::ALLOCATED);
     pages.list.push_back(frames::table(), mfn);
+}
+
+/// Shows the machine-to-physical array in the kernel's root or hides it in the user's, for a domain whose
+/// user mode must not see it (`VMASST_TYPE_m2p_strict`). The caller holds a reference on the root as one.
+#[inline(always)]
+pub fn show_m2p(dom: &Domain, root: Mfn, is_shown: bool) {
+    if dom.assisted(vm_assist::TYPE_M2P_STRICT) {
+        let entry = if is_shown { hvslots::entry(M2P_SLOT) } else { 0 };
+        Host.store(Host.page(root), M2P_SLOT, entry);
+    }
 }
 
 /// Gives a frame of the allocator to a domain.

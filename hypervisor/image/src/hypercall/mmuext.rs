@@ -11,7 +11,7 @@ use super::mmu::{foreign, list, BUDGET};
 use super::{ensure, Answer, Call, End};
 use crate::current::Here;
 use crate::domain::vcpu::NO_CPU;
-use crate::domain::{Domain, VcpuState};
+use crate::domain::{memory, Domain, VcpuState};
 use crate::host::Host;
 use crate::{control::context, guestmem};
 
@@ -102,6 +102,7 @@ fn new_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> Result<(), Stop> {
             }
         },
     )?;
+    memory::show_m2p(here.dom(), mfn, true);
     cpu::load_guest_root(mfn);
     Ok(())
 }
@@ -121,7 +122,11 @@ pub fn load_root(here: &Here, mfn: Mfn) -> bool {
 /// The user's root; 0 for none. It is not loaded before the guest goes to user mode.
 fn new_user_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> Result<(), Stop> {
     let new = (mfn.get() != 0).then_some(mfn);
-    switch_root(here, |state| &mut state.user_root, new, budget, |_| {})
+    switch_root(here, |state| &mut state.user_root, new, budget, |_| {})?;
+    if let Some(root) = new {
+        memory::show_m2p(here.dom(), root, false);
+    }
+    Ok(())
 }
 
 /// Exchanges the reference on one root for that on another, if it is another, and records it before

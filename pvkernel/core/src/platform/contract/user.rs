@@ -409,9 +409,9 @@ fn answers_are_given_at_once(kernel: &'static Kernel) -> Verdict {
     // syscall; mov rbx, rax; mov rax, rsi; syscall
     lab.code(&[&SYSCALL, &[0x48, 0x89, 0xc3, 0x48, 0x89, 0xf0], &SYSCALL])?;
     let mut answers = NONE;
-    (answers[2], answers[ANSWERS - 1]) = (i64::MAX, 0);
+    (answers[1], answers[ANSWERS - 1]) = (i64::MAX, 0);
     lab.user.set_answers(&answers);
-    let cases = [(2, i64::MAX as u64), (ANSWERS as u64 - 1, 0)];
+    let cases = [(1, i64::MAX as u64), (ANSWERS as u64 - 1, 0)];
     let result = cases.into_iter().try_for_each(|(rax, answer)| {
         // Calls without an answer: one that could have one, one behind them, and an odd number.
         [0, ANSWERS as u64, u64::MAX].into_iter().try_for_each(|rsi| {
@@ -424,7 +424,7 @@ fn answers_are_given_at_once(kernel: &'static Kernel) -> Verdict {
     });
     lab.user.set_answers(&NONE);
     result?;
-    let mut regs = UserRegs { rax: 2, ..marked() };
+    let mut regs = UserRegs { rax: 1, ..marked() };
     check(lab.run(&mut regs) == UserExit::Syscall, "without answers each call ends a run")?;
     check(regs.rip == CODE + 2, "without answers each call ends a run")
 }

@@ -53,6 +53,8 @@ pub use bare::{jump, keeps_float, keeps_registers, odd_flags, odd_stack, push_at
 mod bare {
     use core::arch::asm;
 
+    use pvkernel_user::abi::Call;
+
     /// Functions of one instruction each.
     macro_rules! forbidden {
         ($($name:literal: $($line:literal),+ => $vectors:expr;)*) => {
@@ -129,7 +131,7 @@ mod bare {
         unsafe {
             asm!(
                 "mov r12, rsp", "mov rsp, {stack}", "syscall", "mov rsp, r12",
-                stack = in(reg) stack, inlateout("rax") 6i64 => answer,
+                stack = in(reg) stack, inlateout("rax") Call::Getpid as i64 => answer,
                 lateout("rcx") _, lateout("r11") _, out("r12") _,
             );
         }
@@ -145,7 +147,7 @@ mod bare {
             asm!(
                 "pushfq", "or qword ptr [rsp], 0x44400", "popfq", "syscall",
                 "pushfq", "pop r12", "pushfq", "and qword ptr [rsp], -0x44401", "popfq", "cld",
-                inlateout("rax") 16i64 => answer, in("rdi") u64::from(fd),
+                inlateout("rax") Call::Write as i64 => answer, in("rdi") u64::from(fd),
                 in("rsi") bytes.as_ptr(), in("rdx") bytes.len(),
                 lateout("rcx") _, lateout("r11") _, out("r12") flags,
             );

@@ -19,15 +19,15 @@ crate::cases! {
 
 const PAGE_FAULT: Status = Status(STATUS_FAULT + 14);
 
-/// Where a hypervisor shows everybody the list of the machine's frames; without one there is nothing.
-const FRAME_LIST: u64 = 0xffff_8000_0000_0000;
-
-/// Null, far away, the hypervisor's, the kernel's.
+/// Null, far away, the hypervisor's (the first is what it shows the kernel: the list of the machine's frames),
+/// the kernel's.
 const NOWHERE: &[u64] = &[
     0,
     0xff8,
     0x10_0000_0000,
     0x7fff_ffff_fff8,
+    0xffff_8000_0000_0008,
+    0xffff_8000_0000_1000,
     0xffff_8700_0000_0000,
     0xffff_8800_0000_0000,
     0xffff_ffff_8000_0000,
@@ -39,7 +39,7 @@ fn reads_and_writes_of_nothing() -> Check {
         same((address, end_of(|| _ = peek(*address))?), (address, PAGE_FAULT))?;
         same((address, end_of(|| poke(*address, 1))?), (address, PAGE_FAULT))?;
     }
-    same(end_of(|| poke(FRAME_LIST, 1))?, PAGE_FAULT)
+    Ok(())
 }
 
 fn writes_to_code() -> Check {
