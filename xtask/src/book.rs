@@ -1,6 +1,6 @@
 //! `book`: the numbers in the book of the teaching kernel, and what `tidy` asks of its chapters.
 //!
-//! A chapter names rows of `docs/bench.csv` or `docs/kernel.csv` in a comment, and the table behind it is
+//! A chapter names rows of `docs/bench.csv`, `docs/kernel.csv` or `docs/kernel-events.csv` in a comment, and the table behind it is
 //! written from them: nobody types a number, and `tidy` fails when one is old. Chapters are read as plain
 //! text; mdBook is not needed for anything.
 
@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::args::Args;
+use crate::bench_kernel::{events, Place};
 use crate::paths::Paths;
 use crate::Result;
 
@@ -40,10 +41,21 @@ const KINDS: &[Kind] = &[
                  | --- | --- | --- | --- | --- | --- |\n",
         row: kernel_row,
     },
+    Kind {
+        begin: "<!-- kernel events",
+        file: EVENTS_FILE,
+        header: "| events | native | Zendo | Xen 4.17 | row |\n\
+                 | --- | --- | --- | --- | --- |\n",
+        row: events_row,
+    },
 ];
 
-/// The numbers of `bench kernel`.
+/// The instructions of `bench kernel`.
 pub const KERNEL_FILE: &str = "docs/kernel.csv";
+/// Its events.
+pub const EVENTS_FILE: &str = "docs/kernel-events.csv";
+/// Those that chapters do not tell, because there is one for each way in.
+const RETURNS: [&str; 2] = ["sysrets", "irets"];
 
 const BEGIN_END: &str = "-->\n";
 const END: &str = "<!-- end of costs -->";
@@ -230,6 +242,24 @@ fn kernel_row(row: &str, what: &str, numbers: &Numbers) -> Result<String> {
     Ok(format!("| {what} | {native} | {zendo} | {xen} | {ratio} | `{row}` |\n"))
 }
 
+fn events_row(row: &str, what: &str, numbers: &Numbers) -> Result<String> {
+    let mut text = format!("| {what} |");
+    for place in Place::ALL {
+        let mut words = Vec::new();
+        for (kind, name) in events::KINDS.iter().filter(|(kind, _)| !RETURNS.contains(kind)) {
+            let column = format!("{}_{kind}", place.column());
+            match numbers.get(EVENTS_FILE, row, &column)? {
+                Some(1.0) => words.push(format!("1 {name}")),
+                Some(count) if count > 0.0 => words.push(format!("{} {name}s", shown(count))),
+                _ => {}
+            }
+        }
+        let cell = if words.is_empty() { "none".to_string() } else { words.join(", ") };
+        text.push_str(&format!(" {cell} |"));
+    }
+    Ok(format!("{text} `{row}` |\n"))
+}
+
 /// The files with numbers, by their names.
 struct Numbers(Vec<(&'static str, String)>);
 
@@ -270,7 +300,12 @@ mod tests {
         let calls = "row,xen_instructions,zendo_instructions,zendo_exceptions,zendo_ints,\
                      zendo_syscalls\npin,1000.20,20.25,0.00,0.00,0.02\n";
         let kernel = "row,native,zendo,xen\nfork,1000,2500,-\n";
-        let texts = [calls, kernel].map(str::to_string);
+        let columns = Place::ALL.map(|place| {
+            events::KINDS.map(|(kind, _)| format!("{}_{kind}", place.column())).join(",")
+        });
+        let counts = "1,2,0,0,0,0,0,3,0,1.5,0,0,0,0,".repeat(2) + &["-"; 14].join(",");
+        let events = format!("row,{}\nfork,{counts}\n", columns.join(","));
+        let texts = [calls, kernel, &events].map(str::to_string);
         Numbers(KINDS.iter().map(|kind| kind.file).zip(texts).collect())
     }
 
@@ -289,6 +324,14 @@ mod tests {
         let text = "<!-- kernel costs\nfork: fork it\n-->\n<!-- end of costs -->\n";
         let new = filled(text, &numbers()).unwrap();
         assert!(new.contains("| fork it | 1000 | 2500 | - | 2.50 | `fork` |\n"), "{new}");
+    }
+
+    #[test]
+    fn a_table_of_events_tells_those_that_happened() {
+        let text = "<!-- kernel events\nfork: fork it\n-->\n<!-- end of costs -->\n";
+        let new = filled(text, &numbers()).unwrap();
+        let cell = "1 call, 2 hypercalls, 1.5 CR3 loads";
+        assert!(new.contains(&format!("| fork it | {cell} | {cell} | none | `fork` |\n")), "{new}");
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn machines(summary: &mut Summary, paths: &Paths, images: &Images) {
         Ok(line) => Outcome::Passed(line),
         Err(text) => Outcome::Failed(text),
     });
-    step(summary, "bench kernel", || match (&images.xen, bench_kernel::guard(images)) {
+    step(summary, "bench kernel", || match (&images.xen, bench_kernel::guard(paths, images)) {
         (None, _) => Outcome::Skipped("there is no Xen to compare with".to_string()),
         (Some(_), Ok(line)) => Outcome::Passed(line),
         (Some(_), Err(text)) => Outcome::Failed(text),

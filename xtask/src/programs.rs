@@ -58,9 +58,8 @@ pub fn build(paths: &Paths, programs: Programs) -> Result<PathBuf> {
         sh::run(command.args(["--package", "pvkernel-user", "--bins"]))?;
     }
     let mut archive = Archive::default();
-    let folder = paths.bare_target().join(BARE_TARGET).join(PROFILE);
     for name in PROGRAMS {
-        let program = read(&folder.join(format!("user-{name}")))?;
+        let program = read(&file(paths, name))?;
         archive.add(&format!("bin/{name}"), &loaded_part(program))?;
     }
     for (name, file) in files(&paths.root.join(FILES))? {
@@ -71,6 +70,11 @@ pub fn build(paths: &Paths, programs: Programs) -> Result<PathBuf> {
     let bytes = archive.finish()?;
     fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
+}
+
+/// A program as it was linked, with its symbols.
+pub fn file(paths: &Paths, name: &str) -> PathBuf {
+    paths.bare_target().join(BARE_TARGET).join(PROFILE).join(format!("user-{name}"))
 }
 
 /// Names and paths of the files in a folder and those below it, sorted.

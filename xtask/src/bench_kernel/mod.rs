@@ -2,8 +2,11 @@
 //!
 //! The same programs run natively, on Zendo and on Xen 4.17, each as the first kernel of its machine, under
 //! `-icount`: the time stamp counter then counts instructions, those of kernel and hypervisor together. One
-//! boot runs the program `bench`, another goes to the shell's prompt. What is required is judged here, too.
+//! boot runs the program `bench`, another goes to the shell's prompt, and a third is followed step by step for
+//! the events of each row. What is required is judged here, too.
 
+mod budgets;
+pub mod events;
 mod rows;
 mod table;
 mod tricks;
@@ -18,7 +21,8 @@ use system_tests::session::{Images, Session};
 use crate::args::Args;
 use crate::build::Programs;
 use crate::paths::Paths;
-use crate::{book, test, Result};
+use crate::{book, programs, test, trace, Result};
+use events::Events;
 use rows::Figures;
 
 /// A boot and all rows, or a boot and the prompt.
@@ -49,6 +53,15 @@ impl Place {
             Place::Native => "native",
             Place::Zendo => "Zendo",
             Place::Xen => "Xen 4.17",
+        }
+    }
+
+    /// In the names of columns.
+    pub const fn column(self) -> &'static str {
+        match self {
+            Place::Native => "native",
+            Place::Zendo => "zendo",
+            Place::Xen => "xen",
         }
     }
 
@@ -94,31 +107,48 @@ pub fn run(args: &mut Args) -> Result<()> {
     let images = test::prepare(&paths, &[Hypervisor::Zendo, Hypervisor::Xen], programs)?;
     let figures = measure(&images)?;
     println!("{}", table::text(&figures));
+    let events = follow(&paths, &images)?;
+    println!("{}", table::events(&figures, &events));
     if is_kept {
-        save(&paths, &figures)?;
+        save(&paths, &figures, &events)?;
     }
-    match rows::missed(&figures) {
+    match missed(&figures, &events) {
         missed if missed.is_empty() => Ok(()),
         missed => Err(format!("missed: {}", missed.join("; "))),
     }
 }
 
 /// Stores the numbers, from which the book has its own.
-fn save(paths: &Paths, figures: &Figures) -> Result<()> {
-    let (file, text) = (paths.root.join(book::KERNEL_FILE), table::csv(figures));
-    fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+fn save(paths: &Paths, figures: &Figures, events: &Events) -> Result<()> {
+    let texts = [
+        (book::KERNEL_FILE, table::csv(figures)),
+        (book::EVENTS_FILE, table::events_csv(figures, events)),
+    ];
+    for (name, text) in texts {
+        let file = paths.root.join(name);
+        fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
     book::update(&paths.root)?;
-    println!("{} and the book are of today", book::KERNEL_FILE);
+    println!("{}, {} and the book are of today", book::KERNEL_FILE, book::EVENTS_FILE);
     Ok(())
 }
 
 /// For `ci`: one line, or what was missed.
-pub fn guard(images: &Images) -> Result<String> {
+pub fn guard(paths: &Paths, images: &Images) -> Result<String> {
     let figures = measure(images)?;
-    match rows::missed(&figures) {
-        missed if missed.is_empty() => Ok(format!("{} rows in three places", figures.rows())),
+    let events = follow(paths, images)?;
+    match missed(&figures, &events) {
+        missed if missed.is_empty() => {
+            Ok(format!("{} rows in three places, with their events", figures.rows()))
+        }
         missed => Err(missed.join("; ")),
     }
+}
+
+fn missed(figures: &Figures, events: &Events) -> Vec<String> {
+    let mut missed = rows::missed(figures);
+    missed.extend(budgets::missed(figures, events));
+    missed
 }
 
 fn measure(images: &Images) -> Result<Figures> {
@@ -158,6 +188,20 @@ fn run_rows(
         return Err(Failure(format!("the kernel panicked; last: {}", last_line(&printed))));
     }
     figures.read(place, &printed).map_err(Failure)
+}
+
+/// What happens in each row, in each place.
+fn follow(paths: &Paths, images: &Images) -> Result<Events> {
+    let mut events = Events::default();
+    let marked = programs::file(paths, "bench");
+    for place in Place::ALL {
+        let session = session(images, place);
+        let boot = place.boot(images, "-- bench trace").map_err(|failure| failure.to_string());
+        boot.and_then(|boot| trace::follow(&session, boot, &marked))
+            .and_then(|trace| events.take(place, &trace))
+            .map_err(|text| format!("{}: {text}", place.name()))?;
+    }
+    Ok(events)
 }
 
 fn session(images: &Images, place: Place) -> Session<'_> {

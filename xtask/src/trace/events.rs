@@ -97,7 +97,7 @@ pub const KINDS: [Kind; 16] = [
 
 /// The addresses that the interface of Xen keeps for the hypervisor (`HYPERVISOR_VIRT_START` and
 /// `_END`); guests are anywhere else.
-const HYPERVISOR: std::ops::Range<u64> = 0xffff_8000_0000_0000..0xffff_8800_0000_0000;
+pub const HYPERVISOR: std::ops::Range<u64> = 0xffff_8000_0000_0000..0xffff_8800_0000_0000;
 
 /// How often each kind of event happened, and the number of instructions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,40 +111,18 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts what happened in one sample. What faults counts as an instruction that was begun, but
-    /// not as the event it would have been.
+    /// Counts what happened in one sample.
     pub fn of(items: &[Item], code: &Code) -> Counts {
         let mut counts = Counts::default();
-        let mut previous = None;
-        let mut begun = None;
-        for item in items {
-            match item {
-                Item::Step(at) => {
-                    counts.instructions += 1;
-                    counts.guest += u64::from(!HYPERVISOR.contains(at));
-                    let text = code.get(at).map_or("", String::as_str);
-                    // One repeated string instruction is a step each time around.
-                    let again = previous == Some(*at) && text.starts_with("rep");
-                    counts.finish(begun.take());
-                    begun = classify(text).filter(|_| !again);
-                    previous = Some(*at);
-                }
-                Item::Device => counts.events[Event::Device.index()] += 1,
-                Item::Vector { cause, .. } => {
-                    let fault = *cause == Cause::Exception;
-                    counts.finish(begun.take().filter(|_| !fault));
-                    counts.finish(Some(vector(*cause)));
-                }
+        look(items, code, |seen| match seen {
+            Seen::Begun(at) => {
+                counts.instructions += 1;
+                counts.guest += u64::from(!HYPERVISOR.contains(&at));
             }
-        }
-        counts.finish(begun);
+            Seen::Done(event, _) => counts.events[event.index()] += 1,
+            Seen::Vector(_, cause) => counts.events[vector(cause).index()] += 1,
+        });
         counts
-    }
-
-    fn finish(&mut self, event: Option<Event>) {
-        if let Some(event) = event {
-            self.events[event.index()] += 1;
-        }
     }
 
     /// The sum of two.
@@ -162,6 +140,45 @@ impl Counts {
         let weighted = self.events.iter().zip(&KINDS).map(|(count, kind)| count * kind.cycles);
         self.instructions + weighted.sum::<u64>()
     }
+}
+
+/// What is seen in a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// An instruction began, at this address.
+    Begun(u64),
+    /// One that is an event came to its end, at this address.
+    Done(Event, u64),
+    /// Control went through the interrupt table, by this vector.
+    Vector(u8, Cause),
+}
+
+/// Shows what happened in a sample. What faults counts as an instruction that was begun, but not as the
+/// event it would have been.
+pub fn look(items: &[Item], code: &Code, mut show: impl FnMut(Seen)) {
+    let mut previous = None;
+    let mut begun: Option<Seen> = None;
+    for item in items {
+        match item {
+            Item::Step(at) => {
+                begun.take().into_iter().for_each(&mut show);
+                show(Seen::Begun(*at));
+                let text = code.get(at).map_or("", String::as_str);
+                // One repeated string instruction is a step each time around.
+                let again = previous == Some(*at) && text.starts_with("rep");
+                let event = classify(text).filter(|_| !again);
+                begun = event.map(|event| Seen::Done(event, *at));
+                previous = Some(*at);
+            }
+            Item::Device => show(Seen::Done(Event::Device, previous.unwrap_or_default())),
+            Item::Vector { number, cause } => {
+                let is_fault = *cause == Cause::Exception;
+                begun.take().filter(|_| !is_fault).into_iter().for_each(&mut show);
+                show(Seen::Vector(*number, *cause));
+            }
+        }
+    }
+    begun.into_iter().for_each(&mut show);
 }
 
 fn vector(cause: Cause) -> Event {

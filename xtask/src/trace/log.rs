@@ -5,14 +5,18 @@
 //! an access to a device that is tried again with the clock adjusted, and (left to the reader) an
 //! instruction that faults and is started again. `in_asm` prints each instruction when it is
 //! translated, before it runs for the first time.
+//!
+//! Programs of a kernel overlap: two of them have different instructions at one address. The text that was
+//! printed last before a block ran for the first time is that block's, which QEMU names by its own address
+//! of it.
 
 use std::collections::HashMap;
 
 /// What one line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// The block at this address is run.
-    Step(u64),
+    /// A block is run: QEMU's address of it, and the guest's.
+    Step(u64, u64),
     /// The step before it did not run: it will be tried again.
     Undone,
     /// The step before it reached a device, and will be tried again.
@@ -32,13 +36,13 @@ pub enum Line {
     Other,
 }
 
-/// Where the text of an instruction begins, after its address and eight bytes.
-const TEXT_COLUMN: usize = 46;
+/// Where the text of an instruction begins behind its address and colon: there are eight bytes between.
+const TEXT_COLUMN: usize = 27;
 
 /// Reads one line of the log.
 pub fn parse(line: &[u8]) -> Line {
     match line.first() {
-        Some(b'T') => step(line).map_or(Line::Other, Line::Step),
+        Some(b'T') => step(line).map_or(Line::Other, |(block, at)| Line::Step(block, at)),
         Some(b'0') => code(line).unwrap_or(Line::Other),
         Some(b'S') if line.starts_with(b"Stopped execution of TB chain before") => Line::Undone,
         Some(b'S') if line.starts_with(b"Servicing hardware INT") => Line::Hardware,
@@ -49,10 +53,11 @@ pub fn parse(line: &[u8]) -> Line {
 }
 
 /// `Trace 0: 0x7f9f.. [0000000000000000/ffff82d0401032c0/08c0ca90/ff020201]`
-fn step(line: &[u8]) -> Option<u64> {
+fn step(line: &[u8]) -> Option<(u64, u64)> {
     line.strip_prefix(b"Trace ")?;
+    let block = line.split(|byte| *byte == b' ').nth(2)?.strip_prefix(b"0x")?;
     let mut fields = line.split(|byte| *byte == b'/');
-    hex(fields.nth(1)?)
+    Some((hex(block)?, hex(fields.nth(1)?)?))
 }
 
 /// `     0: v=0e e=0007 i=0 cpl=3 IP=e033:ffffffff8000bcf7 ...`
@@ -69,8 +74,8 @@ fn vector(line: &[u8]) -> Option<Line> {
 /// come in a line of their own, without text.
 fn code(line: &[u8]) -> Option<Line> {
     let text = std::str::from_utf8(line).ok()?;
-    let (address, _) = text.strip_prefix("0x")?.split_once(':')?;
-    let words = text.get(TEXT_COLUMN..)?.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (address, rest) = text.strip_prefix("0x")?.split_once(':')?;
+    let words = rest.get(TEXT_COLUMN..)?.split_whitespace().collect::<Vec<_>>().join(" ");
     let address = hex(address.as_bytes())?;
     (!words.is_empty()).then_some(Line::Code(address, words))
 }
@@ -82,7 +87,7 @@ fn hex(digits: &[u8]) -> Option<u64> {
 /// One thing that happened between two marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// The instruction at this address was run, or at least begun.
+    /// The instruction at this place was run, or at least begun.
     Step(u64),
     /// The step before this one reached a device in memory.
     Device,
@@ -106,8 +111,14 @@ pub enum Cause {
     Hardware,
 }
 
-/// The text of each instruction that was translated, by address.
+/// The text of each instruction that was translated, by its place: the address, and for another instruction
+/// of a program at the same address that address with a number in [`COPY`].
 pub type Code = HashMap<u64, String>;
+
+/// Bits that addresses of programs do not have.
+const COPY: std::ops::Range<u32> = 48..60;
+/// The first address that is no program's.
+const PROGRAMS_END: u64 = 1 << (COPY.start - 1);
 
 /// Puts the lines of a log together: the items between each pair of marks.
 pub struct Reader {
@@ -117,6 +128,10 @@ pub struct Reader {
     pub samples: Vec<Vec<Item>>,
     /// All instructions seen.
     pub code: Code,
+    /// The place of each block that has run, by QEMU's address.
+    blocks: HashMap<u64, u64>,
+    /// The place whose text came last.
+    translated: Option<(u64, u64)>,
     open: Option<Vec<Item>>,
     hardware: bool,
 }
@@ -124,14 +139,18 @@ pub struct Reader {
 impl Reader {
     /// A reader for marks at these addresses.
     pub fn new(start: u64, stops: Vec<u64>) -> Reader {
-        let (samples, code) = Default::default();
-        Reader { start, stops, samples, code, open: None, hardware: false }
+        let (samples, code, blocks) = Default::default();
+        let (translated, open) = Default::default();
+        Reader { start, stops, samples, code, blocks, translated, open, hardware: false }
     }
 
     /// Takes the next line.
     pub fn line(&mut self, line: &[u8]) {
         match parse(line) {
-            Line::Step(at) => self.step(at),
+            Line::Step(block, at) => {
+                let place = self.place(block, at);
+                self.step(place);
+            }
             Line::Undone => self.undo(),
             Line::Device => {
                 self.undo();
@@ -139,10 +158,29 @@ impl Reader {
             }
             Line::Hardware => self.hardware = true,
             Line::Vector { number, software } => self.vector(number, software),
-            Line::Code(at, text) => {
-                self.code.insert(at, text);
-            }
+            Line::Code(at, text) => self.translated = Some((at, self.keep(at, text))),
             Line::Other => {}
+        }
+    }
+
+    /// Keeps an instruction's text: its place. A kernel changes its code for good, programs take turns.
+    fn keep(&mut self, at: u64, text: String) -> u64 {
+        let copies = if at < PROGRAMS_END { 1 << (COPY.end - COPY.start) } else { 1 };
+        let place = |copy: u64| at | copy << COPY.start;
+        let is_its = |place: &u64| self.code.get(place).is_none_or(|known| *known == text);
+        let place = (0..copies).map(place).find(is_its).unwrap_or(at);
+        self.code.insert(place, text);
+        place
+    }
+
+    /// Where a block is. QEMU's address may have been another block's, which is gone.
+    fn place(&mut self, block: u64, at: u64) -> u64 {
+        match self.translated.take() {
+            Some((of, place)) if of == at => {
+                self.blocks.insert(block, place);
+                place
+            }
+            _ => self.blocks.get(&block).copied().unwrap_or(at),
         }
     }
 
@@ -189,7 +227,7 @@ mod tests {
 
     #[test]
     fn a_step_is_the_second_number_between_the_brackets() {
-        assert_eq!(parse(STEP), Line::Step(0xffff_82d0_4010_32c0));
+        assert_eq!(parse(STEP), Line::Step(0x7f9f_d43d_cf40, 0xffff_82d0_4010_32c0));
         assert_eq!(parse(b"Trace 0: 0x7f9f"), Line::Other);
     }
 
@@ -219,7 +257,40 @@ mod tests {
     }
 
     fn at(address: u64) -> String {
-        format!("Trace 0: 0x7f [0000000000000000/{address:016x}/08c0ca90/ff020201] ")
+        block(address, address)
+    }
+
+    fn block(block: u64, address: u64) -> String {
+        format!("Trace 0: 0x{block:x} [0000000000000000/{address:016x}/08c0ca90/ff020201] ")
+    }
+
+    fn text(address: u64, text: &str) -> String {
+        format!("0x{address:08x}:  {:25}{text}", "90")
+    }
+
+    #[test]
+    fn programs_that_overlap_are_told_apart_by_their_blocks() {
+        let (first, second) = (text(0x40, "syscall"), text(0x40, "nop"));
+        let (one, other) = (block(0x7a, 0x40), block(0x7b, 0x40));
+        let lines = [&at(0x10), &first, &one, &second, &other, &one, &other, &first, &other];
+        let reader = read(&[&lines.map(String::as_str)[..], &[&at(0x20)]].concat());
+        let texts: Vec<&str> = reader.samples[0]
+            .iter()
+            .map(|item| match item {
+                Item::Step(place) => reader.code[place].as_str(),
+                _ => "no step",
+            })
+            .collect();
+        // The last block was thrown away, and its memory used for the first program's.
+        assert_eq!(texts, ["syscall", "nop", "syscall", "nop", "syscall"]);
+    }
+
+    #[test]
+    fn a_kernels_code_has_one_text_at_an_address() {
+        let kernel = 0xffff_ffff_8000_0000;
+        let lines = [text(kernel, "ud2"), text(kernel, "nop")];
+        let reader = read(&lines.each_ref().map(String::as_str));
+        assert_eq!(reader.code, Code::from([(kernel, "nop".to_string())]));
     }
 
     #[test]

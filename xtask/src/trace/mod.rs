@@ -6,7 +6,9 @@
 //! guest's marks is kept. Addresses are all that this needs to know of a hypervisor, so that it works
 //! for Xen, whose symbols nobody has, as well.
 //!
-//! Used by `bench --events`, by `profile` and by the reports. The log is large (80 bytes for each
+//! The program `bench` of the teaching kernel does the same in ring 3, and `bench kernel` follows it.
+//!
+//! Used by `bench --events`, by `bench kernel`, by `profile` and by the reports. The log is large (80 bytes for each
 //! instruction), the trace is not slow: about a million instructions per second.
 
 pub mod events;
@@ -24,7 +26,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use system_tests::machine::Failure;
-use system_tests::qemu::Hypervisor;
+use system_tests::qemu::{Boot, Hypervisor};
 use system_tests::session::{Images, Session, Watched};
 
 use crate::bench::boots::until_done;
@@ -53,8 +55,6 @@ pub struct Trace {
 /// Traces the rows that `pattern` selects, as the guest understands it: names and prefixes with a
 /// star, with `+` between. Nothing selects all.
 pub fn trace(images: &Images, which: Hypervisor, pattern: &str) -> Result<Trace> {
-    let marks = Marks::of(&images.guests.join("bench"))?;
-    let place = Place::new()?;
     let label = format!("trace-{}", which.name());
     let session = Session::new(images, which, 1, &label);
     let words = match pattern {
@@ -62,7 +62,14 @@ pub fn trace(images: &Images, which: Hypervisor, pattern: &str) -> Result<Trace>
         some => format!("trace rows={some}"),
     };
     let boot = images.guest_boot(which, "bench", &words);
-    let mut boot = boot.map_err(|failure| failure.to_string())?;
+    follow(&session, boot.map_err(|failure| failure.to_string())?, &images.guests.join("bench"))
+}
+
+/// Boots and follows the guest or program in the file `marked`, which prints `trace ready` and waits for a
+/// line before its first mark.
+pub fn follow(session: &Session<'_>, mut boot: Boot, marked: &Path) -> Result<Trace> {
+    let marks = Marks::of(marked)?;
+    let place = Place::new()?;
     boot.icount = true;
     boot.extra.extend(monitor::words(&place.socket()));
     boot.extra.extend(["-D".to_string(), place.log().display().to_string()]);

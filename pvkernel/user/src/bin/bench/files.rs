@@ -3,7 +3,7 @@
 use pvkernel_user::abi::{open, Seek};
 use pvkernel_user::{sys, File, Result};
 
-use crate::ticks::mean;
+use crate::meter::{Cost, Meter};
 
 crate::rows! {
     file_create_delete,
@@ -16,44 +16,44 @@ crate::rows! {
 
 const PATH: &str = "/bench-file";
 
-fn file_create_delete() -> Result<u64> {
-    mean(200, || {
+fn file_create_delete(meter: Meter) -> Result<Cost> {
+    meter.mean(200, || {
         File::open(PATH, open::WRITE | open::CREATE)?;
         sys::unlink(PATH.as_bytes())
     })
 }
 
 /// Does something with a file of 4 KiB, which is removed again.
-fn with_file(measure: impl FnOnce(&File) -> Result<u64>) -> Result<u64> {
+fn with_file(measure: impl FnOnce(&File) -> Result<Cost>) -> Result<Cost> {
     let file = File::create(PATH)?;
     file.write_all(&[1; 4096])?;
-    let ticks = measure(&file);
+    let cost = measure(&file);
     sys::unlink(PATH.as_bytes())?;
-    ticks
+    cost
 }
 
-fn file_open_close() -> Result<u64> {
-    with_file(|_| mean(200, || File::read_only(PATH).map(|_| ())))
+fn file_open_close(meter: Meter) -> Result<Cost> {
+    with_file(|_| meter.mean(200, || File::read_only(PATH).map(|_| ())))
 }
 
-fn file_stat() -> Result<u64> {
-    with_file(|_| mean(200, || sys::stat(PATH.as_bytes()).map(|_| ())))
+fn file_stat(meter: Meter) -> Result<Cost> {
+    with_file(|_| meter.mean(200, || sys::stat(PATH.as_bytes()).map(|_| ())))
 }
 
-fn file_read_4k() -> Result<u64> {
+fn file_read_4k(meter: Meter) -> Result<Cost> {
     let mut bytes = alloc::vec![0; 4096];
     with_file(|file| {
-        mean(200, || {
+        meter.mean(200, || {
             file.seek(0, Seek::Start)?;
             file.read(&mut bytes).map(|_| ())
         })
     })
 }
 
-fn file_write_4k() -> Result<u64> {
+fn file_write_4k(meter: Meter) -> Result<Cost> {
     let bytes = alloc::vec![2; 4096];
     with_file(|file| {
-        mean(200, || {
+        meter.mean(200, || {
             file.seek(0, Seek::Start)?;
             file.write(&bytes).map(|_| ())
         })
@@ -61,7 +61,7 @@ fn file_write_4k() -> Result<u64> {
 }
 
 /// A byte to a device that forgets it: the way of a write.
-fn write_nothing_kept() -> Result<u64> {
+fn write_nothing_kept(meter: Meter) -> Result<Cost> {
     let null = File::open("/dev/null", open::WRITE)?;
-    mean(500, || null.write(&[1]).map(|_| ()))
+    meter.mean(500, || null.write(&[1]).map(|_| ()))
 }

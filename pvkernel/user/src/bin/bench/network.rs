@@ -2,7 +2,7 @@
 
 use pvkernel_user::{sys, Errno, Result};
 
-use crate::ticks::{mean, now};
+use crate::meter::{Cost, Meter};
 
 crate::rows! {
     ping,
@@ -18,18 +18,16 @@ pub fn is_absent(why: Errno) -> bool {
     matches!(why, Errno::ENETDOWN | Errno::ENOSYS | Errno::ETIMEDOUT | Errno::EADDRNOTAVAIL)
 }
 
-fn ping() -> Result<u64> {
+fn ping(meter: Meter) -> Result<Cost> {
     sys::ping(GATEWAY, 56, LIMIT_NS)?;
-    mean(10, || sys::ping(GATEWAY, 56, LIMIT_NS).map(|_| ()))
+    meter.mean(10, || sys::ping(GATEWAY, 56, LIMIT_NS).map(|_| ()))
 }
 
 /// A connection that is refused, or made and closed: three packets.
-fn tcp_refused() -> Result<u64> {
-    let start = now();
-    match sys::connect(GATEWAY, 9, LIMIT_NS) {
-        Ok(fd) => sys::close(fd)?,
-        Err(Errno::ECONNREFUSED | Errno::ECONNRESET) => {}
-        Err(why) => return Err(why),
-    }
-    Ok(now() - start)
+fn tcp_refused(meter: Meter) -> Result<Cost> {
+    meter.mean(10, || match sys::connect(GATEWAY, 9, LIMIT_NS) {
+        Ok(fd) => sys::close(fd),
+        Err(Errno::ECONNREFUSED | Errno::ECONNRESET) => Ok(()),
+        Err(why) => Err(why),
+    })
 }

@@ -6,7 +6,8 @@ use pvkernel_user::file::pipe;
 use pvkernel_user::process::{exec, in_child, wait_for};
 use pvkernel_user::{sys, Errno, Result};
 
-use crate::ticks::{mean, mean_of_parts, now, Pages};
+use crate::meter::{Cost, Meter};
+use crate::ticks::Pages;
 
 crate::rows! {
     null_call,
@@ -31,30 +32,30 @@ pub fn helper(args: &[&str]) -> Option<i32> {
     (args.get(1) == Some(&"--end")).then_some(0)
 }
 
-fn null_call() -> Result<u64> {
-    mean(1000, || {
+fn null_call(meter: Meter) -> Result<Cost> {
+    meter.mean(1000, || {
         sys::null();
         Ok(())
     })
 }
 
-fn getpid() -> Result<u64> {
-    mean(1000, || {
+fn getpid(meter: Meter) -> Result<Cost> {
+    meter.mean(1000, || {
         core::hint::black_box(sys::getpid());
         Ok(())
     })
 }
 
-fn clock_ns() -> Result<u64> {
-    mean(1000, || {
+fn clock_ns(meter: Meter) -> Result<Cost> {
+    meter.mean(1000, || {
         core::hint::black_box(sys::clock_ns());
         Ok(())
     })
 }
 
 /// Nobody else wants to run.
-fn yield_alone() -> Result<u64> {
-    mean(500, || {
+fn yield_alone(meter: Meter) -> Result<Cost> {
+    meter.mean(500, || {
         sys::yield_now();
         Ok(())
     })
@@ -68,17 +69,17 @@ fn ended(pid: u32) -> Result<()> {
 }
 
 /// `fork`, `exit` of the child, `wait`.
-fn fork_exit() -> Result<u64> {
-    mean(100, || ended(in_child(|| 0)?))
+fn fork_exit(meter: Meter) -> Result<Cost> {
+    meter.mean(100, || ended(in_child(|| 0)?))
 }
 
 /// The same of a process with 1 MiB more, all touched.
-fn fork_exit_1mib() -> Result<u64> {
+fn fork_exit_1mib(meter: Meter) -> Result<Cost> {
     let pages = Pages::new(MIB_PAGES)?;
     pages.touch(1);
-    let ticks = mean(50, || ended(in_child(|| 0)?));
+    let cost = meter.mean(50, || ended(in_child(|| 0)?));
     pages.give_back()?;
-    ticks
+    cost
 }
 
 fn started(path: &str, args: &[&str]) -> Result<()> {
@@ -89,32 +90,32 @@ fn started(path: &str, args: &[&str]) -> Result<()> {
 }
 
 /// `fork`, `exec` of a small program, its `exit`, `wait`.
-fn fork_exec_exit() -> Result<u64> {
-    mean(50, || started("/bin/true", &["true"]))
+fn fork_exec_exit(meter: Meter) -> Result<Cost> {
+    meter.mean(50, || started("/bin/true", &["true"]))
 }
 
 /// The same with a shell that has nothing to do.
-fn fork_exec_shell() -> Result<u64> {
-    mean(20, || started("/bin/sh", &["sh", "-c", ":"]))
+fn fork_exec_shell(meter: Meter) -> Result<Cost> {
+    meter.mean(20, || started("/bin/sh", &["sh", "-c", ":"]))
 }
 
 /// Two processes that yield to each other; half of a round is a switch with its call.
-fn context_switch() -> Result<u64> {
+fn context_switch(meter: Meter) -> Result<Cost> {
     const SWITCHES: u64 = 1000;
     let child = in_child(|| loop {
         sys::yield_now();
     })?;
-    let ticks = mean(SWITCHES, || {
+    let cost = meter.mean(SWITCHES, || {
         sys::yield_now();
         Ok(())
     });
     sys::kill(child)?;
     wait_for(child)?;
-    ticks.map(|ticks| ticks / 2)
+    cost.map(|cost| cost.each_is(2))
 }
 
 /// A byte to another process and back.
-fn pipe_round_trip() -> Result<u64> {
+fn pipe_round_trip(meter: Meter) -> Result<Cost> {
     let (there, there_end) = pipe()?;
     let (back, back_end) = pipe()?;
     let ends = [there_end.fd(), back.fd()];
@@ -129,7 +130,7 @@ fn pipe_round_trip() -> Result<u64> {
         0
     })?;
     drop((there, back_end));
-    let ticks = mean(500, || {
+    let cost = meter.mean(500, || {
         there_end.write(&[1])?;
         match back.read(&mut [0])? {
             1 => Ok(()),
@@ -138,34 +139,30 @@ fn pipe_round_trip() -> Result<u64> {
     });
     drop((there_end, back));
     ended(child)?;
-    ticks
+    cost
 }
 
 /// A page that is touched for the first time.
-fn page_fault() -> Result<u64> {
+fn page_fault(meter: Meter) -> Result<Cost> {
     const PAGES: u64 = 128;
-    let ticks = mean_of_parts(5, || {
+    let cost = meter.mean_of_parts(5, |part| {
         let pages = Pages::new(PAGES)?;
-        let start = now();
-        pages.touch(1);
-        let ticks = now() - start;
+        let ticks = part.run(|| pages.touch(1));
         pages.give_back()?;
         Ok(ticks)
     })?;
-    Ok(ticks / PAGES)
+    Ok(cost.each_is(PAGES))
 }
 
 /// A page that is written to for the first time since a fork.
-fn cow_fault() -> Result<u64> {
+fn cow_fault(meter: Meter) -> Result<Cost> {
     const PAGES: u64 = 128;
     let pages = Pages::new(PAGES)?;
     pages.touch(1);
     let (read, write) = pipe()?;
-    let ticks = mean_of_parts(5, || {
+    let cost = meter.mean_of_parts(5, |part| {
         ended(in_child(|| {
-            let start = now();
-            pages.touch(2);
-            let ticks = now() - start;
+            let ticks = part.run(|| pages.touch(2));
             i32::from(write.write(&ticks.to_le_bytes()).is_err())
         })?)?;
         let mut ticks = [0; 8];
@@ -173,18 +170,18 @@ fn cow_fault() -> Result<u64> {
         Ok(u64::from_le_bytes(ticks))
     })?;
     pages.give_back()?;
-    Ok(ticks / PAGES)
+    Ok(cost.each_is(PAGES))
 }
 
 /// 1 MiB of memory taken, touched and given back.
-fn grow_1mib() -> Result<u64> {
+fn grow_1mib(meter: Meter) -> Result<Cost> {
     // The vector is there so that the heap does not grow between.
     let kept: Vec<u8> = Vec::with_capacity(100);
-    let ticks = mean(10, || {
+    let cost = meter.mean(10, || {
         let pages = Pages::new(MIB_PAGES)?;
         pages.touch(1);
         pages.give_back()
     });
     drop(kept);
-    ticks
+    cost
 }
