@@ -79,6 +79,24 @@ impl File {
         Ok(done)
     }
 
+    /// Reads up to the end.
+    ///
+    /// # Errors
+    /// As above; `EFBIG` for more than `limit` bytes.
+    pub fn rest(&self, limit: usize) -> Result<Vec<u8>> {
+        let (mut bytes, mut part) = (Vec::new(), [0; 1024]);
+        loop {
+            let count = self.read(&mut part)?;
+            if count == 0 {
+                return Ok(bytes);
+            }
+            bytes.extend_from_slice(part.get(..count).unwrap_or_default());
+            if bytes.len() > limit {
+                return Err(crate::Errno::EFBIG);
+            }
+        }
+    }
+
     /// Writes a part.
     ///
     /// # Errors
@@ -124,18 +142,7 @@ impl Drop for File {
 /// # Errors
 /// Those of opening and reading; `EFBIG` beyond the limit.
 pub fn read_whole(path: impl AsRef<[u8]>, limit: usize) -> Result<Vec<u8>> {
-    let file = File::read_only(path)?;
-    let (mut bytes, mut part) = (Vec::new(), alloc::vec![0; crate::io::BUFFER]);
-    loop {
-        let count = file.read(&mut part)?;
-        if count == 0 {
-            return Ok(bytes);
-        }
-        bytes.extend_from_slice(part.get(..count).unwrap_or_default());
-        if bytes.len() > limit {
-            return Err(crate::Errno::EFBIG);
-        }
-    }
+    File::read_only(path)?.rest(limit)
 }
 
 /// A name in a directory.

@@ -1,101 +1,171 @@
-//! From words to arguments: variables get their values, and blanks in those that are not quoted part words.
+//! From words to arguments: what `$` leads to takes its place, blanks in what is not quoted part words, and
+//! patterns become the paths they fit.
+//!
+//! A word that is being expanded is kept as a pattern, in which `\` stands before each character that
+//! means itself. What it takes from outside it asks of a `World`.
 
-use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Part, Word};
+use super::{arithmetic, glob, Part, Script, Variables, Word};
 
-/// What `$` leads to.
-#[derive(Clone, Debug, Default)]
-pub struct Variables {
-    /// By name.
-    pub named: BTreeMap<String, String>,
-    /// Name of the script, then its arguments.
-    pub args: Vec<String>,
-    /// `$?`.
-    pub status: i32,
-    /// `$$`.
-    pub pid: u32,
-    /// `$!`.
-    pub background: u32,
+/// Bytes that a word, a value and what a `$(...)` writes have at most.
+pub const MAX_BYTES: usize = 64 << 10;
+
+/// What a word became, or the one line that says why it could not.
+pub type Expanded<T> = Result<T, String>;
+
+/// What words ask for.
+pub trait World {
+    /// What `$` leads to.
+    fn variables(&self) -> &Variables;
+
+    /// What a script writes, at most `MAX_BYTES`.
+    ///
+    /// # Errors
+    /// The one line that says what went wrong.
+    fn output(&mut self, script: &Rc<Script>) -> Expanded<String>;
+
+    /// The names in a directory but `.` and `..`; none if it is none.
+    fn names(&mut self, folder: &str) -> Vec<String>;
+
+    /// Whether there is such a file.
+    fn exists(&mut self, path: &str) -> bool;
 }
 
-impl Variables {
-    /// A value; empty if there is none.
-    #[must_use]
-    pub fn get(&self, name: &str) -> String {
-        let args = self.args.get(1..).unwrap_or_default();
-        match name {
-            "?" => self.status.to_string(),
-            "$" => self.pid.to_string(),
-            "!" => self.background.to_string(),
-            "#" => args.len().to_string(),
-            "*" | "@" => args.join(" "),
-            _ => match name.parse::<usize>() {
-                Ok(index) => self.args.get(index).cloned().unwrap_or_default(),
-                Err(_) => self.named.get(name).cloned().unwrap_or_default(),
-            },
-        }
-    }
-}
-
-/// The arguments a word becomes: none when it is only empty variables, many when a value has blanks.
-#[must_use]
-pub fn fields(word: &Word, variables: &Variables) -> Vec<String> {
-    let (mut done, mut current) = (Vec::new(), None::<String>);
-    for part in &word.0 {
-        match part {
-            Part::Plain(text) | Part::Quoted(text) => {
-                current.get_or_insert_default().push_str(text);
-            }
-            Part::Variable { name, quoted: true } if name == "@" => {
-                let args = variables.args.get(1..).unwrap_or_default();
-                for (index, arg) in args.iter().enumerate() {
-                    if index > 0 {
-                        done.extend(current.take());
-                    }
-                    current.get_or_insert_default().push_str(arg);
-                }
-            }
-            Part::Variable { name, quoted: true } => {
-                current.get_or_insert_default().push_str(&variables.get(name));
-            }
-            Part::Variable { name, quoted: false } => {
-                split(&variables.get(name), &mut current, &mut done);
-            }
-        }
-    }
+/// The arguments a word becomes: none when it is only empty values, many when values have blanks or
+/// patterns fit several paths. A pattern that fits nothing is itself.
+///
+/// # Errors
+/// The one line that says why it becomes none.
+pub fn fields(word: &Word, world: &mut impl World) -> Expanded<Vec<String>> {
+    let mut expander = Expander::new(world);
+    expander.word(word, true)?;
+    let (mut done, current) = (expander.done, expander.current);
     done.extend(current);
-    done
-}
-
-/// Adds a value whose blanks part words.
-fn split(value: &str, current: &mut Option<String>, done: &mut Vec<String>) {
-    for sign in value.chars() {
-        match sign.is_ascii_whitespace() {
-            true => done.extend(current.take()),
-            false => current.get_or_insert_default().push(sign),
+    let mut args = Vec::with_capacity(done.len());
+    for field in done {
+        if glob::is_wild(&field) {
+            let paths = glob::paths(&field, world)?;
+            if !paths.is_empty() {
+                args.extend(paths);
+                continue;
+            }
         }
+        args.push(glob::text_of(&field));
     }
+    Ok(args)
 }
 
 /// A word as one text, as names of files and values of variables are.
-#[must_use]
-pub fn single(word: &Word, variables: &Variables) -> String {
-    let part = |part: &Part| match part {
-        Part::Plain(text) | Part::Quoted(text) => text.clone(),
-        Part::Variable { name, .. } => variables.get(name),
-    };
-    word.0.iter().map(part).collect()
+///
+/// # Errors
+/// As above.
+pub fn single(word: &Word, world: &mut impl World) -> Expanded<String> {
+    pattern(word, world).map(|pattern| glob::text_of(&pattern))
 }
 
-/// A text so that the shell reads it as one word.
-#[must_use]
-pub fn quote(text: &str) -> String {
-    let is_safe = |sign: char| sign.is_ascii_alphanumeric() || "_-./:,+@%".contains(sign);
-    match !text.is_empty() && text.chars().all(is_safe) {
-        true => text.to_string(),
-        false => ["'", &text.replace('\'', "'\\''"), "'"].concat(),
+/// A word as a pattern.
+///
+/// # Errors
+/// As above.
+pub fn pattern(word: &Word, world: &mut impl World) -> Expanded<String> {
+    let mut expander = Expander::new(world);
+    expander.word(word, false)?;
+    Ok(expander.current.unwrap_or_default())
+}
+
+struct Expander<'a, W> {
+    world: &'a mut W,
+    done: Vec<String>,
+    current: Option<String>,
+    /// Bytes of all of them.
+    bytes: usize,
+}
+
+impl<'a, W: World> Expander<'a, W> {
+    fn new(world: &'a mut W) -> Self {
+        Self { world, done: Vec::new(), current: None, bytes: 0 }
+    }
+
+    fn word(&mut self, word: &Word, splits: bool) -> Expanded<()> {
+        word.0.iter().try_for_each(|part| self.part(part, splits))
+    }
+
+    fn part(&mut self, part: &Part, splits: bool) -> Expanded<()> {
+        match part {
+            Part::Plain(text) => self.add(text, false),
+            Part::Quoted(text) => self.add(text, true),
+            Part::Variable { name, quoted: true, .. } if name == "@" && splits => self.all_args(),
+            Part::Variable { name, default, quoted } => {
+                let value = self.world.variables().get(name);
+                match default {
+                    Some(word) if value.is_empty() => {
+                        let value = single(word, self.world)?;
+                        self.value(&value, *quoted, splits)
+                    }
+                    _ => self.value(&value, *quoted, splits),
+                }
+            }
+            Part::Output { script, quoted } => {
+                let written = self.world.output(script)?;
+                self.value(written.trim_end_matches('\n'), *quoted, splits)
+            }
+            Part::Number(word) => {
+                let text = single(word, self.world)?;
+                let number = arithmetic::value(&text, self.world.variables())?;
+                self.add(&number.to_string(), true)
+            }
+        }
+    }
+
+    /// `"$@"`: each argument is a word.
+    fn all_args(&mut self) -> Expanded<()> {
+        let args = self.world.variables().args.get(1..).unwrap_or_default().to_vec();
+        for (index, arg) in args.iter().enumerate() {
+            if index > 0 {
+                self.done.extend(self.current.take());
+            }
+            self.add(arg, true)?;
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, value: &str, quoted: bool, splits: bool) -> Expanded<()> {
+        if quoted || !splits {
+            return self.add(value, quoted);
+        }
+        let mut rest = value;
+        while let Some(first) = rest.chars().next() {
+            let is_blank = first.is_ascii_whitespace();
+            let end = rest.find(|sign: char| sign.is_ascii_whitespace() != is_blank);
+            let (part, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            match is_blank {
+                true => self.done.extend(self.current.take()),
+                false => self.add(part, false)?,
+            }
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    /// Adds a text to the current word. `\` in one that is not quoted can only come from a value, where it is
+    /// itself.
+    fn add(&mut self, text: &str, quoted: bool) -> Expanded<()> {
+        self.bytes += text.len();
+        if self.bytes > MAX_BYTES {
+            return Err(format!("a word of more than {MAX_BYTES} bytes"));
+        }
+        let current = self.current.get_or_insert_default();
+        for sign in text.chars() {
+            let means_something = sign == '\\' || (quoted && "*?[]!^-".contains(sign));
+            if means_something {
+                current.push('\\');
+            }
+            current.push(sign);
+        }
+        Ok(())
     }
 }

@@ -1,27 +1,24 @@
-//! From words and signs to commands, by recursive descent.
+//! From words and signs to commands, by recursive descent. `compound` has commands that hold others.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::lex::{is_name, tokens, Token, What};
+use super::lex::{is_name, Lexer, Parsed, Token, What};
 use super::{
     Chain, Command, Link, Part, Pipeline, Redirection, Script, Simple, SyntaxError, Target, Word,
 };
 
-/// Commands inside commands; more is a mistake, and would take the stack of whoever reads it.
-const MAX_DEPTH: usize = 32;
-
 /// Words that end a script inside a command, and begin no command.
-const CLOSING: &[&str] = &["then", "else", "fi", "do", "done"];
+const CLOSING: &[&str] = &["then", "elif", "else", "fi", "do", "done", "esac", "}"];
 
-type Parsed<T> = Result<T, SyntaxError>;
-
-struct Parser<'a> {
-    text: &'a str,
-    tokens: Vec<Token>,
-    next: usize,
-    depth: usize,
+/// Reads what the lexer finds, a token ahead of what it has understood.
+pub(super) struct Parser<'a> {
+    pub lexer: Lexer<'a>,
+    /// The next one; `None` at the end.
+    pub ahead: Option<Token>,
+    /// Where the last one ended.
+    end: usize,
 }
 
 /// Reads a script.
@@ -29,90 +26,131 @@ struct Parser<'a> {
 /// # Errors
 /// Where and why it is none.
 pub fn parse(text: &str) -> Parsed<Script> {
-    let mut parser = Parser { text, tokens: tokens(text)?, next: 0, depth: 0 };
+    let mut parser = Parser::new(Lexer::new(text))?;
     let script = parser.script()?;
-    match parser.peek() {
+    match parser.ahead {
         None => Ok(script),
         Some(_) => Err(parser.unexpected()),
     }
 }
 
-impl Parser<'_> {
-    fn peek(&self) -> Option<&What> {
-        self.tokens.get(self.next).map(|token| &token.what)
+impl<'a> Parser<'a> {
+    fn new(mut lexer: Lexer<'a>) -> Parsed<Self> {
+        let end = lexer.at;
+        let ahead = lexer.token()?;
+        Ok(Self { lexer, ahead, end })
     }
 
-    /// The next word, if it is one of the language's own.
-    fn keyword(&self) -> Option<&str> {
-        match self.peek() {
+    /// Reads the script of a `$(` at `start`: it, and the lexer behind its `)`.
+    pub(super) fn inside(lexer: Lexer<'a>, start: usize) -> Parsed<(Script, Lexer<'a>)> {
+        let mut parser = Self::new(lexer)?;
+        let script = parser.script()?;
+        match (parser.sign(), &parser.ahead) {
+            (Some(")"), _) => Ok((script, parser.lexer)),
+            (_, None) => Err(parser.lexer.error(start, "$( is not closed").unfinished()),
+            _ => Err(parser.unexpected()),
+        }
+    }
+
+    /// Steps over the next token.
+    pub(super) fn advance(&mut self) -> Parsed<()> {
+        self.end = self.ahead.as_ref().map_or(self.end, |token| token.end);
+        self.ahead = self.lexer.token()?;
+        Ok(())
+    }
+
+    fn what(&self) -> Option<&What> {
+        self.ahead.as_ref().map(|token| &token.what)
+    }
+
+    /// Where the next token begins.
+    fn start(&self) -> usize {
+        self.ahead.as_ref().map_or(self.lexer.text.len(), |token| token.start)
+    }
+
+    /// The next word, if it may be one of the language's own.
+    pub(super) fn keyword(&self) -> Option<&str> {
+        match self.what() {
             Some(What::Word(word)) => word.plain(),
             _ => None,
         }
     }
 
-    fn sign(&self) -> Option<&'static str> {
-        match self.peek() {
+    pub(super) fn sign(&self) -> Option<&'static str> {
+        match self.what() {
             Some(What::Sign(sign)) => Some(sign),
             _ => None,
         }
     }
 
-    fn take_word(&mut self) -> Option<Word> {
-        let Some(What::Word(word)) = self.peek() else { return None };
+    pub(super) fn take_word(&mut self) -> Parsed<Option<Word>> {
+        let Some(What::Word(word)) = self.what() else { return Ok(None) };
         let word = word.clone();
-        self.next += 1;
-        Some(word)
+        self.advance()?;
+        Ok(Some(word))
     }
 
-    fn error(&self, what: String) -> SyntaxError {
-        let at = self.tokens.get(self.next).map_or(self.text.len(), |token| token.start);
-        SyntaxError::at(self.text, at, what)
+    pub(super) fn take_sign(&mut self, sign: &str) -> Parsed<bool> {
+        let comes = self.sign() == Some(sign);
+        if comes {
+            self.advance()?;
+        }
+        Ok(comes)
     }
 
-    fn unexpected(&self) -> SyntaxError {
-        match self.tokens.get(self.next) {
-            None => self.error("the end was not expected here".to_string()),
+    pub(super) fn error(&self, what: impl Into<String>) -> SyntaxError {
+        self.lexer.error(self.start(), what)
+    }
+
+    pub(super) fn unexpected(&self) -> SyntaxError {
+        match &self.ahead {
+            None => self.error("the end was not expected here"),
             Some(token) if token.what == What::Line => {
-                self.error("the end of the line was not expected here".to_string())
+                self.error("the end of the line was not expected here")
             }
             Some(token) => {
-                let found = self.text.get(token.start..token.end).unwrap_or_default();
+                let found = self.lexer.text.get(token.start..token.end).unwrap_or_default();
                 self.error(format!("`{found}` was not expected here"))
             }
         }
     }
 
-    fn skip_lines(&mut self) {
-        while self.peek() == Some(&What::Line) {
-            self.next += 1;
+    pub(super) fn skip_lines(&mut self) -> Parsed<()> {
+        while self.what() == Some(&What::Line) {
+            self.advance()?;
         }
-    }
-
-    fn expect(&mut self, keyword: &str) -> Parsed<()> {
-        if self.keyword() != Some(keyword) {
-            return Err(self.error(format!("`{keyword}` was expected here")));
-        }
-        self.next += 1;
         Ok(())
     }
 
-    fn script(&mut self) -> Parsed<Script> {
+    pub(super) fn expect(&mut self, keyword: &str) -> Parsed<()> {
+        match self.keyword() == Some(keyword) || self.sign() == Some(keyword) {
+            true => self.advance(),
+            false => Err(self.error(format!("`{keyword}` was expected here"))),
+        }
+    }
+
+    /// The next token ends a script inside a command.
+    fn closes(&self) -> bool {
+        self.keyword().is_some_and(|word| CLOSING.contains(&word))
+            || matches!(self.sign(), Some(")" | ";;"))
+    }
+
+    pub(super) fn script(&mut self) -> Parsed<Script> {
         let mut chains = Vec::new();
         loop {
-            self.skip_lines();
-            let closes = self.keyword().is_some_and(|word| CLOSING.contains(&word));
-            if self.peek().is_none() || closes {
+            self.skip_lines()?;
+            if self.ahead.is_none() || self.closes() {
                 return Ok(Script(chains));
             }
             let mut chain = self.chain()?;
-            match self.peek() {
+            match self.what() {
                 Some(What::Sign("&")) => {
                     chain.in_background = true;
-                    self.next += 1;
+                    self.advance()?;
                 }
-                Some(What::Sign(";") | What::Line) => self.next += 1,
+                Some(What::Sign(";") | What::Line) => self.advance()?,
                 None => {}
-                Some(What::Word(_)) if self.keyword().is_some_and(|w| CLOSING.contains(&w)) => {}
+                Some(_) if self.closes() => {}
                 Some(_) => return Err(self.unexpected()),
             }
             chains.push(chain);
@@ -120,7 +158,7 @@ impl Parser<'_> {
     }
 
     fn chain(&mut self) -> Parsed<Chain> {
-        let start = self.tokens.get(self.next).map_or(0, |token| token.start);
+        let start = self.start();
         let first = self.pipeline()?;
         let mut rest = Vec::new();
         loop {
@@ -129,144 +167,99 @@ impl Parser<'_> {
                 Some("||") => Link::Or,
                 _ => break,
             };
-            self.next += 1;
-            self.skip_lines();
+            self.advance()?;
+            self.skip_lines()?;
             rest.push((link, self.pipeline()?));
         }
-        let end = self.next.checked_sub(1).and_then(|last| self.tokens.get(last));
-        let text = self.text.get(start..end.map_or(start, |token| token.end));
-        let text = text.unwrap_or_default().to_string();
+        let text = self.lexer.text.get(start..self.end).unwrap_or_default().to_string();
         Ok(Chain { first, rest, in_background: false, text })
     }
 
     fn pipeline(&mut self) -> Parsed<Pipeline> {
         let negated = self.keyword() == Some("!");
-        self.next += usize::from(negated);
+        if negated {
+            self.advance()?;
+        }
         let mut commands = alloc::vec![self.command()?];
-        while self.sign() == Some("|") {
-            self.next += 1;
-            self.skip_lines();
+        while self.take_sign("|")? {
+            self.skip_lines()?;
             commands.push(self.command()?);
         }
         Ok(Pipeline { negated, commands })
     }
 
     fn command(&mut self) -> Parsed<Command> {
-        let compound = match self.keyword() {
-            Some("if") => Self::if_command,
-            Some("while") => Self::while_command,
-            Some("for") => Self::for_command,
-            Some(word) if CLOSING.contains(&word) => return Err(self.unexpected()),
-            _ => return self.simple().map(Command::Simple),
-        };
-        if self.depth == MAX_DEPTH {
-            return Err(self.error(format!("more than {MAX_DEPTH} commands inside each other")));
+        if self.keyword().is_some_and(|word| CLOSING.contains(&word)) {
+            return Err(self.unexpected());
         }
-        self.depth += 1;
-        self.next += 1;
-        let command = compound(self);
-        self.depth -= 1;
-        command
-    }
-
-    /// A script inside a command, which is not empty.
-    fn body(&mut self) -> Parsed<Script> {
-        let script = self.script()?;
-        match script.0.is_empty() {
-            true => Err(self.unexpected()),
-            false => Ok(script),
+        match self.compound()? {
+            Some(compound) => Ok(compound),
+            None => self.simple(),
         }
     }
 
-    fn if_command(&mut self) -> Parsed<Command> {
-        let condition = self.body()?;
-        self.expect("then")?;
-        let then = self.body()?;
-        let mut otherwise = Script::default();
-        if self.keyword() == Some("else") {
-            self.next += 1;
-            otherwise = self.body()?;
-        }
-        self.expect("fi")?;
-        Ok(Command::If(condition, then, otherwise))
-    }
-
-    fn while_command(&mut self) -> Parsed<Command> {
-        let condition = self.body()?;
-        let body = self.loop_body()?;
-        Ok(Command::While(condition, body))
-    }
-
-    fn loop_body(&mut self) -> Parsed<Script> {
-        self.expect("do")?;
-        let body = self.body()?;
-        self.expect("done")?;
-        Ok(body)
-    }
-
-    fn for_command(&mut self) -> Parsed<Command> {
-        let name = self.keyword().filter(|name| is_name(name)).map(str::to_string);
-        let name = name.ok_or_else(|| self.error("a name was expected here".to_string()))?;
-        self.next += 1;
-        self.expect("in")?;
-        let mut values = Vec::new();
-        while let Some(word) = self.take_word() {
-            values.push(word);
-        }
-        if !matches!(self.peek(), Some(What::Line | What::Sign(";"))) {
-            return Err(self.error("`;` was expected here".to_string()));
-        }
-        self.next += 1;
-        self.skip_lines();
-        let body = self.loop_body()?;
-        Ok(Command::For(name, values, body))
-    }
-
-    fn simple(&mut self) -> Parsed<Simple> {
+    fn simple(&mut self) -> Parsed<Command> {
         let mut command = Simple::default();
-        let start = self.next;
         loop {
             if let Some(redirection) = self.redirection()? {
                 command.redirections.push(redirection);
                 continue;
             }
-            let before = self.next;
-            let Some(word) = self.take_word() else { break };
-            let assignment = assignment(&word).filter(|_| command.words.is_empty());
+            let Some(What::Word(word)) = self.what() else { break };
+            let assignment = assignment(word).filter(|_| command.words.is_empty());
             match assignment {
                 Some(assignment) => command.assignments.push(assignment),
-                None if command.assignments.is_empty() => command.words.push(word),
+                None if command.assignments.is_empty() => command.words.push(word.clone()),
                 None => {
-                    self.next = before;
-                    let what = "a variable is set alone: `;` was expected here";
-                    return Err(self.error(what.to_string()));
+                    return Err(self.error("a variable is set alone: `;` was expected here"));
                 }
             }
+            self.advance()?;
         }
-        match self.next == start {
-            true => Err(self.unexpected()),
-            false => Ok(command),
+        let name = match (command.words.as_slice(), command.redirections.is_empty()) {
+            ([name], true) if self.sign() == Some("(") => name.plain().filter(|name| is_name(name)),
+            _ => None,
+        };
+        match name {
+            Some(name) => self.function(name),
+            None if command == Simple::default() => Err(self.unexpected()),
+            None => Ok(Command::Simple(command)),
         }
     }
 
-    fn redirection(&mut self) -> Parsed<Option<Redirection>> {
+    pub(super) fn redirection(&mut self) -> Parsed<Option<Redirection>> {
         let (fd, make): (u32, fn(Word) -> Target) = match self.sign() {
             Some("<") => (0, Target::Read),
             Some(">") => (1, Target::Write),
             Some(">>") => (1, Target::Append),
             Some("2>") => (2, Target::Write),
             Some("2>>") => (2, Target::Append),
-            Some("2>&1") => {
-                self.next += 1;
-                return Ok(Some(Redirection { fd: 2, to: Target::Same(1) }));
-            }
+            Some("2>&1") => return self.same(2, 1),
+            Some("1>&2" | ">&2") => return self.same(1, 2),
+            Some(sign @ ("<<" | "<<-")) => return self.here(sign == "<<-").map(Some),
             _ => return Ok(None),
         };
-        self.next += 1;
-        match self.take_word() {
+        self.advance()?;
+        match self.take_word()? {
             Some(word) => Ok(Some(Redirection { fd, to: make(word) })),
-            None => Err(self.error("the name of a file was expected here".to_string())),
+            None => Err(self.error("the name of a file was expected here")),
         }
+    }
+
+    fn same(&mut self, fd: u32, other: u32) -> Parsed<Option<Redirection>> {
+        self.advance()?;
+        Ok(Some(Redirection { fd, to: Target::Same(other) }))
+    }
+
+    /// The lines are asked for before the lexer comes to the end of this one.
+    fn here(&mut self, strips_tabs: bool) -> Parsed<Redirection> {
+        self.advance()?;
+        let Some(Token { what: What::Word(word), start, .. }) = &self.ahead else {
+            return Err(self.error("the word that ends the text was expected here"));
+        };
+        let document = self.lexer.await_document(word, *start, strips_tabs)?;
+        self.advance()?;
+        Ok(Redirection { fd: 0, to: Target::Here(document) })
     }
 }
 

@@ -120,8 +120,11 @@ pub fn devices_beside_dom0(session: &Session<'_>) -> Verdict {
 /// Types a line and looks for some text in what it prints.
 fn answers(machine: &mut Machine, line: &str, wanted: &str) -> Verdict {
     machine.send(&format!("{line}\r"))?;
+    // What is typed is shown up to the end of its last line; then comes what it does.
+    for _ in 0..=line.matches('\r').count() {
+        machine.expect("\n", SOON)?;
+    }
     let answer = machine.expect(PROMPT, SOON)?.replace('\r', "");
-    let answer = answer.split_once('\n').map_or("", |(_, answer)| answer);
     check(answer.contains(wanted), || format!("`{line}`: no {wanted:?} in {answer:?}"))
 }
 
@@ -145,7 +148,16 @@ pub(super) fn understands(machine: &mut Machine) -> Verdict {
         ("sleep 0.2 & wait $!; echo waited $?", "waited 0"),
         ("nothing", "sh: nothing: no such program in /bin"),
         ("echo a | | b", "sh: column 10: `|` was not expected here"),
-        ("echo 'a", "sh: column 6: the quote ' is not closed"),
+        ("echo /b*/s? '/b*' \"$(echo  in  two)\" $(echo  in  two)", "/bin/sh /b* in two in two\n"),
+        ("x=$(cat /dev/zero); echo $? $((2 * (3 + 4)))", "$(...): more than 65536 bytes\n1 14\n"),
+        ("echo $(echo $(echo deep)) $((1/0))", "sh: $((1/0)): a division by zero"),
+        ("cat <<E | wc\rone $x\rtwo\rE", "       2       2       9 "),
+        ("for i in a b\rdo case $i in a) echo \"<$i>\"\r;; *) break;; esac; done", "<a>\n"),
+        ("f() { echo $# $2; return 4; }; f 'a b' c; echo $?", "2 c\n4\n"),
+        ("ls /dev | while read n; do echo \"($n)\"; done", "(null)"),
+        ("(cd /bin; pwd); cd /tmp; cd /; cd -; cd /", "/bin\n/tmp\n"),
+        ("echo 'a\rb'", "a\nb\n"),
+        ("echo `a`", "sh: column 6: ` is not understood: $(...) is what a command writes"),
         ("cat /bin", "cat: /bin: a directory"),
         ("sh /boot/lib/tour.sh | tail", "sh: tail: no such program in /bin"),
         ("sh /boot/lib/tour.sh", "false fails, as it should: 1"),

@@ -1,44 +1,83 @@
-//! Runs what was read: forks, joins with pipes, redirects, waits.
+//! Runs what was read.
 //!
-//! A command alone that is a builtin, sets variables or holds other commands runs in the shell itself;
-//! everything else in a child. When a pipeline cannot be started wholly, what was started of it sees its
-//! pipe closed and is waited for.
+//! A command alone that is a builtin or a function, sets variables or holds other commands runs in the shell
+//! itself; everything else in a child (`children`). `world` has what words ask for, `redirect` what
+//! becomes of descriptors.
 
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use pvkernel_user::abi::open;
-use pvkernel_user::file::{pipe, File};
-use pvkernel_user::io::{complain, STDIN, STDOUT};
-use pvkernel_user::process::{exec, exec_status, in_child, wait_for, Status};
+use pvkernel_user::eprintln;
+use pvkernel_user::io::complain;
+use pvkernel_user::process::in_child;
 use pvkernel_user::shell::{
-    fields, single, Chain, Command, Link, Pipeline, Redirection, Script, Simple, Target, Variables,
+    fields, pattern, single, Chain, Command, Compound, Expanded, Link, Pattern, Pipeline, Script,
+    Simple, Variables, Word,
 };
-use pvkernel_user::{eprintln, sys, Errno, Result};
 
 use crate::builtin;
+use crate::children::Work;
 use crate::jobs::Jobs;
+use crate::redirect::Saved;
+
+/// Functions and scripts that call each other; more would take the shell's stack.
+const MAX_CALLS: u32 = 64;
+
+/// Where the commands go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// With the next one.
+    Next,
+    /// Behind the loop.
+    Break,
+    /// With the next turn of the loop.
+    Continue,
+    /// Behind the call.
+    Return,
+    /// Nowhere: what was waited for was killed, as ^C does. No more of this line is started.
+    Stop,
+}
 
 /// A shell.
 pub struct Shell {
     /// What `$` leads to.
     pub variables: Variables,
+    /// Names that stand for commands.
+    pub functions: BTreeMap<String, Rc<Command>>,
     /// What runs in the background.
     pub jobs: Jobs,
-    /// What was waited for was killed, as ^C does: nothing of this line is started any more.
-    pub is_stopped: bool,
+    /// Where the commands go on.
+    pub flow: Flow,
+    /// The status of the last `$(...)` of the command that is being read.
+    pub substituted: i32,
+    /// Descriptors kept to be restored, which are no concern of children.
+    pub kept: Vec<u32>,
+    loops: u32,
+    calls: u32,
 }
 
 impl Shell {
     /// A shell without jobs.
     pub fn new(variables: Variables) -> Self {
-        Self { variables, jobs: Jobs::default(), is_stopped: false }
+        Self {
+            variables,
+            functions: BTreeMap::new(),
+            jobs: Jobs::default(),
+            flow: Flow::Next,
+            substituted: 0,
+            kept: Vec::new(),
+            loops: 0,
+            calls: 0,
+        }
     }
 
     /// Runs a script: the status of its last chain.
     pub fn script(&mut self, script: &Script) -> i32 {
         for chain in &script.0 {
-            if self.is_stopped {
+            if self.flow != Flow::Next {
                 break;
             }
             let status = match chain.in_background {
@@ -52,7 +91,7 @@ impl Shell {
 
     fn background(&mut self, chain: &Chain) -> i32 {
         let child = in_child(|| {
-            self.jobs.forget();
+            self.become_child();
             self.chain(chain)
         });
         match child {
@@ -69,7 +108,7 @@ impl Shell {
         let mut status = self.pipeline(&chain.first);
         for (link, pipeline) in &chain.rest {
             self.variables.status = status;
-            if self.is_stopped {
+            if self.flow != Flow::Next {
                 break;
             }
             if (status == 0) == (*link == Link::And) {
@@ -81,8 +120,11 @@ impl Shell {
 
     fn pipeline(&mut self, pipeline: &Pipeline) -> i32 {
         let status = match pipeline.commands.as_slice() {
-            [command] => self.alone(command),
-            commands => self.joined(commands),
+            [command] => self.command(command),
+            commands => {
+                let works: Vec<Work<'_>> = commands.iter().map(Work::Command).collect();
+                self.joined(&works)
+            }
         };
         match pipeline.negated {
             true => i32::from(status == 0),
@@ -91,217 +133,191 @@ impl Shell {
     }
 
     /// A command whose effects on the shell itself count.
-    fn alone(&mut self, command: &Command) -> i32 {
-        match command {
-            Command::Simple(simple) => self.alone_simple(simple),
-            compound => self.compound(compound),
-        }
+    pub fn command(&mut self, command: &Command) -> i32 {
+        let done = match command {
+            Command::Simple(simple) => self.simple(simple),
+            Command::Compound(compound, redirections) if redirections.is_empty() => {
+                self.compound(compound)
+            }
+            Command::Compound(compound, redirections) => Saved::redirect(self, redirections)
+                .and_then(|saved| {
+                    let status = self.compound(compound);
+                    saved.restore(self);
+                    status
+                }),
+            Command::Function(name, body) => {
+                self.functions.insert(name.clone(), Rc::clone(body));
+                Ok(0)
+            }
+        };
+        done.unwrap_or_else(|why| self.fail(&why))
     }
 
-    fn alone_simple(&mut self, simple: &Simple) -> i32 {
-        let args = self.args(simple);
+    /// Says why a command could not run.
+    pub fn fail(&self, why: &str) -> i32 {
+        // A line that was stopped need not be explained.
+        if self.flow != Flow::Stop {
+            eprintln!("sh: {why}");
+        }
+        1
+    }
+
+    fn simple(&mut self, simple: &Simple) -> Expanded<i32> {
+        self.substituted = 0;
+        let args = self.args(&simple.words)?;
         for (name, word) in &simple.assignments {
-            let value = single(word, &self.variables);
+            let value = single(word, self)?;
             self.variables.named.insert(name.clone(), value);
         }
-        let here = args.first().is_none_or(|name| builtin::is_one(name));
-        if !here {
-            return self.joined(&[Command::Simple(simple.clone())]);
+        if !self.runs_here(&args) {
+            return Ok(self.joined(&[Work::Program(&args, &simple.redirections)]));
         }
-        let saved = match Saved::redirect(&simple.redirections, &self.variables) {
-            Ok(saved) => saved,
-            Err((what, why)) => return complain(what, why),
-        };
-        let status = builtin::run(self, &args).unwrap_or(0);
-        drop(saved);
+        let saved = Saved::redirect(self, &simple.redirections)?;
+        let status = self.run_here(&args);
+        saved.restore(self);
         status
     }
 
-    fn compound(&mut self, command: &Command) -> i32 {
-        match command {
-            Command::Simple(simple) => self.alone_simple(simple),
-            Command::If(condition, then, otherwise) => match self.script(condition) {
-                0 => self.script(then),
-                _ => {
-                    self.variables.status = 0;
-                    self.script(otherwise)
-                }
-            },
-            Command::While(condition, body) => {
-                let mut status = 0;
-                while self.script(condition) == 0 && !self.is_stopped {
-                    status = self.script(body);
-                }
-                if self.is_stopped {
-                    status = self.variables.status;
-                }
-                status
-            }
-            Command::For(name, words, body) => {
-                let each = words.iter().flat_map(|word| fields(word, &self.variables));
-                let (each, mut status) = (each.collect::<Vec<_>>(), 0);
-                for value in each {
-                    self.variables.named.insert(name.clone(), value);
-                    status = self.script(body);
-                }
-                status
-            }
+    /// Whether these arguments need no program.
+    pub fn runs_here(&self, args: &[String]) -> bool {
+        args.first().is_none_or(|name| self.functions.contains_key(name) || builtin::is_one(name))
+    }
+
+    /// Runs a function or a builtin, or nothing but a `$(...)`.
+    pub fn run_here(&mut self, args: &[String]) -> Expanded<i32> {
+        let Some(name) = args.first() else { return Ok(self.substituted) };
+        match self.functions.get(name).cloned() {
+            Some(body) => self.call(args, |shell| shell.command(&body)),
+            None => Ok(builtin::run(self, args)),
         }
     }
 
-    fn args(&self, simple: &Simple) -> Vec<String> {
-        simple.words.iter().flat_map(|word| fields(word, &self.variables)).collect()
+    /// Runs something with arguments of its own.
+    pub fn call(&mut self, args: &[String], run: impl FnOnce(&mut Self) -> i32) -> Expanded<i32> {
+        if self.calls == MAX_CALLS {
+            return Err(format!("{}: more than {MAX_CALLS} calls inside each other", args[0]));
+        }
+        let rest = args.get(1..).unwrap_or_default();
+        let name = self.variables.args.first().cloned().unwrap_or_default();
+        let args = core::iter::once(name).chain(rest.iter().cloned()).collect();
+        let args = core::mem::replace(&mut self.variables.args, args);
+        let loops = core::mem::take(&mut self.loops);
+        self.calls += 1;
+        let status = run(self);
+        self.calls -= 1;
+        self.loops = loops;
+        self.variables.args = args;
+        self.go_on_from(Flow::Return);
+        Ok(status)
     }
 
-    /// Each command in a child, with pipes between them: the last one's status.
-    fn joined(&mut self, commands: &[Command]) -> i32 {
-        let mut pids = Vec::new();
-        let mut failed = None;
-        let mut input = None;
-        for (index, command) in commands.iter().enumerate() {
-            let is_last = index + 1 == commands.len();
-            match self.start(command, input.take(), is_last) {
-                Ok((pid, next)) => {
-                    pids.push(pid);
-                    input = next;
-                }
-                Err(why) => {
-                    failed = Some(why);
+    /// Whether there is a loop to break, or a call to return from.
+    pub fn is_inside(&self, flow: Flow) -> bool {
+        match flow {
+            Flow::Return => self.calls > 0,
+            _ => self.loops > 0,
+        }
+    }
+
+    fn go_on_from(&mut self, flow: Flow) {
+        if self.flow == flow {
+            self.flow = Flow::Next;
+        }
+    }
+
+    pub fn compound(&mut self, compound: &Compound) -> Expanded<i32> {
+        match compound {
+            Compound::Group(body) => Ok(self.script(body)),
+            Compound::Subshell(body) => Ok(self.joined(&[Work::Script(body)])),
+            Compound::If(cases, otherwise) => Ok(self.choose(cases, otherwise)),
+            Compound::Loop { until, condition, body } => Ok(self.repeat(*until, condition, body)),
+            Compound::For(name, words, body) => {
+                let values = match words {
+                    Some(words) => self.args(words)?,
+                    None => self.variables.args.get(1..).unwrap_or_default().to_vec(),
+                };
+                Ok(self.for_each(name, values, body))
+            }
+            Compound::Case(word, cases) => self.case(word, cases),
+        }
+    }
+
+    fn choose(&mut self, cases: &[(Script, Script)], otherwise: &Script) -> i32 {
+        for (condition, then) in cases {
+            let status = self.script(condition);
+            if self.flow != Flow::Next {
+                return status;
+            }
+            if status == 0 {
+                return self.script(then);
+            }
+        }
+        self.variables.status = 0;
+        self.script(otherwise)
+    }
+
+    fn repeat(&mut self, until: bool, condition: &Script, body: &Script) -> i32 {
+        let mut status = 0;
+        self.loops += 1;
+        loop {
+            let holds = self.script(condition) == 0;
+            if self.flow == Flow::Next {
+                if holds == until {
                     break;
                 }
+                status = self.script(body);
+            }
+            if !self.takes_another_turn() {
+                break;
             }
         }
-        drop(input);
-        let status = wait_for_all(&pids);
-        if let Some(why) = failed {
-            return complain("fork", why);
+        self.loops -= 1;
+        if self.flow == Flow::Next {
+            status
+        } else {
+            self.variables.status
         }
-        self.is_stopped |= status.is_killed() && self.jobs.are_told;
-        if status.is_killed() || status.fault().is_some() {
-            eprintln!("sh: {status}");
-        }
-        status.0
     }
 
-    /// Starts one command of a pipeline: its number, and what the next one reads.
-    fn start(
-        &mut self,
-        command: &Command,
-        input: Option<File>,
-        is_last: bool,
-    ) -> Result<(u32, Option<File>)> {
-        let (next, output) = match is_last {
-            true => (None, None),
-            false => pipe().map(|(read, write)| (Some(read), Some(write)))?,
-        };
-        let pid = match sys::fork()? {
-            0 => {
-                drop(next);
-                sys::exit(self.child(command, input, output))
-            }
-            pid => pid,
-        };
-        Ok((pid, next))
-    }
-
-    /// What a child does: it becomes a program, or goes on as a shell.
-    fn child(&mut self, command: &Command, input: Option<File>, output: Option<File>) -> i32 {
-        self.jobs.forget();
-        let ends = [(input, STDIN), (output, STDOUT)];
-        for (file, fd) in ends {
-            if let Some(Err(why)) = file.map(|file| become_fd(file, fd)) {
-                return complain("pipe", why);
+    fn for_each(&mut self, name: &str, values: Vec<String>, body: &Script) -> i32 {
+        let mut status = 0;
+        self.loops += 1;
+        for value in values {
+            self.variables.named.insert(name.into(), value);
+            status = self.script(body);
+            if !self.takes_another_turn() {
+                break;
             }
         }
-        let Command::Simple(simple) = command else { return self.compound(command) };
-        let args = self.args(simple);
-        if args.first().is_none_or(|name| builtin::is_one(name)) {
-            return self.alone_simple(simple);
-        }
-        for redirection in &simple.redirections {
-            if let Err((what, why)) = redirect(redirection, &self.variables) {
-                return complain(what, why);
+        self.loops -= 1;
+        status
+    }
+
+    fn takes_another_turn(&mut self) -> bool {
+        self.go_on_from(Flow::Continue);
+        let goes_on = self.flow == Flow::Next;
+        self.go_on_from(Flow::Break);
+        goes_on
+    }
+
+    fn case(&mut self, word: &Word, cases: &[(Vec<Word>, Script)]) -> Expanded<i32> {
+        let text = single(word, self)?;
+        for (words, body) in cases {
+            for word in words {
+                if Pattern::new(&pattern(word, self)?).fits(&text) {
+                    self.variables.status = 0;
+                    return Ok(self.script(body));
+                }
             }
         }
-        become_program(&args)
+        Ok(0)
     }
-}
 
-/// Runs the program; comes back with a status when it cannot.
-fn become_program(args: &[String]) -> i32 {
-    let name = args.first().map(String::as_str).unwrap_or_default();
-    let why = exec(name, args);
-    match why {
-        Errno::ENOENT if !name.contains('/') => eprintln!("sh: {name}: no such program in /bin"),
-        _ => drop(complain(name, why)),
-    }
-    exec_status(why)
-}
-
-/// Waits for a pipeline: the last one's status. When one is killed, as ^C does, the others are, too.
-fn wait_for_all(pids: &[u32]) -> Status {
-    let mut last = Status(1);
-    for (index, pid) in pids.iter().enumerate() {
-        // A child is there until it was waited for.
-        last = wait_for(*pid).unwrap_or(last);
-        if last.is_killed() {
-            let rest = pids.get(index + 1..).unwrap_or_default();
-            // It may have ended by itself.
-            rest.iter().for_each(|pid| _ = sys::kill(*pid));
+    pub fn args(&mut self, words: &[Word]) -> Expanded<Vec<String>> {
+        let mut args = Vec::new();
+        for word in words {
+            args.extend(fields(word, self)?);
         }
-    }
-    last
-}
-
-/// Makes an open file this descriptor, and no other.
-fn become_fd(file: File, fd: u32) -> Result<()> {
-    if file.fd() == fd {
-        let _ = file.into_fd();
-        return Ok(());
-    }
-    sys::dup(file.fd(), Some(fd)).map(|_| ())
-}
-
-type Redirected<T> = core::result::Result<T, (String, Errno)>;
-
-fn redirect(redirection: &Redirection, variables: &Variables) -> Redirected<()> {
-    let (word, flags) = match &redirection.to {
-        Target::Same(fd) => {
-            let done = sys::dup(*fd, Some(redirection.fd));
-            return done.map(|_| ()).map_err(|why| (alloc::format!("descriptor {fd}"), why));
-        }
-        Target::Read(word) => (word, open::READ),
-        Target::Write(word) => (word, open::WRITE | open::CREATE | open::TRUNCATE),
-        Target::Append(word) => (word, open::WRITE | open::CREATE | open::APPEND),
-    };
-    let path = single(word, variables);
-    let file = File::open(&path, flags).map_err(|why| (path.clone(), why))?;
-    become_fd(file, redirection.fd).map_err(|why| (path, why))
-}
-
-/// Descriptors of the shell as they were before a redirection; they are so again when this goes.
-struct Saved(Vec<(u32, Option<File>)>);
-
-impl Saved {
-    fn redirect(redirections: &[Redirection], variables: &Variables) -> Redirected<Self> {
-        let mut saved = Self(Vec::new());
-        for redirection in redirections {
-            let before = sys::dup(redirection.fd, None).ok().map(File::of);
-            saved.0.push((redirection.fd, before));
-            redirect(redirection, variables)?;
-        }
-        Ok(saved)
-    }
-}
-
-impl Drop for Saved {
-    fn drop(&mut self) {
-        while let Some((fd, before)) = self.0.pop() {
-            // There is nothing else to do when it fails.
-            let _ = match before {
-                Some(file) => sys::dup(file.fd(), Some(fd)).map(|_| ()),
-                None => sys::close(fd),
-            };
-        }
+        Ok(args)
     }
 }
