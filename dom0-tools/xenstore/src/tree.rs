@@ -44,13 +44,23 @@ impl Node {
     }
 }
 
-/// What a domain uses.
+/// What a domain uses, and where else it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Nodes.
     pub nodes: usize,
     /// Bytes.
     pub bytes: usize,
+    /// Entries in the permissions of nodes, its own and those of others.
+    pub entries: usize,
+}
+
+impl Usage {
+    /// Whether no node knows of the domain.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.nodes == 0 && self.entries == 0
+    }
 }
 
 /// All nodes.
@@ -171,28 +181,34 @@ impl Tree {
             if node.generation.max(node.children_generation) > self.generation {
                 return Some(format!("{path}: from the future"));
             }
-            let count = usage.entry(node.perms.owner()).or_default();
-            count.nodes += 1;
-            count.bytes += node.cost(path);
+            charge(&mut usage, path, node);
         }
         (usage != self.usage).then(|| String::from("the usage of domains is miscounted"))
     }
 }
 
 fn charge(usage: &mut BTreeMap<DomId, Usage>, path: &str, node: &Node) {
-    let usage = usage.entry(node.perms.owner()).or_default();
-    usage.nodes += 1;
-    usage.bytes += node.cost(path);
+    let owner = usage.entry(node.perms.owner()).or_default();
+    owner.nodes += 1;
+    owner.bytes += node.cost(path);
+    for perm in node.perms.list().iter().skip(1) {
+        usage.entry(perm.domain).or_default().entries += 1;
+    }
 }
 
 fn discharge(usage: &mut BTreeMap<DomId, Usage>, path: &str, node: &Node) {
-    let owner = node.perms.owner();
-    if let Some(used) = usage.get_mut(&owner) {
-        used.nodes = used.nodes.saturating_sub(1);
-        used.bytes = used.bytes.saturating_sub(node.cost(path));
-        if used.nodes == 0 {
-            usage.remove(&owner);
+    let mut subtract = |domain, nodes, bytes, entries| {
+        let Some(used) = usage.get_mut(&domain) else { return };
+        used.nodes = used.nodes.saturating_sub(nodes);
+        used.bytes = used.bytes.saturating_sub(bytes);
+        used.entries = used.entries.saturating_sub(entries);
+        if used.is_nothing() {
+            usage.remove(&domain);
         }
+    };
+    subtract(node.perms.owner(), 1, node.cost(path), 0);
+    for perm in node.perms.list().iter().skip(1) {
+        subtract(perm.domain, 0, 0, 1);
     }
 }
 

@@ -91,15 +91,16 @@ impl Drop for Home<'_> {
     }
 }
 
-/// Ends the service of a domain's ring and removes all its nodes. Its `/vm` stays without `uuid`:
-/// another domain has the same.
+/// Removes all nodes of a domain, which does not run, and ends the service of its ring. Its `/vm` stays
+/// without `uuid`: another domain has the same. In this order the store has nothing of the domain left
+/// to search for when it is released.
 pub(super) fn remove(store: &dyn Registry, domain: DomId, uuid: Option<Uuid>) {
-    store.release(domain);
     let vm = uuid.map(vm_path);
     for path in [home(domain), tool_path(domain)].into_iter().chain(vm) {
         // The control domain may remove anything; what is missing is as wanted.
         let _ = store.rm(Tx::NONE, &path);
     }
+    store.release(domain);
 }
 
 /// Notes the new name of a domain.
