@@ -76,9 +76,7 @@ pub const ROWS: &[Spec] = &[
     row("create_to_first_instruction", INSTRUCTIONS, Bound::AtMost(6e6)),
     row("create_1st_of_100", INSTRUCTIONS, Bound::Free),
     row("create_100th_of_100", INSTRUCTIONS, Bound::Free),
-    // 3.5 % before domains had nodes in the store. What rises is dom0's heap, which searches its lists for
-    // the neighbours of what is freed; 10 % is what it should be.
-    row("create_spread_over_100", "%", Bound::AtMost(30.0)),
+    row("create_spread_over_100", "%", Bound::AtMost(10.0)),
     usual(row("create_wall", MS, Bound::AtMost(20.0)), "360, 2200 for the 188th"),
     row("create_wall_first", MS, Bound::Free),
     row("destroy", INSTRUCTIONS, Bound::Free),
