@@ -36,6 +36,7 @@ pub mod sched;
 pub mod sleep_lock;
 pub mod sync;
 pub mod syscall;
+pub mod tables;
 pub mod timer;
 pub mod vm;
 pub mod wait;

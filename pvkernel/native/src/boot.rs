@@ -11,7 +11,7 @@ use crate::cpu::{cr0, cr4};
 use crate::directmap::{self, Early, Image};
 use crate::layout::{direct_va, Pfn, DIRECT_BASE, PAGE, VIRT_BASE, WINDOW_BASE};
 use crate::multiboot::{self, Info, Region, MAX_CMDLINE};
-use crate::{apic, console, cpu, event, frames, mmu, power, thread, time, trap, user};
+use crate::{apic, console, cpu, event, frames, mmu, power, thread, time, trap};
 
 /// What this kernel was started with.
 #[derive(Debug)]
@@ -100,7 +100,6 @@ pub unsafe extern "C" fn pvkernel_start(magic: u32, info: u32, entry_tsc: u64) -
     power::init(boot);
     apic::init();
     time::init(entry_tsc);
-    user::init(boot);
     thread::init();
     console::start_input();
     event::enable_upcalls();

@@ -42,6 +42,7 @@ pub mod pirq;
 pub mod platform;
 pub mod ports;
 pub mod power;
+pub mod pte;
 pub mod registers;
 mod rtc;
 pub mod segments;

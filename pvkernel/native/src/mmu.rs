@@ -12,29 +12,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::layout::{direct_va, Pfn, DIRECT_BASE, PAGE, VIRT_BASE};
 use crate::{cpu, frames};
 
-/// Bits of an entry.
-pub mod pte {
-    /// Refers to something.
-    pub const PRESENT: u64 = 1;
-    /// Can be written.
-    pub const RW: u64 = 1 << 1;
-    /// Can be used by programs.
-    pub const USER: u64 = 1 << 2;
-    /// Each write goes to memory.
-    pub const PWT: u64 = 1 << 3;
-    /// Not cached.
-    pub const PCD: u64 = 1 << 4;
-    /// Has been used.
-    pub const ACCESSED: u64 = 1 << 5;
-    /// Has been written.
-    pub const DIRTY: u64 = 1 << 6;
-    /// A large page, in a table of level 2.
-    pub const LARGE: u64 = 1 << 7;
-    /// Cannot be run.
-    pub const NX: u64 = 1 << 63;
-    /// The address.
-    pub const FRAME_MASK: u64 = 0x000f_ffff_ffff_f000;
-}
+pub use crate::pte;
+pub use pvkernel_core::tables::index;
 
 /// Flags of a writable page of the kernel.
 pub const KERNEL_RW: u64 = pte::PRESENT | pte::RW | pte::ACCESSED | pte::DIRTY | pte::NX;
@@ -75,12 +54,6 @@ pub(crate) fn direct_map_ready() {
 #[must_use]
 pub fn root() -> Pfn {
     Pfn::new(ROOT.load(Ordering::Relaxed))
-}
-
-/// Index into a table of `level` (1 to 4) for an address.
-#[must_use]
-pub const fn index(va: u64, level: u32) -> usize {
-    ((va >> (12 + 9 * (level - 1))) & 511) as usize
 }
 
 /// The frame an entry refers to.
@@ -210,10 +183,19 @@ const FLUSH_ALL_ABOVE: usize = 8;
 /// Forgets cached translations of a range.
 pub fn flush(start: u64, pages: usize) {
     if pages > FLUSH_ALL_ABOVE {
-        // No entry is global, so this forgets them all.
-        // SAFETY: the root does not change.
-        unsafe { cpu::write_cr3(cpu::read_cr3()) };
-        return;
+        return flush_all();
     }
-    (0..pages as u64).for_each(|page| cpu::invlpg(start + page * PAGE));
+    let addresses: [u64; FLUSH_ALL_ABOVE] = core::array::from_fn(|page| start + page as u64 * PAGE);
+    flush_each(&addresses[..pages]);
+}
+
+/// Forgets all cached translations: no entry is global.
+pub fn flush_all() {
+    // SAFETY: the root does not change.
+    unsafe { cpu::write_cr3(cpu::read_cr3()) };
+}
+
+/// Forgets cached translations of single addresses.
+pub fn flush_each(addresses: &[u64]) {
+    addresses.iter().for_each(|address| cpu::invlpg(*address));
 }

@@ -39,7 +39,7 @@ impl Mmu for Native {
         loop {
             match frames::alloc() {
                 Some(pfn) => return Some(pfn.get() as usize),
-                None if stack::give_up_spare() => {}
+                None if stack::give_up_spare() || user::give_up_spare() => {}
                 None => return None,
             }
         }
@@ -50,7 +50,7 @@ impl Mmu for Native {
     }
 
     fn free_frames(&self) -> usize {
-        frames::free_count() + stack::spare_frames()
+        frames::free_count() + stack::spare_frames() + user::spare_frames()
     }
 
     fn total_frames(&self) -> usize {

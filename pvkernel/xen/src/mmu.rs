@@ -8,7 +8,7 @@
 //! Aliases are what makes this delicate: a frame may be mapped by the builder's mapping and by the
 //! direct map. `seal` takes care of both.
 
-use hypercall_abi::mmu::{mmuext, pte, uvmf, MmuUpdate, MmuextOp, MMU_NORMAL_PT_UPDATE};
+use hypercall_abi::mmu::{mmuext, uvmf, MmuUpdate, MmuextOp, MMU_NORMAL_PT_UPDATE};
 use hypercall_abi::{DomId, Errno, Mfn, Pfn};
 use pvkernel_core::platform::OutOfMemory;
 use pvkernel_core::sync::Lock;
@@ -19,6 +19,9 @@ use crate::hypercall::mmu::{mmu_update, mmuext_self, update_va_mapping};
 use crate::layout::{direct_va, initial_va, DIRECT_BASE, PAGE, VIRT_BASE};
 use crate::{frames, p2m};
 
+pub use hypercall_abi::mmu::pte;
+pub use pvkernel_core::tables::index;
+
 /// Flags of a writable page of the kernel.
 pub const KERNEL_RW: u64 = pte::PRESENT | pte::RW | pte::ACCESSED | pte::DIRTY;
 /// Flags of a read-only page of the kernel.
@@ -28,6 +31,8 @@ pub const TABLE: u64 = KERNEL_RW | pte::USER;
 
 /// Updates per hypercall.
 const BATCH: usize = 128;
+/// Flushes per hypercall.
+const FLUSH_TOGETHER: usize = 4;
 
 /// Where page tables can be read: the builder's mapping at first, then the direct map.
 static TABLE_BASE: AtomicU64 = AtomicU64::new(VIRT_BASE);
@@ -50,12 +55,6 @@ pub(crate) fn direct_map_ready() {
 #[must_use]
 pub fn root() -> Mfn {
     Mfn::new(ROOT.load(Ordering::Relaxed))
-}
-
-/// Index into a table of `level` (1 to 4) for an address.
-#[must_use]
-pub const fn index(va: u64, level: u32) -> usize {
-    ((va >> (12 + 9 * (level - 1))) & 511) as usize
 }
 
 /// The frame an entry refers to.
@@ -269,17 +268,30 @@ const FLUSH_ALL_ABOVE: usize = 8;
 /// Forgets cached translations of a range.
 pub fn flush(start: u64, pages: usize) {
     if pages > FLUSH_ALL_ABOVE {
-        let op = MmuextOp { cmd: mmuext::TLB_FLUSH_LOCAL, ..Default::default() };
-        // SAFETY: a flush changes no mapping.
-        let result = unsafe { mmuext_self(&[op]) };
-        result.expect("a flush is always permitted");
-        return;
+        return flush_all();
     }
-    let mut ops = [MmuextOp::default(); FLUSH_ALL_ABOVE];
-    for (at, op) in ops.iter_mut().enumerate() {
-        *op = MmuextOp::with_linear(mmuext::INVLPG_LOCAL, start + at as u64 * PAGE, 0);
+    let addresses: [u64; FLUSH_ALL_ABOVE] = core::array::from_fn(|page| start + page as u64 * PAGE);
+    flush_each(&addresses[..pages]);
+}
+
+/// Forgets all cached translations.
+pub fn flush_all() {
+    operate(&[MmuextOp { cmd: mmuext::TLB_FLUSH_LOCAL, ..Default::default() }]);
+}
+
+/// Forgets cached translations of single addresses.
+pub fn flush_each(addresses: &[u64]) {
+    for addresses in addresses.chunks(FLUSH_TOGETHER) {
+        let mut ops = [MmuextOp::default(); FLUSH_TOGETHER];
+        for (op, address) in ops.iter_mut().zip(addresses) {
+            *op = MmuextOp::with_linear(mmuext::INVLPG_LOCAL, *address, 0);
+        }
+        operate(&ops[..addresses.len()]);
     }
+}
+
+fn operate(flushes: &[MmuextOp]) {
     // SAFETY: a flush changes no mapping.
-    let result = unsafe { mmuext_self(&ops[..pages]) };
+    let result = unsafe { mmuext_self(flushes) };
     result.expect("a flush is always permitted");
 }

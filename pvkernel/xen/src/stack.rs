@@ -95,6 +95,16 @@ impl Drop for Stack {
     }
 }
 
+/// A frame; if there is none, one of a stack that is kept.
+pub(crate) fn alloc_frame() -> Option<Pfn> {
+    loop {
+        match frames::alloc() {
+            None if give_up_spare() => {}
+            frame => return frame,
+        }
+    }
+}
+
 /// Frames of stacks that are kept.
 pub(crate) fn spare_frames() -> usize {
     SPARE.lock().len() * pages(Size::Small)

@@ -16,17 +16,26 @@ use pvkernel_core::platform::{
 };
 
 use crate::hypercall::cpu;
-use crate::layout::{direct_va, PAGE};
+use crate::layout::{direct_va, Pfn, PAGE};
 use crate::platform;
-use hypercall_abi::Pfn;
 
-pub(crate) use space::{give_up_spare, spare_frames};
+use space::SPACES;
 
-struct XenUser;
+struct Device;
 
 /// User mode as a part of the platform.
 pub(crate) fn device() -> &'static dyn User {
-    &XenUser
+    &Device
+}
+
+/// Frames of tables that are kept.
+pub(crate) fn spare_frames() -> usize {
+    SPACES.spare_frames()
+}
+
+/// Frees a frame of a table that is kept, or several; false without one.
+pub(crate) fn give_up_spare() -> bool {
+    SPACES.give_up_spare()
 }
 
 /// Locks or unlocks the FPU.
@@ -41,29 +50,30 @@ fn bytes_of(frame: usize, offset: usize, len: usize) -> *mut u8 {
     core::ptr::with_exposed_provenance_mut(address)
 }
 
-impl User for XenUser {
+impl User for Device {
     fn new_space(&self) -> Result<SpaceId, OutOfMemory> {
-        space::new_space()
+        space::prepare();
+        SPACES.new_space()
     }
 
     fn free_space(&self, space: SpaceId) {
-        space::free_space(space);
+        SPACES.free_space(space);
     }
 
     fn change(&self, space: SpaceId, changes: &[Change]) -> Result<(), OutOfMemory> {
-        space::change(space, changes)
+        SPACES.change(space, changes)
     }
 
     fn set_block_writable(&self, space: SpaceId, address: u64, writable: bool) {
-        space::set_block_writable(space, address, writable);
+        SPACES.set_block_writable(space, address, writable);
     }
 
     fn table_frames(&self) -> usize {
-        space::table_frames()
+        SPACES.table_frames()
     }
 
     fn activate(&self, space: SpaceId) -> Result<(), OutOfMemory> {
-        space::activate(space);
+        SPACES.activate(space);
         Ok(())
     }
 

@@ -1,60 +1,30 @@
 //! Frames for page tables of programs, and the updates that make and change them.
 //!
-//! A table is filled as ordinary memory, sealed (made read-only in the direct map) and then used; from
+//! The part of `space` that the other backend does without. A table is filled as ordinary memory, sealed (made read-only in the direct map) and then used; from
 //! there on each change is checked by the hypervisor. Changes are collected in a `Batch` and carried out
 //! in order, many with one hypercall.
 
-use alloc::vec::Vec;
-
 use hypercall_abi::mmu::{mmuext, MmuUpdate, MmuextOp, MMU_NORMAL_PT_UPDATE};
-use hypercall_abi::{DomId, Mfn, Pfn};
-use pvkernel_core::platform::OutOfMemory;
+use hypercall_abi::{vm_assist, DomId, Mfn, Pfn};
 
 use super::tricks::{self, Trick};
-use crate::directmap;
+use crate::hypercall::misc;
 use crate::hypercall::mmu::{mmu_update, mmuext_self};
 use crate::layout::direct_va;
 use crate::mmu::{self, KERNEL_RO, KERNEL_RW};
-use crate::{frames, p2m, stack};
+use crate::{boot, directmap, p2m};
 
 /// Updates with one hypercall.
 const BATCH: usize = 64;
-/// Free tables that are kept.
-pub(super) const POOL: usize = 16;
 
 /// A frame that is a table, or will be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Table {
     pub(super) pfn: Pfn,
     pub(super) mfn: Mfn,
 }
 
 impl Table {
-    /// An empty table that can be written.
-    pub(super) fn take(pool: &mut Vec<Self>) -> Result<Self, OutOfMemory> {
-        if let Some(table) = pool.pop() {
-            return Ok(table);
-        }
-        let pfn = loop {
-            match frames::alloc() {
-                Some(pfn) => break pfn,
-                None if stack::give_up_spare() => {}
-                None => return Err(OutOfMemory),
-            }
-        };
-        mmu::zero_frame(pfn);
-        Ok(Self { pfn, mfn: machine(pfn) })
-    }
-
-    /// Gives back a table that can be written.
-    pub(super) fn give(self, pool: &mut Vec<Self>) {
-        if pool.len() >= POOL {
-            return frames::free(self.pfn, 1);
-        }
-        mmu::zero_frame(self.pfn);
-        pool.push(self);
-    }
-
     /// Machine address of an entry.
     pub(super) const fn entry(self, index: usize) -> u64 {
         mmu::entry_maddr(self.mfn, index)
@@ -77,6 +47,20 @@ pub(super) fn machine(pfn: Pfn) -> Mfn {
     p2m::mfn(pfn).expect("frames in use have a machine frame")
 }
 
+/// Agrees with the hypervisor on tables of programs. The builder's own mapping of frames that are free now
+/// would keep them from becoming tables.
+pub(super) fn prepare() {
+    // SAFETY: nobody uses frames by that mapping that were given to the frame allocator.
+    unsafe { mmu::forget_initial_from(boot::first_free()) };
+    // Programs need not see which machine frames there are; a hypervisor that cannot hide it may refuse.
+    let _ = misc::vm_assist(vm_assist::CMD_ENABLE, vm_assist::TYPE_M2P_STRICT);
+    if tricks::is_on(Trick::DirectWrites) {
+        let kind = vm_assist::TYPE_WRITABLE_PAGETABLES;
+        let enabled = misc::vm_assist(vm_assist::CMD_ENABLE, kind);
+        enabled.expect("emulated writes can be turned on");
+    }
+}
+
 /// Updates that are still to be made.
 pub(super) struct Batch {
     updates: [MmuUpdate; BATCH],
@@ -86,12 +70,12 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Nothing to do.
-    pub(super) fn new() -> Self {
-        let limit = if tricks::is_on(Trick::NoBatch) { 1 } else { BATCH };
-        Self { updates: [MmuUpdate::default(); BATCH], len: 0, limit }
+    pub(super) const fn new() -> Self {
+        Self { updates: [MmuUpdate::new(MMU_NORMAL_PT_UPDATE, 0, 0); BATCH], len: 0, limit: 1 }
     }
 
     /// Writes an entry, by its machine address.
+    #[inline(always)]
     pub(super) fn set(&mut self, maddr: u64, entry: u64) {
         self.updates[self.len] = MmuUpdate::new(MMU_NORMAL_PT_UPDATE, maddr, entry);
         self.len += 1;
@@ -111,7 +95,9 @@ impl Batch {
     }
 
     /// Carries out what has been collected.
+    #[inline]
     pub(super) fn carry_out(&mut self) {
+        self.limit = if tricks::is_on(Trick::NoBatch) { 1 } else { BATCH };
         let updates = &self.updates[..core::mem::take(&mut self.len)];
         if !updates.is_empty() {
             update(updates);

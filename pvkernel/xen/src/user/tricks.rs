@@ -1,7 +1,9 @@
-//! What this backend does to be fast, each with a switch to turn it off.
+//! What the backends do to be fast, each with a switch to turn it off.
 //!
 //! `tricks=WORD,WORD` on the kernel's command line turns savings off, so that what each is worth can be
-//! measured. All switches are independent; everything works with any of them.
+//! measured. All switches are independent; everything works with any of them. On the bare machine an entry
+//! of a page table is always a store and a tree needs no pin: there the first two and `early-pin` change
+//! nothing.
 //!
 //! | word | instead | costs |
 //! |---|---|---|
@@ -13,7 +15,6 @@
 //! | `no-answers` | calls that only tell something come into the kernel | saving and loading all registers |
 
 use core::sync::atomic::{AtomicU32, Ordering};
-use spin::Once;
 
 use crate::boot;
 
@@ -44,27 +45,29 @@ const WORDS: [(&str, Trick); 6] = [
 ];
 
 static SET: AtomicU32 = AtomicU32::new(0);
-static READ: Once<()> = Once::new();
 
-/// Reads the command line, once; words nobody knows are told.
+/// Reads the command line; words nobody knows are told.
 pub(super) fn init() {
-    READ.call_once(|| {
-        let words = boot::info().args().value("tricks").unwrap_or("");
-        for word in words.split(',').filter(|word| !word.is_empty()) {
-            match find(word) {
-                Some(trick) => {
-                    SET.fetch_or(1 << trick as u32, Ordering::Relaxed);
-                }
-                None => {
-                    crate::println!("tricks={word}: not known; see user/tricks.rs for the list")
-                }
-            }
+    let words = boot::info().args().value("tricks").unwrap_or("");
+    for word in words.split(',').filter(|word| !word.is_empty()) {
+        match find(word) {
+            Some(trick) => set(trick, true),
+            None => crate::println!("tricks={word}: not known; see user/tricks.rs for the list"),
         }
-    });
+    }
 }
 
 fn find(word: &str) -> Option<Trick> {
     WORDS.iter().find(|(name, _)| *name == word).map(|(_, trick)| *trick)
+}
+
+/// Turns a saving off, or on again.
+pub fn set(trick: Trick, is_on: bool) {
+    let bit = 1 << trick as u32;
+    match is_on {
+        true => SET.fetch_or(bit, Ordering::Relaxed),
+        false => SET.fetch_and(!bit, Ordering::Relaxed),
+    };
 }
 
 /// Whether a saving is turned off.
@@ -76,7 +79,7 @@ pub fn is_on(trick: Trick) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{find, Trick, WORDS};
+    use super::{find, is_on, set, Trick, WORDS};
 
     #[test]
     fn every_word_has_its_own_switch() {
@@ -85,5 +88,9 @@ mod tests {
             assert_eq!(find(word), Some(*trick));
         }
         assert_eq!(find("no"), None::<Trick>);
+        set(Trick::NoAnswers, true);
+        assert!(is_on(Trick::NoAnswers) && !is_on(Trick::EagerFpu));
+        set(Trick::NoAnswers, false);
+        assert!(!is_on(Trick::NoAnswers));
     }
 }
