@@ -192,7 +192,7 @@ fn install_tables(dom: &Domain, vcpu: &Vcpu, context: &VcpuGuestContext) -> Resu
     take_root(dom, cr3)
         .map(|root| vcpu.state.lock().root = Some(root))
         .and_then(|()| user_root.map(|cr3| take_root(dom, cr3)).transpose())
-        .inspect(|root| root.iter().for_each(|root| memory::show_m2p(dom, *root, false)))
+        .inspect(|root| root.iter().for_each(|root| memory::hide_m2p(dom, *root)))
         .map(|root| vcpu.state.lock().user_root = root)
         .inspect_err(|_| drop_tables(dom, vcpu))?;
     let mut state = vcpu.state.lock();

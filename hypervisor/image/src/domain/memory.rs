@@ -54,14 +54,19 @@ fn adopt_flushed(pages: &mut Pages, id: DomId, mfn: Mfn) {
     pages.list.push_back(frames::table(), mfn);
 }
 
-/// Shows the machine-to-physical array in the kernel's root or hides it in the user's, for a domain whose
-/// user mode must not see it (`VMASST_TYPE_m2p_strict`). The caller holds a reference on the root as one.
+/// Hides the machine-to-physical array in a root of user mode, if the domain wants that
+/// (`VMASST_TYPE_m2p_strict`). The caller holds a reference on the root as one.
 #[inline(always)]
-pub fn show_m2p(dom: &Domain, root: Mfn, is_shown: bool) {
+pub fn hide_m2p(dom: &Domain, root: Mfn) {
     if dom.assisted(vm_assist::TYPE_M2P_STRICT) {
-        let entry = if is_shown { hvslots::entry(M2P_SLOT) } else { 0 };
-        Host.store(Host.page(root), M2P_SLOT, entry);
+        Host.store(Host.page(root), M2P_SLOT, 0);
     }
+}
+
+/// Shows it in the kernel's, which may have been the user's before.
+#[inline(never)]
+pub fn show_m2p(root: Mfn) {
+    Host.store(Host.page(root), M2P_SLOT, hvslots::entry(M2P_SLOT));
 }
 
 /// Gives a frame of the allocator to a domain.

@@ -5,7 +5,7 @@ use hv_core::page::{self, Level, PageTables, Stop};
 use hv_machine::{cpu, desc, directmap, tlb};
 use hypercall_abi::mmu::{mmuext, MmuextOp};
 use hypercall_abi::regs::MAX_LDT_ENTRIES;
-use hypercall_abi::{DomId, Errno, Mfn};
+use hypercall_abi::{vm_assist, DomId, Errno, Mfn};
 
 use super::mmu::{foreign, list, BUDGET};
 use super::{ensure, Answer, Call, End};
@@ -102,7 +102,9 @@ fn new_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> Result<(), Stop> {
             }
         },
     )?;
-    memory::show_m2p(here.dom(), mfn, true);
+    if here.dom().assisted(vm_assist::TYPE_M2P_STRICT) {
+        memory::show_m2p(mfn);
+    }
     cpu::load_guest_root(mfn);
     Ok(())
 }
@@ -124,7 +126,7 @@ fn new_user_baseptr(here: &Here, mfn: Mfn, budget: &mut u32) -> Result<(), Stop>
     let new = (mfn.get() != 0).then_some(mfn);
     switch_root(here, |state| &mut state.user_root, new, budget, |_| {})?;
     if let Some(root) = new {
-        memory::show_m2p(here.dom(), root, false);
+        memory::hide_m2p(here.dom(), root);
     }
     Ok(())
 }
