@@ -65,6 +65,7 @@ errnos! {
     ENOTEMPTY = 39, "directory not empty";
     ELOOP = 40, "too many links followed";
     EOVERFLOW = 75, "number too large";
+    EADDRINUSE = 98, "address in use";
     EADDRNOTAVAIL = 99, "no such address";
     ENETDOWN = 100, "no network";
     ECONNRESET = 104, "connection reset";

@@ -66,6 +66,8 @@ calls! {
     Connect = 37, "`connect(IPv4 address, port, timeout in ns)`: a descriptor of a TCP connection";
     Resolve = 38, "`resolve(name, len)`: the IPv4 address, first byte highest";
     Truncate = 39, "`truncate(fd, size)`";
+    Listen = 40, "`listen(127.0.0.1, or 0 for the card's address, port, backlog)`: a descriptor to accept from";
+    Accept = 41, "`accept(fd, timeout in ns)`: a descriptor of a TCP connection";
 }
 
 /// Bits of `open`'s flags.

@@ -69,6 +69,9 @@ pub struct Os {
     /// IP, as soon as there is any.
     #[cfg(feature = "net")]
     pub(crate) network: spin::Once<&'static IpStack>,
+    /// IP with itself, from its first use on.
+    #[cfg(feature = "net")]
+    pub(crate) loopback: spin::Once<&'static IpStack>,
     /// The process whose program the machine is ready to run, or 0.
     current: AtomicU32,
     slice_end_ns: AtomicU64,
@@ -167,6 +170,8 @@ pub fn start(kernel: &'static Kernel, setup: Setup) -> Result<&'static Os, Errno
             power: setup.power,
             #[cfg(feature = "net")]
             network: spin::Once::new(),
+            #[cfg(feature = "net")]
+            loopback: spin::Once::new(),
             current: AtomicU32::new(0),
             slice_end_ns: AtomicU64::new(0),
             meters: Meters::new(),

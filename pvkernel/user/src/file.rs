@@ -1,4 +1,4 @@
-//! Files, directories and pipes. A `File` closes its descriptor when it goes.
+//! Files, directories, pipes and connections. A `File` closes its descriptor when it goes.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -187,6 +187,22 @@ pub fn entries(path: impl AsRef<[u8]>) -> Result<Vec<Entry>> {
 #[must_use]
 pub fn is_directory(path: &str) -> bool {
     sys::stat(path.as_bytes()).is_ok_and(|stat| stat.kind == FileKind::Directory as u32)
+}
+
+/// A TCP connection to somebody.
+///
+/// # Errors
+/// As above.
+pub fn connect(address: u32, port: u16, timeout_ns: u64) -> Result<File> {
+    sys::connect(address, port, timeout_ns).map(File)
+}
+
+/// A TCP connection that came to a descriptor of `sys::listen`.
+///
+/// # Errors
+/// As above.
+pub fn accept(listener: u32, timeout_ns: u64) -> Result<File> {
+    sys::accept(listener, timeout_ns).map(File)
 }
 
 /// A pipe: the end to read, the end to write.

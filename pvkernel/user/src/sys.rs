@@ -345,6 +345,17 @@ pub fn connect(address: u32, port: u16, timeout_ns: u64) -> Result<u32> {
     plain(Call::Connect, args).map(|fd| fd as u32)
 }
 
+/// Accepts TCP connections from now on, at 127.0.0.1 or, with 0, at the card's address: a descriptor.
+pub fn listen(address: u32, port: u16, backlog: u64) -> Result<u32> {
+    let args = [u64::from(address), u64::from(port), backlog, 0, 0, 0];
+    plain(Call::Listen, args).map(|fd| fd as u32)
+}
+
+/// Waits for a connection: its descriptor.
+pub fn accept(fd: u32, timeout_ns: u64) -> Result<u32> {
+    plain(Call::Accept, [u64::from(fd), timeout_ns, 0, 0, 0, 0]).map(|fd| fd as u32)
+}
+
 /// The address of a name.
 pub fn resolve(name: &[u8]) -> Result<u32> {
     one_path(Call::Resolve, name).map(|address| address as u32)

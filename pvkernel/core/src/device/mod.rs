@@ -7,6 +7,8 @@
 //! and take short locks, but must not wait.
 
 pub mod block;
+#[cfg(feature = "net")]
+pub mod loopback;
 pub mod measure;
 pub mod net;
 pub mod ram;

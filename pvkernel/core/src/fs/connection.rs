@@ -6,12 +6,15 @@ use pvkernel_abi::{open, Errno, FileKind, Stat};
 
 use super::file::{File, GiveUp};
 use super::table::FileTable;
-use crate::net::{NetError, Pinger, Stack, TcpOptions, TcpStream};
+use crate::net::{NetError, Pinger, Stack, TcpListener, TcpOptions, TcpStream};
 
 /// How long a name is looked for.
 const RESOLVE_NS: u64 = 15_000_000_000;
 /// Bytes of a host's name.
 const HOST_MAX: usize = 253;
+
+/// Connections that may wait to be accepted, whatever a program asks for: each has its buffers.
+const BACKLOG_MAX: u64 = 8;
 
 struct Connection(TcpStream);
 
@@ -29,11 +32,39 @@ impl File for Connection {
     }
 }
 
+/// A port at which connections arrive.
+struct Listener {
+    stack: &'static Stack,
+    listener: TcpListener,
+}
+
+impl File for Listener {
+    fn read(&self, _: u64, _: &mut [u8], _: GiveUp<'_>) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn write(&self, _: u64, _: &[u8], _: GiveUp<'_>) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn stat(&self) -> Stat {
+        Stat { kind: FileKind::Character as u32, links: 1, ..Stat::default() }
+    }
+
+    fn accept(&self, timeout_ns: u64, give_up: GiveUp<'_>) -> Result<Arc<dyn File>, Errno> {
+        super::check_memory()?;
+        let deadline_ns = self.stack.kernel().now_ns().saturating_add(timeout_ns);
+        let stream = self.listener.accept_unless(Some(deadline_ns), give_up).map_err(errno)?;
+        Ok(Arc::new(Connection(stream)))
+    }
+}
+
 const fn errno(error: NetError) -> Errno {
     match error {
         NetError::BadDevice | NetError::NoAddress => Errno::ENETDOWN,
         NetError::BadAddress | NetError::UnknownName => Errno::EADDRNOTAVAIL,
-        NetError::InUse | NetError::TooManySockets => Errno::EAGAIN,
+        NetError::InUse => Errno::EADDRINUSE,
+        NetError::TooManySockets => Errno::EAGAIN,
         NetError::NoMemory => Errno::ENOMEM,
         NetError::Refused => Errno::ECONNREFUSED,
         NetError::Reset => Errno::ECONNRESET,
@@ -66,6 +97,28 @@ pub fn connect(
     let options = TcpOptions::default();
     let stream = TcpStream::connect_unless(stack, peer, options, deadline_ns, give_up);
     let file = Arc::new(Connection(stream.map_err(errno)?));
+    table.install(file, open::READ | open::WRITE)
+}
+
+/// `listen`: the descriptor. The address is the stack's own, or 0 for whatever that is.
+///
+/// # Errors
+/// `EADDRNOTAVAIL` for another address and for port 0, `EADDRINUSE`, `EINVAL`, `ENOMEM`.
+pub fn listen(
+    stack: &'static Stack,
+    table: &FileTable,
+    (at, port): (u64, u64),
+    backlog: u64,
+) -> Result<u64, Errno> {
+    let port = u16::try_from(port).map_err(|_| Errno::EINVAL)?;
+    let at = address(at)?;
+    if !at.is_unspecified() && stack.address() != Some(at) {
+        return Err(Errno::EADDRNOTAVAIL);
+    }
+    super::check_memory()?;
+    let backlog = backlog.clamp(1, BACKLOG_MAX) as usize;
+    let listener = TcpListener::bind(stack, port, backlog, TcpOptions::default());
+    let file = Arc::new(Listener { stack, listener: listener.map_err(errno)? });
     table.install(file, open::READ | open::WRITE)
 }
 

@@ -1,5 +1,7 @@
 //! Files that are no part of a file system: devices, ends of pipes, connections.
 
+use alloc::sync::Arc;
+
 use pvkernel_abi::{Errno, Stat};
 
 use super::devfs::BlockNode;
@@ -41,6 +43,14 @@ pub trait File: Send + Sync {
     /// The device failed.
     fn sync(&self) -> Result<(), Errno> {
         Ok(())
+    }
+
+    /// Waits for a connection, if this is where some arrive.
+    ///
+    /// # Errors
+    /// `EINVAL` if it is not, `ETIMEDOUT`.
+    fn accept(&self, _timeout_ns: u64, _give_up: GiveUp<'_>) -> Result<Arc<dyn File>, Errno> {
+        Err(Errno::EINVAL)
     }
 
     /// The disk behind it, if it is one.

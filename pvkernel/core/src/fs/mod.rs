@@ -41,7 +41,7 @@ mod walk;
 
 pub use archive::{Archive, BadArchive};
 #[cfg(feature = "net")]
-pub use connection::{connect, ping, resolve};
+pub use connection::{connect, listen, ping, resolve};
 pub use devfs::{BlockNode, DevFs};
 pub use file::{File, GiveUp};
 pub use filesystem::{At, Cursor, FileSystem, Found, Space, Written};

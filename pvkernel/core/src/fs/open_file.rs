@@ -115,6 +115,17 @@ impl OpenFile {
         }
     }
 
+    /// Waits for a connection.
+    ///
+    /// # Errors
+    /// As `File::accept`.
+    pub fn accept(&self, timeout_ns: u64, give_up: GiveUp<'_>) -> Result<Arc<dyn File>, Errno> {
+        match &self.what {
+            What::Node(_) => Err(Errno::EINVAL),
+            What::File(file) => file.accept(timeout_ns, give_up),
+        }
+    }
+
     /// Moves the position; a directory's can only go to its beginning.
     ///
     /// # Errors

@@ -167,6 +167,13 @@ impl FileTable {
         self.get(fd)?.write(from, give_up)
     }
 
+    /// `accept`: a descriptor of the connection.
+    pub fn accept(&self, fd: u64, timeout_ns: u64, give_up: GiveUp<'_>) -> Result<u64, Errno> {
+        let listener = self.get(fd)?;
+        self.check_free()?;
+        self.install(listener.accept(timeout_ns, give_up)?, open::READ | open::WRITE)
+    }
+
     /// `dup`; `to` is the descriptor wanted. It survives `exec`.
     pub fn dup(&self, fd: u64, to: Option<u64>) -> Result<u64, Errno> {
         let file = self.get(fd)?;

@@ -59,6 +59,16 @@ pub enum Config {
         /// The address to use as long as no server answers, and after how many nanoseconds.
         fallback: Option<(Addresses, u64)>,
     },
+    /// 127.0.0.1, on a card that leads back.
+    Loopback,
+}
+
+/// Whether a stack with the address `own` sends to `peer`: a card to other machines, and a loop to itself.
+pub(super) fn can_reach(own: Ipv4Addr, peer: Ipv4Addr) -> bool {
+    match own.is_loopback() {
+        true => peer == own,
+        false => is_unicast(peer),
+    }
 }
 
 /// The prefix of an address that says none.

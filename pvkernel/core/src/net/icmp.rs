@@ -13,7 +13,7 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::icmp::{Endpoint, PacketBuffer, PacketMetadata, Socket};
 use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, IpAddress};
 
-use super::config::{is_unicast, NetError};
+use super::config::{can_reach, NetError};
 use super::signal::Signal;
 use super::stack::Stack;
 use super::state::{buffer, State};
@@ -94,10 +94,8 @@ impl Pinger {
     /// # Errors
     /// `NoAddress`, `BadAddress`; `TimedOut` when too many wait to be sent.
     pub fn send(&self, to: Ipv4Addr, sequence: u16) -> Result<(), NetError> {
-        if self.stack.address().is_none() {
-            return Err(NetError::NoAddress);
-        }
-        if !is_unicast(to) {
+        let own = self.stack.address().ok_or(NetError::NoAddress)?;
+        if !can_reach(own, to) {
             return Err(NetError::BadAddress);
         }
         let data: Vec<u8> = pattern(sequence, self.len).collect();

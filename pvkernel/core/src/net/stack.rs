@@ -42,6 +42,10 @@ impl Stack {
                 state.set_addresses(&addresses, Source::Static);
             }
             Config::Static(_) => return Err(NetError::BadAddress),
+            Config::Loopback => {
+                let own = Addresses::new(Ipv4Addr::LOCALHOST, 8);
+                state.use_addresses(&own, Source::Static);
+            }
             Config::Dhcp { fallback } => state.dhcp = Some(Dhcp::new(&mut state, fallback, now_ns)),
         }
         let stack: &'static Self = Box::leak(Box::new(Self {

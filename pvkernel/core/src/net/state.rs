@@ -163,7 +163,7 @@ impl State {
         let Some(iface) = interface(&mut self.phy, self.seed, now) else { return };
         self.iface = iface;
         if let Some((addresses, source)) = self.current.take() {
-            self.set_addresses(&addresses, source);
+            self.use_addresses(&addresses, source);
         }
         if self.phy.info().is_up {
             self.ask_again();
@@ -172,9 +172,13 @@ impl State {
 
     /// Uses an address from now on; one that no card can have is not used.
     pub fn set_addresses(&mut self, addresses: &Addresses, source: Source) {
-        if !addresses.is_usable() {
-            return;
+        if addresses.is_usable() {
+            self.use_addresses(addresses, source);
         }
+    }
+
+    /// The same for addresses that are known to be right.
+    pub fn use_addresses(&mut self, addresses: &Addresses, source: Source) {
         let cidr = IpCidr::Ipv4(Ipv4Cidr::new(addresses.address, addresses.prefix));
         self.iface.update_ip_addrs(|list| {
             list.clear();

@@ -10,7 +10,7 @@ use smoltcp::socket::tcp::{RecvError, Socket, SocketBuffer, State as TcpState};
 use smoltcp::time::Duration;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
-use super::config::{is_unicast, NetError};
+use super::config::{can_reach, NetError};
 use super::signal::Signal;
 use super::stack::Stack;
 use super::state::{buffer, State};
@@ -101,7 +101,7 @@ impl TcpStream {
         give_up: &dyn Fn() -> bool,
     ) -> Result<Self, NetError> {
         let own = stack.address().ok_or(NetError::NoAddress)?;
-        if peer.port() == 0 || !is_unicast(*peer.ip()) {
+        if peer.port() == 0 || !can_reach(own, *peer.ip()) {
             return Err(NetError::BadAddress);
         }
         let socket = options.socket()?;
@@ -159,6 +159,10 @@ impl TcpStream {
             let socket = state.sockets.get_mut::<Socket>(self.handle);
             socket.set_timeout(Some(SILENCE));
             socket.set_keep_alive(Some(KEEP_ALIVE));
+            // Waiting for more to acknowledge saves frames on a wire, and only time where there is none.
+            if self.local.ip().is_loopback() {
+                socket.set_ack_delay(None);
+            }
         });
     }
 

@@ -69,8 +69,20 @@ impl TcpListener {
     /// # Errors
     /// `TimedOut`.
     pub fn accept(&self, deadline_ns: Option<u64>) -> Result<TcpStream, NetError> {
-        let accepted =
-            self.signal.wait(deadline_ns, || self.stack.attempt(|state| state.accept(self.port)));
+        self.accept_unless(deadline_ns, &|| false)
+    }
+
+    /// Waits for a connection, unless `give_up` becomes true and its thread is woken; that is `TimedOut`.
+    ///
+    /// # Errors
+    /// As `accept`.
+    pub fn accept_unless(
+        &self,
+        deadline_ns: Option<u64>,
+        give_up: &dyn Fn() -> bool,
+    ) -> Result<TcpStream, NetError> {
+        let attempt = || self.stack.attempt(|state| state.accept(self.port));
+        let accepted = self.signal.wait_unless(deadline_ns, give_up, attempt);
         let (handle, local, peer) = accepted.ok_or(NetError::TimedOut)?;
         Ok(TcpStream::accepted(self.stack, handle, local, peer))
     }

@@ -86,7 +86,9 @@ fn serve(process: &Arc<Process>, call: Call, args: Args) -> Answer {
         }
         Call::Processes => processes(process, a, b),
         Call::Poweroff => os.power_off(a),
-        Call::Ping | Call::Connect | Call::Resolve => network::serve(process, call, args),
+        Call::Ping | Call::Connect | Call::Resolve | Call::Listen | Call::Accept => {
+            network::serve(process, call, args)
+        }
         _ => files::serve(process, call, args),
     }
 }

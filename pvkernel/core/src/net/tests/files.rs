@@ -12,13 +12,13 @@ use crate::fs::{connect, ping, resolve, FileTable, Limits, RamFs, Vfs};
 use crate::kernel::Kernel;
 use crate::net::TcpListener;
 
-const NEVER: crate::fs::GiveUp<'static> = &|| false;
+pub const NEVER: crate::fs::GiveUp<'static> = &|| false;
 
-fn bits(address: Ipv4Addr) -> u64 {
+pub fn bits(address: Ipv4Addr) -> u64 {
     address.to_bits().into()
 }
 
-fn table(kernel: &'static Kernel) -> FileTable {
+pub fn table(kernel: &'static Kernel) -> FileTable {
     let root = Arc::new(RamFs::new(kernel.platform().clock, 1 << 20));
     FileTable::new(Box::leak(Box::new(Vfs::new(kernel, root, None, Limits::default()))))
 }

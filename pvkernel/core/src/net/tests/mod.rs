@@ -3,6 +3,7 @@
 mod configured;
 mod endings;
 mod files;
+mod loopback;
 mod packets;
 mod tooling;
 mod transfers;

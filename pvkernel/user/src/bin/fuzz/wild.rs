@@ -80,6 +80,9 @@ pub fn call(number: u64, random: &mut Random) {
     if matches!(Call::of(number), Some(Call::Ping | Call::Connect)) {
         args[2] %= 1_000_000;
     }
+    if Call::of(number) == Some(Call::Accept) {
+        args[1] %= 1_000_000;
+    }
     // SAFETY: there is none to keep. The child is made to be broken; what it does to its own memory ends
     // at worst the child, and that the kernel and other processes stand is what is tried.
     let _ = unsafe { sys::raw(number, args) };

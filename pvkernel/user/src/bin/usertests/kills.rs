@@ -25,7 +25,7 @@ const KILLED: Status = Status(STATUS_KILLED);
 
 /// Kills a child when it had time to begin what it does.
 #[track_caller]
-fn kill(run: impl FnOnce()) -> Check {
+pub fn kill(run: impl FnOnce()) -> Check {
     let pid = in_child(|| {
         run();
         99

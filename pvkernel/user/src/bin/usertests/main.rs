@@ -21,6 +21,7 @@ mod faults;
 mod files;
 mod kills;
 mod memory;
+mod network;
 mod pipes;
 mod processes;
 mod runner;
@@ -62,6 +63,7 @@ const GROUPS: &[(&str, &[Case])] = &[
     ("files", files::CASES),
     ("directories", directories::CASES),
     ("devices", devices::CASES),
+    ("network", network::CASES),
     ("execs", execs::CASES),
     ("shortage", shortage::CASES),
 ];
