@@ -61,7 +61,8 @@ fn yield_alone(meter: Meter) -> Result<Cost> {
     })
 }
 
-fn ended(pid: u32) -> Result<()> {
+/// Waits for a child, which must end well.
+pub fn ended(pid: u32) -> Result<()> {
     match wait_for(pid)?.is_success() {
         true => Ok(()),
         false => Err(Errno::EIO),
