@@ -46,6 +46,19 @@ macro_rules! println {
     ($($arg:tt)*) => { $crate::console::print(::core::format_args!("{}\n", ::core::format_args!($($arg)*))) };
 }
 
+/// Hands text on in pieces, each line with the end that a terminal wants.
+pub fn with_returns(text: &[u8], mut sink: impl FnMut(&[u8])) {
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(text) => {
+                sink(text);
+                sink(b"\r\n");
+            }
+            None => sink(line),
+        }
+    }
+}
+
 /// Bytes collected before a piece is handed on.
 const CAPACITY: usize = 256;
 
@@ -100,6 +113,17 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
     use proptest::prelude::*;
+
+    #[test]
+    fn every_line_end_gets_a_return_and_nothing_else_changes() {
+        for (text, expected) in
+            [("", ""), ("a", "a"), ("a\n", "a\r\n"), ("\n\nb", "\r\n\r\nb"), ("a\r\n", "a\r\r\n")]
+        {
+            let mut sent = Vec::new();
+            with_returns(text.as_bytes(), |piece| sent.extend_from_slice(piece));
+            assert_eq!(sent, expected.as_bytes(), "{text:?}");
+        }
+    }
 
     proptest! {
         #[test]

@@ -20,6 +20,7 @@ pub mod cmdline;
 pub mod console;
 pub mod device;
 pub mod elf;
+pub mod events;
 pub mod frames;
 pub mod fs;
 pub mod heap;

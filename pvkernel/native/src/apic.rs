@@ -2,18 +2,23 @@
 //! (I/O APIC).
 //!
 //! Both are at the addresses every PC has them; the controllers of the first PCs are masked. Line `n`
-//! of the I/O APIC has vector `LINES + n`. Lines are masked until they are routed.
+//! of the I/O APIC has vector `LINES + n`. Lines are masked until somebody has a handler for them.
+
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Once;
 
+use crate::event::masked;
 use crate::registers::Registers;
-use crate::trap::SPURIOUS;
 use crate::{cpu, ports};
 
 /// Vector of line 0.
-pub const LINES: u8 = 32;
-/// Vector of the timer: the last one that has a stub.
-pub const TIMER: u8 = 63;
+const LINES: u8 = 32;
+/// Vector of the timer, behind those of devices.
+const TIMER: u8 = 62;
+/// Vector of interrupts that went away before they were delivered: the last one that has a stub. Some
+/// controllers make the lower four bits 1.
+const SPURIOUS: u8 = 63;
 
 const IO_APIC: u64 = 0xfec0_0000;
 
@@ -40,6 +45,44 @@ const LEVEL: u32 = 1 << 15;
 
 /// Data ports of the two old controllers.
 const OLD_MASKS: [u16; 2] = [0x21, 0xa1];
+
+/// What an interrupt comes by: a line of the I/O APIC, or the timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line(u32);
+
+impl Line {
+    /// The timer's.
+    pub(crate) const TIMER: Self = Self((TIMER - LINES) as u32);
+
+    /// Whose vector it is; nobody's if the interrupt went away.
+    pub(crate) fn of_vector(vector: u8) -> Option<Self> {
+        (LINES..SPURIOUS).contains(&vector).then(|| Self(u32::from(vector - LINES)))
+    }
+
+    /// Its number, less than 64.
+    pub(crate) const fn get(self) -> u32 {
+        self.0
+    }
+
+    const fn register(self) -> u32 {
+        REDIRECTION + 2 * self.0
+    }
+}
+
+/// The controller has no such line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoLine;
+
+impl NoLine {
+    /// For a person.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        "the interrupt controller has no such line"
+    }
+}
+
+/// Lines that are masked when they fire.
+static HELD: AtomicU64 = AtomicU64::new(0);
 
 struct Apics {
     local: Registers,
@@ -102,26 +145,36 @@ fn write_io(register: u32, value: u32) {
 }
 
 /// Lines there are that have a vector.
-pub(crate) fn line_count() -> u32 {
-    ((read_io(VERSION) >> 16 & 0xff) + 1).min(u32::from(TIMER - LINES))
+fn line_count() -> u32 {
+    ((read_io(VERSION) >> 16 & 0xff) + 1).min(Line::TIMER.0)
 }
 
-/// Routes a line to this processor and unmasks it; one of a PCI device asks as long as its device
-/// wants something (`is_level`), one of the ISA bus when it begins to want it. Interrupts are off.
-pub(crate) fn route(line: u32, is_level: bool) {
-    let level = if is_level { LEVEL } else { 0 };
-    write_io(REDIRECTION + 2 * line + 1, apics().local.read(ID) & 0xff00_0000);
-    write_io(REDIRECTION + 2 * line, (u32::from(LINES) + line) | level);
+/// Routes a line to this processor, masked; one of a PCI device asks as long as its device wants something
+/// (`is_level`), one of the ISA bus when it begins to want it.
+///
+/// # Errors
+/// `NoLine`.
+pub(crate) fn route(line: u32, is_level: bool) -> Result<Line, NoLine> {
+    masked(|| {
+        let line = Some(Line(line)).filter(|line| line.0 < line_count()).ok_or(NoLine)?;
+        let level = if is_level { LEVEL } else { 0 };
+        HELD.fetch_or(u64::from(is_level) << line.0, Ordering::Relaxed);
+        write_io(line.register() + 1, apics().local.read(ID) & 0xff00_0000);
+        write_io(line.register(), (u32::from(LINES) + line.0) | level | MASKED);
+        Ok(line)
+    })
 }
 
-/// Masks a line. Interrupts are off.
-pub(crate) fn mask(line: u32) {
-    let register = REDIRECTION + 2 * line;
-    write_io(register, read_io(register) | MASKED);
+/// Called when a line fires: one that asks until its device is content is masked.
+pub(crate) fn hold(line: Line) {
+    if HELD.load(Ordering::Relaxed) >> line.0 & 1 != 0 {
+        write_io(line.register(), read_io(line.register()) | MASKED);
+    }
 }
 
-/// Unmasks a line; it fires again if its device still wants something. Interrupts are off.
-pub(crate) fn unmask(line: u32) {
-    let register = REDIRECTION + 2 * line;
-    write_io(register, read_io(register) & !MASKED);
+/// Unmasks a line; it fires again if its device still wants something. The timer is never masked.
+pub(crate) fn unmask(line: Line) {
+    if line != Line::TIMER {
+        masked(|| write_io(line.register(), read_io(line.register()) & !MASKED));
+    }
 }

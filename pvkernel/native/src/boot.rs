@@ -7,11 +7,12 @@ use pvkernel_core::cmdline::CommandLine;
 use pvkernel_core::frames::FrameAllocator;
 use spin::Once;
 
+use crate::console_line::Line;
 use crate::cpu::{cr0, cr4};
 use crate::directmap::{self, Early, Image};
 use crate::layout::{direct_va, Pfn, DIRECT_BASE, PAGE, VIRT_BASE, WINDOW_BASE};
 use crate::multiboot::{self, Info, Region, MAX_CMDLINE};
-use crate::{apic, console, cpu, event, frames, mmu, power, thread, time, trap};
+use crate::{apic, chipset, clocks, console, cpu, event, frames, mmu, thread, trap};
 
 /// What this kernel was started with.
 #[derive(Debug)]
@@ -91,15 +92,15 @@ mod symbols {
 #[cfg_attr(target_os = "none", unsafe(no_mangle))]
 pub unsafe extern "C" fn pvkernel_start(magic: u32, info: u32, entry_tsc: u64) -> ! {
     trap::install();
-    console::init();
+    console::init(Line::new());
     assert_eq!(magic, multiboot::MAGIC, "this kernel is started by a multiboot loader");
     let loader = multiboot::parse(info.into(), boot_memory).expect("the loader says what there is");
     init_cpu();
     init_memory(&loader);
     let boot = BOOT_INFO.call_once(|| read_boot_info(&loader, entry_tsc));
-    power::init(boot);
+    chipset::init(boot);
     apic::init();
-    time::init(entry_tsc);
+    clocks::init(entry_tsc);
     thread::init();
     console::start_input();
     event::enable_upcalls();

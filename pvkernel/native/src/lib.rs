@@ -20,10 +20,16 @@ extern crate alloc;
 mod apic;
 pub mod boot;
 mod calibrate;
+mod chipset;
+mod clocks;
+#[path = "../../xen/src/console.rs"]
 pub mod console;
+mod console_line;
 pub mod cpu;
 mod directmap;
 pub mod dma;
+#[path = "../../xen/src/entry.rs"]
+mod entry;
 pub mod event;
 #[path = "../../xen/src/frames.rs"]
 pub mod frames;
@@ -48,11 +54,15 @@ mod rtc;
 pub mod segments;
 #[path = "../../xen/src/stack.rs"]
 mod stack;
+#[path = "../../xen/src/stats.rs"]
 pub mod stats;
 #[path = "../../xen/src/thread.rs"]
 pub mod thread;
 pub mod time;
 pub mod trap;
+#[path = "../../xen/src/trap_frame.rs"]
+mod trap_frame;
+mod uart;
 pub mod user;
 #[path = "../../xen/src/virtio.rs"]
 pub mod virtio;
@@ -63,12 +73,17 @@ pub use pvkernel_core::{print, println};
 #[cfg(target_os = "none")]
 core::arch::global_asm!(
     ".set VIRT_BASE, {virt_base}",
+    ".set STUBS, {stubs}",
     ".set USER_CS, {user_cs}",
     ".set USER_SS, {user_ss}",
     ".set SYSCALL, {syscall}",
     ".set ANSWERS, {answers}",
+    include_str!("multiboot.S"),
     include_str!("entry.S"),
+    include_str!("../../xen/src/common.S"),
+    include_str!("../../xen/src/switch.S"),
     virt_base = const layout::VIRT_BASE,
+    stubs = const trap::STUBS,
     user_cs = const segments::USER_CS,
     user_ss = const segments::USER_SS,
     syscall = const trap::SYSCALL,

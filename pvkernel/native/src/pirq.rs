@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use pvkernel_core::sync::Lock;
 
+use crate::apic::{self, Line, NoLine};
 use crate::event;
 
 /// What looks whether its device wants something.
@@ -19,18 +20,6 @@ pub type LineHandler = Arc<dyn Fn() + Send + Sync>;
 type Handlers = Arc<Lock<Vec<LineHandler>>>;
 
 static LINES: Lock<BTreeMap<u32, Handlers>> = Lock::new(BTreeMap::new());
-
-/// The controller has no such line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoLine;
-
-impl NoLine {
-    /// For a person.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        "the interrupt controller has no such line"
-    }
-}
 
 /// Calls `handler` whenever the line fires, from now on for ever.
 ///
@@ -42,16 +31,14 @@ pub fn on_line(line: u32, handler: LineHandler) -> Result<(), NoLine> {
         handlers.lock().push(handler);
         return Ok(());
     }
+    let port = apic::route(line, true)?;
     let handlers: Handlers = Arc::new(Lock::new(Vec::from([handler])));
-    let called = Arc::clone(&handlers);
-    if !event::on_event(line, true, Box::new(move || fired(line, &called))) {
-        return Err(NoLine);
-    }
-    LINES.lock().insert(line, handlers);
+    LINES.lock().insert(line, Arc::clone(&handlers));
+    event::on_event(port, Box::new(move || fired(port, &handlers)));
     Ok(())
 }
 
-fn fired(line: u32, handlers: &Lock<Vec<LineHandler>>) {
+fn fired(line: Line, handlers: &Lock<Vec<LineHandler>>) {
     let mut index = 0;
     loop {
         // Not locked while it runs: it may print, or start what ends in here again.
@@ -60,5 +47,5 @@ fn fired(line: u32, handlers: &Lock<Vec<LineHandler>>) {
         handler();
         index += 1;
     }
-    event::unmask(line);
+    apic::unmask(line);
 }

@@ -16,7 +16,7 @@ use crate::mmu::{self, pte};
 use crate::window::Range;
 use crate::{boot, console, cpu, event, frames, stack, stats, thread, time, user};
 
-struct Native;
+struct Machine;
 
 /// Mappings made through the trait, by address.
 static MAPPED: Lock<BTreeMap<u64, Range>> = Lock::new(BTreeMap::new());
@@ -24,17 +24,17 @@ static MAPPED: Lock<BTreeMap<u64, Range>> = Lock::new(BTreeMap::new());
 /// The parts of this machine.
 pub(crate) fn platform() -> Platform {
     Platform {
-        mmu: &Native,
-        irq: &Native,
-        clock: &Native,
-        cpu: &Native,
+        mmu: &Machine,
+        irq: &Machine,
+        clock: &Machine,
+        cpu: &Machine,
         console: console::device(),
-        block: boot::info().ramdisk.map(|_| &Native as &dyn Block),
+        block: boot::info().ramdisk.map(|_| &Machine as &dyn Block),
         user: Some(user::device()),
     }
 }
 
-impl Mmu for Native {
+impl Mmu for Machine {
     fn alloc_frame(&self) -> Option<usize> {
         loop {
             match frames::alloc() {
@@ -86,7 +86,7 @@ impl Mmu for Native {
     }
 }
 
-impl Irq for Native {
+impl Irq for Machine {
     fn mask(&self) -> bool {
         event::mask_upcalls()
     }
@@ -106,7 +106,7 @@ impl Irq for Native {
     }
 }
 
-impl Clock for Native {
+impl Clock for Machine {
     fn now_ns(&self) -> u64 {
         time::now_ns()
     }
@@ -116,7 +116,7 @@ impl Clock for Native {
     }
 }
 
-impl Cpu for Native {
+impl Cpu for Machine {
     fn boot_context(&self) -> ContextId {
         ContextId::new(0)
     }
@@ -148,7 +148,7 @@ impl Cpu for Native {
 }
 
 /// The ramdisk as a disk that cannot be written.
-impl Block for Native {
+impl Block for Machine {
     fn block_size(&self) -> usize {
         512
     }
@@ -176,8 +176,8 @@ impl Block for Native {
 static ARMED: AtomicU64 = AtomicU64::new(0);
 
 /// Arms the timer; 0 disarms, a time in the past fires at once. A thread that is woken by something else
-/// before its time comes back with the same one, and nothing has to be done. Upcalls are masked.
-fn arm_timer(deadline_ns: u64) {
+/// before its time comes back with the same one, and nothing has to be done.
+pub(crate) fn arm_timer(deadline_ns: u64) {
     let is_armed = ARMED.swap(deadline_ns, Ordering::Relaxed) == deadline_ns;
     if is_armed && (deadline_ns == 0 || deadline_ns > time::now_ns()) {
         return;
@@ -185,17 +185,13 @@ fn arm_timer(deadline_ns: u64) {
     time::set_timer(deadline_ns);
 }
 
-/// Has the timer fire at the end of a time slice; false when that is past. Upcalls are masked.
-#[inline]
-pub(crate) fn arm_slice(deadline_ns: u64) -> bool {
-    if deadline_ns == 0 || ARMED.load(Ordering::Relaxed) == deadline_ns {
-        return true;
+/// Arms the timer unless it is armed for an earlier time, which is as good: who is interrupted too early
+/// looks at the time.
+pub(crate) fn arm_timer_by(deadline_ns: u64) {
+    let armed = ARMED.load(Ordering::Relaxed);
+    if armed == 0 || armed > deadline_ns {
+        arm_timer(deadline_ns.max(1));
     }
-    if deadline_ns <= time::now_ns() {
-        return false;
-    }
-    arm_timer(deadline_ns);
-    true
 }
 
 /// The timer has fired. That the idle state or a program's turn ended is all it is for.

@@ -9,7 +9,7 @@ macro_rules! port_access {
         #[doc = concat!("Reads ", $bits, " bits.")]
         ///
         /// # Safety
-        /// Reading the port has no effect anybody relies not to happen.
+        /// The kernel has the right to the port, and reading it has no effect anybody relies not to happen.
         pub unsafe fn $read(port: u16) -> $ty {
             let value;
             // SAFETY: the caller's promise; the instruction changes one register only.
@@ -23,7 +23,7 @@ macro_rules! port_access {
         #[doc = concat!("Writes ", $bits, " bits.")]
         ///
         /// # Safety
-        /// What the device does then breaks nothing.
+        /// The kernel has the right to the port, and what the device does then breaks nothing.
         pub unsafe fn $write(port: u16, value: $ty) {
             // SAFETY: the caller's promise; the instruction changes no register.
             unsafe {

@@ -1,7 +1,7 @@
-//! Segments, and the task state that names the stacks for traps.
+//! Segments, gates, and the task state that names the stacks for traps.
 //!
 //! In 64-bit mode a segment is little more than a ring. The task state tells the processor which stack
-//! to take when a trap changes the ring (always `trap_user_frame`), and for traps that must not trust the
+//! to take when a trap changes the ring (always `pvkernel_user_stack`), and for traps that must not trust the
 //! stack that was running: NMI and double fault, which is what an overflow of a stack becomes.
 
 use core::cell::UnsafeCell;
@@ -31,6 +31,16 @@ pub const DOUBLE_FAULT_STACK: u8 = 1;
 /// The same for NMI.
 pub const NMI_STACK: u8 = 2;
 
+/// An entry of the table of traps.
+pub(crate) type Gate = [u64; 2];
+
+/// A gate that keeps interrupts out: whom a trap leads to. `stack` is the index of its own stack, if it is
+/// not 0; `dpl` is the ring from which an instruction may ask for the trap.
+pub(crate) fn gate(stack: u8, dpl: u64, code: u16, address: u64) -> Gate {
+    let low = address & 0xffff | u64::from(code) << 16 | u64::from(stack) << 32;
+    [low | (0x8e | dpl << 5) << 40 | (address >> 16 & 0xffff) << 48, address >> 32]
+}
+
 const STACK_BYTES: usize = 16384;
 
 /// A stack only the processor finds.
@@ -54,9 +64,9 @@ static STATE: [AtomicU64; 13] = [const { AtomicU64::new(0) }; 13];
 /// The table of segments. The processor marks the task state in it as busy.
 static SEGMENTS: [AtomicU64; 7] = [const { AtomicU64::new(0) }; 7];
 
-/// Loads segments and task state; `user_frame_end` is where a trap of a program begins to push.
-pub(crate) fn install(user_frame_end: u64) {
-    let stacks = [(0, user_frame_end), (4, STACKS[0].top()), (5, STACKS[1].top())];
+/// Loads segments and task state; `user_stack` is the end of that for traps of programs.
+pub(crate) fn install(user_stack: u64) {
+    let stacks = [(0, user_stack), (4, STACKS[0].top()), (5, STACKS[1].top())];
     for (index, address) in stacks {
         STATE[index].fetch_or(address << 32, Ordering::Relaxed);
         STATE[index + 1].fetch_or(address >> 32, Ordering::Relaxed);

@@ -13,10 +13,11 @@ use pvkernel_core::cmdline::CommandLine;
 use pvkernel_core::frames::FrameAllocator;
 use spin::Once;
 
+use crate::console_line::Line;
 use crate::directmap::{self, Plan};
 use crate::hypercall::{cpu, mmu::update_va_mapping, vcpu};
 use crate::layout::{direct_va, pfn_of, PAGE, VIRT_BASE};
-use crate::{console, event, frames, mmu, p2m, platform, thread, trap};
+use crate::{console, event, frames, mmu, p2m, platform, thread, trap, vcpu_info};
 
 /// What this kernel was started with.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ pub unsafe extern "C" fn pvkernel_start(
     init_memory(&start, boot_stack);
     let boot = BOOT_INFO.call_once(|| read_boot_info(start, entry_tsc));
     init_events(boot);
-    console::init(boot);
+    console::init(Line::new(boot));
     init_frames(&start, boot_stack);
     guard_boot_stack();
     thread::init();
@@ -208,8 +209,8 @@ fn init_events(boot: &BootInfo) {
     unsafe { update_va_mapping(page as u64, entry, uvmf::INVLPG | uvmf::LOCAL) }
         .expect("the shared page can be mapped");
     let page = NonNull::new(page).expect("statics have addresses");
-    // SAFETY: the shared page is mapped there for ever and reached through `event` only.
-    unsafe { event::init(page) };
+    // SAFETY: the shared page is mapped there for ever and reached through `vcpu_info` only.
+    unsafe { vcpu_info::init(page) };
     vcpu::stop_periodic_timer(VcpuId::new(0)).expect("vCPU 0 exists");
     cpu::fpu_taskswitch(false).expect("the flag can be cleared");
 }

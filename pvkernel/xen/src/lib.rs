@@ -24,14 +24,19 @@ extern crate alloc;
 pub mod blkfront;
 pub mod blkring;
 pub mod boot;
+mod channel;
 pub mod console;
+mod console_line;
+mod console_ring;
 mod directmap;
 pub mod dma;
+mod entry;
 pub mod event;
 pub mod foreign;
 pub mod frames;
 pub mod grants;
 mod heap;
+mod hooks;
 pub mod hypercall;
 pub mod iopages;
 pub mod layout;
@@ -46,6 +51,7 @@ pub mod pirq;
 pub mod platform;
 pub mod ports;
 pub mod power;
+mod pvclock;
 pub mod services;
 pub mod shared;
 mod stack;
@@ -53,7 +59,9 @@ pub mod stats;
 pub mod thread;
 pub mod time;
 pub mod trap;
+mod trap_frame;
 mod user;
+mod vcpu_info;
 pub mod virtio;
 pub mod window;
 pub mod xenbus;
@@ -64,8 +72,21 @@ pub use pvkernel_core::{print, println};
 #[cfg(target_os = "none")]
 core::arch::global_asm!(
     ".set VIRT_BASE, {virt_base}",
+    ".set STUBS, {stubs}",
+    ".set USER_CS, {user_cs}",
+    ".set USER_SS, {user_ss}",
+    ".set SYSCALL, {syscall}",
+    ".set ANSWERS, {answers}",
+    include_str!("notes.S"),
     include_str!("entry.S"),
+    include_str!("common.S"),
+    include_str!("switch.S"),
     virt_base = const layout::VIRT_BASE,
+    stubs = const trap::STUBS,
+    user_cs = const hypercall_abi::regs::FLAT_USER_CS,
+    user_ss = const hypercall_abi::regs::FLAT_USER_SS,
+    syscall = const trap::SYSCALL,
+    answers = const pvkernel_core::platform::ANSWERS,
 );
 
 /// Names the main function of a kernel: `fn main(boot: &'static BootInfo) -> !`.

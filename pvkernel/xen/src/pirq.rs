@@ -1,8 +1,8 @@
 //! Interrupt lines of devices.
 //!
-//! A line is level-triggered and may be shared: when it fires, the hypervisor masks it and notifies
-//! the port; every device on it is asked, which clears its request; then one end of interrupt unmasks
-//! the line, and a device that asked meanwhile makes it fire again. Handlers run as event handlers.
+//! A line is level-triggered and may be shared: when it fires, the hypervisor masks it and notifies the
+//! port; every device on it is asked, which clears its request; then one end of interrupt unmasks the line,
+//! and a device that asked meanwhile makes it fire again. Handlers run as event handlers.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub fn on_line(line: u32, handler: LineHandler) -> Result<(), Errno> {
     Ok(())
 }
 
-fn fired(pirq: u32, handlers: &Lock<Vec<LineHandler>>) {
+fn fired(line: u32, handlers: &Lock<Vec<LineHandler>>) {
     let mut index = 0;
     loop {
         // Not locked while it runs: it may print, or start what ends in here again.
@@ -55,5 +55,5 @@ fn fired(pirq: u32, handlers: &Lock<Vec<LineHandler>>) {
         handler();
         index += 1;
     }
-    physdev::eoi(pirq).expect("a line that is bound can be ended");
+    physdev::eoi(line).expect("a line that is bound can be ended");
 }

@@ -14,11 +14,11 @@ use pvkernel_core::platform::{
 };
 use pvkernel_core::sync::Lock;
 
-use crate::hypercall::{misc, sched};
+use crate::hypercall::sched;
 use crate::window::{self, Range};
 use crate::{boot, console, event, frames, layout, mmu, p2m, stack, stats, thread, time, user};
 
-struct Xen;
+struct Machine;
 
 /// Mappings made through the trait, by address.
 static MAPPED: Lock<BTreeMap<u64, Range>> = Lock::new(BTreeMap::new());
@@ -26,17 +26,17 @@ static MAPPED: Lock<BTreeMap<u64, Range>> = Lock::new(BTreeMap::new());
 /// The parts of this machine.
 pub(crate) fn platform() -> Platform {
     Platform {
-        mmu: &Xen,
-        irq: &Xen,
-        clock: &Xen,
-        cpu: &Xen,
+        mmu: &Machine,
+        irq: &Machine,
+        clock: &Machine,
+        cpu: &Machine,
         console: console::device(),
-        block: boot::info().ramdisk.map(|_| &Xen as &dyn Block),
+        block: boot::info().ramdisk.map(|_| &Machine as &dyn Block),
         user: Some(user::device()),
     }
 }
 
-impl Mmu for Xen {
+impl Mmu for Machine {
     fn alloc_frame(&self) -> Option<usize> {
         loop {
             match frames::alloc() {
@@ -93,7 +93,7 @@ impl Mmu for Xen {
     }
 }
 
-impl Irq for Xen {
+impl Irq for Machine {
     fn mask(&self) -> bool {
         event::mask_upcalls()
     }
@@ -113,7 +113,7 @@ impl Irq for Xen {
     }
 }
 
-impl Clock for Xen {
+impl Clock for Machine {
     fn now_ns(&self) -> u64 {
         time::now_ns()
     }
@@ -123,7 +123,7 @@ impl Clock for Xen {
     }
 }
 
-impl Cpu for Xen {
+impl Cpu for Machine {
     fn boot_context(&self) -> ContextId {
         ContextId::new(0)
     }
@@ -154,7 +154,7 @@ impl Cpu for Xen {
 }
 
 /// The ramdisk as a disk that cannot be written.
-impl Block for Xen {
+impl Block for Machine {
     fn block_size(&self) -> usize {
         512
     }
@@ -188,7 +188,7 @@ pub(crate) fn arm_timer(deadline_ns: u64) {
     if is_armed && (deadline_ns == 0 || deadline_ns > time::now_ns()) {
         return;
     }
-    misc::set_timer_op(deadline_ns).expect("the timer takes any time");
+    time::set_timer(deadline_ns);
 }
 
 /// Arms the timer unless it is armed for an earlier time, which is as good: who is interrupted too early
@@ -200,7 +200,7 @@ pub(crate) fn arm_timer_by(deadline_ns: u64) {
     }
 }
 
-/// The handler of the timer's event. That the idle state ended is all it is for.
+/// The timer has fired. That the idle state or a program's turn ended is all it is for.
 pub(crate) fn timer_fired() {
     ARMED.store(0, Ordering::Relaxed);
 }

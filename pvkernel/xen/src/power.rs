@@ -1,6 +1,6 @@
 //! The ends of this domain.
 
-use hypercall_abi::sched::shutdown;
+use hypercall_abi::sched::shutdown::{CRASH, POWEROFF, REBOOT};
 
 use crate::hypercall::sched;
 
@@ -14,15 +14,15 @@ fn end(reason: u32) -> ! {
 
 /// Switches off.
 pub fn poweroff() -> ! {
-    end(shutdown::POWEROFF)
+    end(POWEROFF)
 }
 
 /// Starts anew.
 pub fn reboot() -> ! {
-    end(shutdown::REBOOT)
+    end(REBOOT)
 }
 
 /// Reports that something went wrong beyond repair.
 pub fn crash() -> ! {
-    end(shutdown::CRASH)
+    end(CRASH)
 }

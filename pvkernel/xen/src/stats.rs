@@ -24,7 +24,7 @@ pub fn window_pages() -> usize {
     crate::window::used_pages()
 }
 
-/// Event channels with a handler.
+/// Ports of events with a handler.
 #[must_use]
 pub fn bound_ports() -> usize {
     crate::event::bound_ports()
@@ -34,22 +34,4 @@ pub fn bound_ports() -> usize {
 #[must_use]
 pub fn threads() -> usize {
     crate::thread::count()
-}
-
-/// Grants of this domain that have not ended.
-#[must_use]
-pub fn grants() -> usize {
-    crate::grants::used_count()
-}
-
-/// Granted frames that were given up and that another domain still holds.
-#[must_use]
-pub fn grants_deferred() -> usize {
-    crate::grants::deferred_count()
-}
-
-/// Granted pages of other domains that are mapped.
-#[must_use]
-pub fn grant_mappings() -> usize {
-    crate::grants::mapping_count()
 }

@@ -65,9 +65,9 @@ fn counts() -> [usize; 5] {
     [
         stats::free_frames(),
         stats::window_pages(),
-        stats::grants(),
-        stats::grants_deferred(),
-        stats::grant_mappings(),
+        grants::stats::used(),
+        grants::stats::deferred(),
+        grants::stats::mappings(),
     ]
 }
 
@@ -119,17 +119,17 @@ fn keeps_what_the_peer_holds(own: DomId) -> Verdict {
     let pages = granted(own, 6, true)?;
     let mapping = GrantMapping::new(own, &pages.refs()[2..4], true);
     let mapping = mapping.map_err(|_| "some pages can be mapped")?;
-    let before = (stats::free_frames(), stats::grants());
+    let before = (stats::free_frames(), grants::stats::used());
     drop(pages);
-    expect(stats::grants_deferred() == 2, "pages that are mapped wait")?;
-    expect(stats::grants() == before.1 - 4, "the others' grants have ended")?;
+    expect(grants::stats::deferred() == 2, "pages that are mapped wait")?;
+    expect(grants::stats::used() == before.1 - 4, "the others' grants have ended")?;
     // The stack of the thread that looks after them is taken from the frames meanwhile.
     thread::sleep_ns(250_000_000);
-    expect(stats::grants_deferred() == 2, "they wait as long as they are mapped")?;
+    expect(grants::stats::deferred() == 2, "they wait as long as they are mapped")?;
     mapping.memory().write(0, &[1; 8]);
     drop(mapping);
     thread::sleep_ns(1_500_000_000);
-    expect(stats::grants_deferred() == 0, "they are freed by themselves afterwards")
+    expect(grants::stats::deferred() == 0, "they are freed by themselves afterwards")
 }
 
 /// Heap across pages, stack, shared memory, and frame to frame.
@@ -200,7 +200,7 @@ fn grants_one_by_one(own: DomId) -> Verdict {
     expect(gone.is_err(), "a grant that has ended cannot be mapped")?;
     let gref = grants::grant(own, pfn, false).map_err(|_| "a frame can be granted again")?;
     grants::end_or_defer(gref, pfn);
-    expect(stats::grants_deferred() == 0, "nothing waits")
+    expect(grants::stats::deferred() == 0, "nothing waits")
 }
 
 fn print_costs(own: DomId) {

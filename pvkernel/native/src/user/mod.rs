@@ -5,10 +5,13 @@
 //! the way into user mode and back, `fpu` the registers nobody saves unless they are used, `tricks` the
 //! switches that turn each saving off.
 
+#[path = "../../../xen/src/user/exit.rs"]
+mod exit;
 #[path = "../../../xen/src/user/fpu.rs"]
 mod fpu;
 mod run;
 mod space;
+mod sysret;
 #[path = "../../../xen/src/user/tricks.rs"]
 pub mod tricks;
 
@@ -18,6 +21,7 @@ use pvkernel_core::platform::{
 
 use crate::cpu::{self, cr0};
 use crate::layout::{direct_va, Pfn, PAGE};
+use crate::platform;
 use space::SPACES;
 
 struct Device;
@@ -89,7 +93,9 @@ impl User for Device {
     }
 
     fn set_slice(&self, deadline_ns: Option<u64>) {
-        run::set_slice(deadline_ns);
+        if let Some(deadline_ns) = deadline_ns {
+            platform::arm_timer_by(deadline_ns);
+        }
     }
 
     fn new_fpu(&self, like: Option<FpuId>) -> Result<FpuId, OutOfMemory> {

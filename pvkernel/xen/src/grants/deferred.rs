@@ -62,6 +62,7 @@ fn retry_until_empty() {
 }
 
 /// Frames that wait.
-pub(crate) fn count() -> usize {
+#[must_use]
+pub fn count() -> usize {
     WAITING.lock().len()
 }

@@ -154,6 +154,7 @@ impl Drop for Pages {
 }
 
 /// Pages of other domains that are mapped.
-pub(crate) fn count() -> usize {
+#[must_use]
+pub fn count() -> usize {
     MAPPED.load(Ordering::Relaxed)
 }

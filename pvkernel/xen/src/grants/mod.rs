@@ -24,9 +24,12 @@ pub use pages::GrantedPages;
 pub use slots::GrantSlots;
 pub use table::{end, grant, reserve, StillInUse};
 
-pub(crate) use deferred::count as deferred_count;
-pub(crate) use mapping::count as mapping_count;
-pub(crate) use table::used as used_count;
+/// Numbers for leak checks.
+pub mod stats {
+    pub use super::deferred::count as deferred;
+    pub use super::mapping::count as mappings;
+    pub use super::table::used;
+}
 
 use hypercall_abi::grant::gntst;
 use hypercall_abi::Errno;

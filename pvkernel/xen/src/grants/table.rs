@@ -140,6 +140,7 @@ pub fn end(gref: GrantRef) -> Result<(), StillInUse> {
 }
 
 /// Grants that have not ended.
-pub(crate) fn used() -> usize {
+#[must_use]
+pub fn used() -> usize {
     table().refs.used()
 }

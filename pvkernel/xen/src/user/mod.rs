@@ -5,6 +5,7 @@
 //! at the program's addresses. `space` has the page tables, `run` the way into user mode and back, `fpu`
 //! the registers nobody saves unless they are used, `tricks` the switches that turn each saving off.
 
+mod exit;
 mod fpu;
 mod run;
 mod space;

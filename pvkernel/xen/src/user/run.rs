@@ -1,88 +1,37 @@
 //! Into user mode and back.
 //!
-//! `pvkernel_user_enter` of `entry.S` is left by whatever stops the program: a system call, an exception or an
-//! event. Events are recorded here, and handled by the kernel when it likes.
-
-use core::sync::atomic::{AtomicI64, Ordering};
+//! `pvkernel_user_enter` of `common.S` is left by whatever stops the program: a system call, an exception or
+//! an event. Events are recorded here, and handled by the kernel when it likes.
 
 use pvkernel_core::platform::{FpuId, UserExit, UserRegs, ANSWERS};
 use spin::Once;
 
-use super::fpu;
 use super::tricks::{self, Trick};
+use super::{exit, fpu};
 use crate::hypercall::cpu;
-use crate::{event, trap};
-
-/// Flags a program may have: arithmetic, trap, direction, alignment, identification.
-const FLAGS: u64 = 0x24_0dd5;
-/// Flags it always has: the one that is always set, and interrupts.
-const FORCED: u64 = 0x202;
-const NOT_AVAILABLE: u32 = 7;
-const PAGE_FAULT: u32 = 14;
-const GENERAL_PROTECTION: u8 = 13;
-
-#[cfg(target_os = "none")]
-mod symbols {
-    use super::{AtomicI64, ANSWERS};
-    use pvkernel_core::platform::UserRegs;
-    // SAFETY: defined in entry.S with these types.
-    unsafe extern "C" {
-        pub fn pvkernel_user_enter(regs: *mut UserRegs) -> u32;
-        pub static pvkernel_user_answers: [AtomicI64; ANSWERS];
-        pub static pvkernel_user_error: AtomicI64;
-        pub static pvkernel_user_stack: u8;
-    }
-}
-
-/// On a host there is no user mode; the names only have to exist.
-#[cfg(not(target_os = "none"))]
-mod symbols {
-    #![allow(non_upper_case_globals, clippy::missing_safety_doc)]
-    use super::{AtomicI64, ANSWERS};
-    use pvkernel_core::platform::UserRegs;
-    pub unsafe extern "C" fn pvkernel_user_enter(_: *mut UserRegs) -> u32 {
-        super::GENERAL_PROTECTION as u32
-    }
-    pub static pvkernel_user_answers: [AtomicI64; ANSWERS] =
-        [const { AtomicI64::new(-1) }; ANSWERS];
-    pub static pvkernel_user_error: AtomicI64 = AtomicI64::new(0);
-    pub static pvkernel_user_stack: u8 = 0;
-}
+use crate::trap::{EVENT, FAILSAFE, SYSCALL};
+use crate::{entry, event};
 
 /// Tells the hypervisor where traps from user mode go: once, because all programs share that stack.
 pub(super) fn init() {
     static DONE: Once<()> = Once::new();
     DONE.call_once(|| {
-        let top = &raw const symbols::pvkernel_user_stack as u64;
-        // SAFETY: the stack is reserved for this in entry.S.
-        let set = unsafe { cpu::stack_switch(0xe02b, top) };
+        // SAFETY: the stack is reserved for this in common.S.
+        let set = unsafe { cpu::stack_switch(0xe02b, entry::user_stack()) };
         set.expect("a stack can always be set");
     });
 }
 
 /// What system calls answer without coming to `run`; none does until this was called.
 pub(super) fn set_answers(answers: &[i64; ANSWERS]) {
-    #[cfg_attr(not(target_os = "none"), allow(unused_unsafe))]
-    // SAFETY: atomics in entry.S.
-    let places = unsafe { &symbols::pvkernel_user_answers };
-    if tricks::is_on(Trick::NoAnswers) {
-        return;
+    if !tricks::is_on(Trick::NoAnswers) {
+        entry::set_answers(answers);
     }
-    for (place, answer) in places.iter().zip(answers) {
-        place.store(*answer, Ordering::Relaxed);
-    }
-}
-
-fn error_code() -> u32 {
-    #[cfg_attr(not(target_os = "none"), allow(unused_unsafe))]
-    // SAFETY: an atomic in entry.S.
-    let error = unsafe { &symbols::pvkernel_user_error };
-    error.load(Ordering::Relaxed) as u32
 }
 
 /// Runs a program until it stops.
 pub(super) fn run(regs: &mut UserRegs, fpu: FpuId) -> UserExit {
-    regs.rflags = regs.rflags & FLAGS | FORCED;
+    exit::tame(regs);
     loop {
         fpu::prepare(fpu);
         // From here on no event is recorded until user mode runs, which it then interrupts at once.
@@ -91,9 +40,9 @@ pub(super) fn run(regs: &mut UserRegs, fpu: FpuId) -> UserExit {
             event::enable_upcalls();
             return UserExit::Interrupted;
         }
-        // SAFETY: events are masked; the registers outlive the call; the trap stack is set and the space
-        // is active since `activate`.
-        let vector = unsafe { symbols::pvkernel_user_enter(regs) };
+        // SAFETY: events are masked; the stack was set when the space became active; the hypervisor loads
+        // the registers, and checks them.
+        let vector = unsafe { entry::user_enter(regs) };
         let exit = exit_of(vector);
         event::enable_upcalls();
         match exit {
@@ -104,26 +53,17 @@ pub(super) fn run(regs: &mut UserRegs, fpu: FpuId) -> UserExit {
 }
 
 /// What a trap means; `None` if the program used floating point and has no registers for it yet.
-fn exit_of(vector: u32) -> Option<UserExit> {
-    match u64::from(vector) {
-        trap::SYSCALL => Some(UserExit::Syscall),
-        trap::EVENT => {
+fn exit_of(vector: u64) -> Option<UserExit> {
+    if vector == SYSCALL {
+        return Some(UserExit::Syscall);
+    }
+    exit::seldom();
+    match vector {
+        EVENT => {
             event::upcall();
             Some(UserExit::Interrupted)
         }
-        trap::FAILSAFE => Some(UserExit::Fault { vector: GENERAL_PROTECTION, error: 0 }),
-        _ => match vector {
-            NOT_AVAILABLE => None,
-            PAGE_FAULT => {
-                let error = error_code();
-                Some(UserExit::PageFault {
-                    address: event::fault_address(),
-                    present: error & 1 != 0,
-                    write: error & 2 != 0,
-                    execute: error & 16 != 0,
-                })
-            }
-            _ => Some(UserExit::Fault { vector: vector as u8, error: error_code() }),
-        },
+        FAILSAFE => Some(exit::REFUSED),
+        _ => exit::of_exception(vector),
     }
 }
