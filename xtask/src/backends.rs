@@ -2,8 +2,9 @@
 //!
 //! The backends have files of the same names where they do the same thing, `pvkernel/xen/src` by
 //! hypercalls and `pvkernel/native/src` by instructions. The verb counts the lines in which each pair
-//! differs; with the name of a file it shows them. Files that one backend takes from the other
-//! (`#[path]`) do not differ, and are named as such.
+//! differs, those first that differ most; with the name of a file it shows them. Files that one backend takes
+//! from the other (`#[path]`, `include_str!`) do not differ, and are named as such. `tidy` holds the sum to
+//! what can be read in a lecture.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,8 +19,10 @@ use crate::Result;
 const XEN: &str = "pvkernel/xen/src";
 /// Instructions.
 const NATIVE: &str = "pvkernel/native/src";
-/// How a source of the second backend names one of the first.
-const SHARED: &str = "#[path = \"";
+/// How a source of the second backend names one of the first: around the path.
+const SHARED: [(&str, &str); 2] = [("#[path = \"", "\"]"), ("include_str!(\"", "\"),")];
+/// Changed lines of code, all pairs together, that are read in one lecture.
+const LECTURE_LINES: usize = 1_700;
 /// Lines that are shown around a difference.
 const AROUND: usize = 2;
 
@@ -67,10 +70,12 @@ fn collect(folder: &Path, prefix: &str, found: &mut Sources) -> Result<()> {
 
 /// The files of the first backend that the second takes as they are.
 fn taken(native: &Sources) -> Vec<String> {
-    let lines = native.values().flat_map(|text| text.lines());
-    let paths = lines.filter_map(|line| line.trim().strip_prefix(SHARED)?.strip_suffix("\"]"));
-    let mut names: Vec<String> =
-        paths.filter_map(|path| path.split_once("xen/src/")).map(|(_, n)| n.to_string()).collect();
+    let lines = native.values().flat_map(|text| text.lines().map(str::trim));
+    let path = |line: &'_ str| {
+        let inside = SHARED.iter().find_map(|(a, b)| line.strip_prefix(a)?.strip_suffix(b));
+        inside?.split_once("xen/src/").map(|(_, name)| name.to_string())
+    };
+    let mut names: Vec<String> = lines.filter_map(path).collect();
     names.sort();
     names
 }
@@ -129,23 +134,58 @@ fn changed_code(edits: &[Edit<'_>]) -> usize {
     lines.filter(|line| !line.is_empty() && !is_comment(line)).count()
 }
 
+/// A pair of files of the same name: lines of each, changed lines, and those that are code.
+struct Pair<'a> {
+    name: &'a str,
+    numbers: [usize; 4],
+}
+
+/// All pairs; those first that differ most.
+fn pairs<'a>(xen: &'a Sources, native: &Sources) -> Vec<Pair<'a>> {
+    let both = xen.iter().filter_map(|(name, ours)| Some((name, ours, native.get(name)?)));
+    let pair = |(name, ours, theirs): (&'a String, &String, &String)| {
+        let edits = compare(ours, theirs);
+        let (a, b) = (ours.lines().count(), theirs.lines().count());
+        Pair { name, numbers: [a, b, changed(&edits), changed_code(&edits)] }
+    };
+    let mut pairs: Vec<_> = both.map(pair).collect();
+    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.numbers[3]));
+    pairs
+}
+
+fn sums(pairs: &[Pair<'_>]) -> [usize; 4] {
+    std::array::from_fn(|at| pairs.iter().map(|pair| pair.numbers[at]).sum())
+}
+
+fn sentence(code: usize) -> String {
+    format!("to read in the lecture: {code} changed lines of code, at most {LECTURE_LINES}\n")
+}
+
+/// For `tidy`: prints the sum; a problem if it is too large.
+pub fn problem(root: &Path) -> Result<Option<String>> {
+    let (xen, native) = (sources(&root.join(XEN))?, sources(&root.join(NATIVE))?);
+    let code = sums(&pairs(&xen, &native))[3];
+    print!("{XEN} and {NATIVE}, {}", sentence(code));
+    Ok(too_long(code))
+}
+
+fn too_long(code: usize) -> Option<String> {
+    let text =
+        format!("{XEN} and {NATIVE} differ in {code} lines of code, more than {LECTURE_LINES}");
+    (code > LECTURE_LINES).then_some(text)
+}
+
 fn table(xen: &Sources, native: &Sources) -> String {
     let mut text =
         format!("{:<20} {:>7} {:>7} {:>8} {:>8}\n", "file", "xen", "native", "changed", "code");
     let row = |name: &str, [a, b, changed, code]: [usize; 4]| {
         format!("{name:<20} {a:>7} {b:>7} {changed:>8} {code:>8}\n")
     };
-    let (mut files, mut sums) = (0, [0; 4]);
-    for (name, ours) in xen {
-        let Some(theirs) = native.get(name) else { continue };
-        let edits = compare(ours, theirs);
-        let (a, b) = (ours.lines().count(), theirs.lines().count());
-        let numbers = [a, b, changed(&edits), changed_code(&edits)];
-        text.push_str(&row(name, numbers));
-        files += 1;
-        sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
-    }
-    text.push_str(&row(&format!("{files} files"), sums));
+    let pairs = pairs(xen, native);
+    pairs.iter().for_each(|pair| text.push_str(&row(pair.name, pair.numbers)));
+    let sums = sums(&pairs);
+    text.push_str(&row(&format!("{} files", pairs.len()), sums));
+    text.push_str(&sentence(sums[3]));
     let taken = taken(native);
     let lines = |names: &[String]| {
         names
@@ -191,7 +231,8 @@ fn difference(name: &str, xen: &Sources, native: &Sources) -> Result<String> {
         };
         text.push_str(&format!("{sign}{line}\n"));
     }
-    text.push_str(&format!("{} lines changed\n", changed(&edits)));
+    let (lines, code) = (changed(&edits), changed_code(&edits));
+    text.push_str(&format!("{lines} lines changed, {code} of code\n"));
     Ok(text)
 }
 
@@ -222,18 +263,38 @@ mod tests {
 
     #[test]
     fn only_files_of_the_same_name_are_compared_and_the_rest_is_counted() {
-        let xen = of(&[("a.rs", "1\n2\n"), ("b.rs", "1\n"), ("h.rs", "1\n2\n3\n")]);
-        let native = of(&[("a.rs", "1\n// 3\n"), ("c.rs", "#[path = \"../../xen/src/h.rs\"]\n")]);
+        let xen = of(&[
+            ("a.rs", "1\n2\n"),
+            ("b.rs", "1\n"),
+            ("d.rs", "1\n2\n"),
+            ("h.rs", "1\n2\n3\n"),
+            ("i.S", "1\n2\n"),
+        ]);
+        let native = of(&[
+            ("a.rs", "1\n// 3\n"),
+            (
+                "c.rs",
+                "#[path = \"../../xen/src/h.rs\"]\n    include_str!(\"../../xen/src/i.S\"),\n",
+            ),
+            ("d.rs", "3\n4\n"),
+        ]);
         let text = table(&xen, &native);
-        assert!(
-            text.contains("1 files                    2       2        2        1\n"),
-            "{text}"
-        );
-        assert!(text.contains("one file for both: h.rs (3 lines)\n"), "{text}");
-        assert!(text.contains("only in xen: 1 files, 1 lines\n"), "{text}");
-        assert!(text.contains("only in native: 1 files, 1 lines\n"), "{text}");
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows[1], "d.rs                       2       2        4        4");
+        assert_eq!(rows[2], "a.rs                       2       2        2        1");
+        assert_eq!(rows[3], "2 files                    4       4        6        5");
+        assert_eq!(format!("{}\n", rows[4]), sentence(5));
+        assert_eq!(rows[5], "one file for both: h.rs i.S (5 lines)");
+        assert_eq!(rows[6], "only in xen: 1 files, 1 lines");
+        assert_eq!(rows[7], "only in native: 1 files, 2 lines");
         let text = difference("a.rs", &xen, &native).unwrap();
-        assert!(text.ends_with("\n 1\n-2\n+// 3\n2 lines changed\n"), "{text}");
+        assert!(text.ends_with("\n 1\n-2\n+// 3\n2 lines changed, 1 of code\n"), "{text}");
         assert!(difference("b.rs", &xen, &native).unwrap_err().starts_with("b.rs is not in both"));
+    }
+
+    #[test]
+    fn more_than_a_lecture_is_a_problem() {
+        assert_eq!(too_long(LECTURE_LINES), None);
+        assert!(too_long(LECTURE_LINES + 1).is_some());
     }
 }

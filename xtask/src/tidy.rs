@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::args::Args;
-use crate::book;
 use crate::citations::{self, shown};
 use crate::paths::Paths;
 use crate::sources::{Facts, Source};
 use crate::Result;
+use crate::{backends, book};
 
 /// Longer files are listed, as a hint.
 const LONG_FILE_LINES: usize = 300;
@@ -94,6 +94,7 @@ pub fn check(paths: &Paths) -> Result<Vec<String>> {
     tree.check_sizes();
     tree.problems.extend(book::problems(&paths.root)?);
     tree.print();
+    tree.problems.extend(backends::problem(&paths.root)?);
     Ok(tree.problems)
 }
 
