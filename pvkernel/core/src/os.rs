@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use pvkernel_abi::Errno;
 
 use crate::device::block::BlockDevice;
-use crate::fs::{Archive, DevFs, Limits, MakeFileSystem, RamFs, Tty, Vfs};
+use crate::fs::{Archive, DevFs, Keys, Limits, MakeFileSystem, RamFs, Tty, Vfs};
 use crate::kernel::Kernel;
 #[cfg(feature = "net")]
 use crate::net::Stack as IpStack;
@@ -215,6 +215,7 @@ fn tree(kernel: &'static Kernel, setup: &Setup, tty: &Arc<Tty>) -> Result<&'stat
     let mut devices = DevFs::new();
     let console: Arc<Tty> = Arc::clone(tty);
     devices.add("console", console);
+    devices.add("keys", Arc::new(Keys::new(Arc::clone(tty))));
     for (name, disk) in &setup.disks {
         devices.add_disk(kernel, name, Arc::clone(disk));
     }

@@ -1,7 +1,7 @@
 //! What runs in ring 3: the library of programs.
 //!
 //! `sys` has the system calls, `start` the way into a program and its end, `heap` its memory; these three
-//! hold the unsafe code. `file`, `io`, `process` and `system` are what programs use. `shell`, `regex`,
+//! hold the unsafe code. `file`, `io`, `process` and `system` are what programs use. `shell`, `edit`, `regex`,
 //! `text` and `random` decide without any system call, and are tested on the host; there a system call
 //! answers that it does not exist.
 //!
@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+pub mod edit;
 pub mod file;
 #[allow(unsafe_code)]
 mod heap;

@@ -28,7 +28,7 @@ impl File for Connection {
     }
 
     fn stat(&self) -> Stat {
-        Stat { kind: FileKind::Character as u32, links: 1, ..Stat::default() }
+        Stat { kind: FileKind::Character as u32, ..Stat::default() }
     }
 }
 

@@ -154,7 +154,8 @@ impl FileSystem for DevFs {
     }
 
     fn device(&self, inode: u64) -> Option<Arc<dyn File>> {
-        self.find(inode).ok().map(|device| Arc::clone(&device.file))
+        let file = &self.find(inode).ok()?.file;
+        Some(file.opened().unwrap_or_else(|| Arc::clone(file)))
     }
 }
 

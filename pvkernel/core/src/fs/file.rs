@@ -53,6 +53,11 @@ pub trait File: Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// What opening it gives, if that is a file of its own.
+    fn opened(&self) -> Option<Arc<dyn File>> {
+        None
+    }
+
     /// The disk behind it, if it is one.
     fn disk(&self) -> Option<&BlockNode> {
         None

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 pub(super) const LINE_MAX: usize = 1024;
 
 const END_OF_FILE: u8 = 4;
-const INTERRUPT: u8 = 3;
+/// ^C.
+pub(super) const INTERRUPT: u8 = 3;
 const BACKSPACE: u8 = 8;
 const KILL: u8 = 0x15;
 const WORD: u8 = 0x17;
@@ -22,6 +23,8 @@ pub(super) enum Typed {
     Nothing,
     /// A line is complete, with its end; empty for the end of the input.
     Line(Vec<u8>),
+    /// A key was kept as it is.
+    Key,
     /// ^C.
     Interrupt,
 }
@@ -47,12 +50,10 @@ pub(super) struct LineEditor {
 impl LineEditor {
     /// Takes a byte; what is to be shown is added to `echo`.
     pub(super) fn push(&mut self, byte: u8, echo: &mut Vec<u8>) -> Typed {
-        let after_return = core::mem::replace(&mut self.after_return, byte == b'\r');
-        if self.is_in_escape(byte) {
+        if self.is_second_end(byte) || self.is_in_escape(byte) {
             return Typed::Nothing;
         }
         match byte {
-            b'\n' if after_return => {}
             b'\n' | b'\r' => {
                 echo.push(b'\n');
                 self.bytes.push(b'\n');
@@ -76,6 +77,16 @@ impl LineEditor {
             _ => {}
         }
         Typed::Nothing
+    }
+
+    /// Whether it is the second of the two bytes some consoles send for one key. It is asked for each byte.
+    pub(super) fn is_second_end(&mut self, byte: u8) -> bool {
+        core::mem::replace(&mut self.after_return, byte == b'\r') && byte == b'\n'
+    }
+
+    /// What of a line was typed, which is forgotten here.
+    pub(super) fn take_back(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.bytes)
     }
 
     /// Keys like the arrows are several bytes, of which none is meant.

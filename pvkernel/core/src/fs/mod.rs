@@ -19,6 +19,7 @@ mod devfs;
 pub mod exercise;
 mod file;
 mod filesystem;
+mod keys;
 mod line;
 #[cfg(test)]
 mod model;
@@ -45,6 +46,7 @@ pub use connection::{connect, listen, ping, resolve};
 pub use devfs::{BlockNode, DevFs};
 pub use file::{File, GiveUp};
 pub use filesystem::{At, Cursor, FileSystem, Found, Space, Written};
+pub use keys::Keys;
 pub use mount::MakeFileSystem;
 pub use node::Node;
 pub use open_file::OpenFile;

@@ -47,7 +47,7 @@ pub(super) fn ends(kernel: &'static Kernel) -> (Arc<dyn File>, Arc<dyn File>) {
 impl Pipe {
     fn stat(&self) -> Stat {
         let size = self.state.lock().bytes.len() as u64;
-        Stat { size, kind: FileKind::Character as u32, links: 1, ..Stat::default() }
+        Stat { size, kind: FileKind::Character as u32, ..Stat::default() }
     }
 
     /// Takes what is there; `None` to wait.

@@ -40,6 +40,10 @@ const ALL: &[(&str, Builtin)] = &[
     ("continue", |shell, args| leave(shell, args, Flow::Continue)),
     ("exit", exit),
     ("help", |_, _| help()),
+    ("history", |shell, _| {
+        (1..).zip(shell.history.lines()).for_each(|(number, line)| println!("{number:>4}  {line}"));
+        0
+    }),
     ("jobs", |shell, _| {
         shell.jobs.list();
         0

@@ -10,6 +10,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use pvkernel_user::edit::History;
 use pvkernel_user::eprintln;
 use pvkernel_user::io::complain;
 use pvkernel_user::process::in_child;
@@ -49,6 +50,8 @@ pub struct Shell {
     pub functions: BTreeMap<String, Rc<Command>>,
     /// What runs in the background.
     pub jobs: Jobs,
+    /// Lines that were typed.
+    pub history: History,
     /// Where the commands go on.
     pub flow: Flow,
     /// The status of the last `$(...)` of the command that is being read.
@@ -66,6 +69,7 @@ impl Shell {
             variables,
             functions: BTreeMap::new(),
             jobs: Jobs::default(),
+            history: History::default(),
             flow: Flow::Next,
             substituted: 0,
             kept: Vec::new(),
