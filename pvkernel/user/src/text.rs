@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 /// What stands behind the last slash of a path, slashes at its end aside.
@@ -135,6 +136,54 @@ pub fn value<'a>(args: &[&'a str], key: &str) -> Option<&'a str> {
     args.iter().find_map(|arg| arg.strip_prefix(key)?.strip_prefix('='))
 }
 
+/// How many lines are wished, `-n COUNT` or `-COUNT`, 10 unless told, and the other arguments.
+#[must_use]
+pub fn line_count<'a, 'b>(args: &'a [&'b str]) -> Option<(usize, &'a [&'b str])> {
+    match args {
+        ["-n", count, rest @ ..] => Some((count.parse().ok()?, rest)),
+        [first, rest @ ..] if first.len() > 1 && first.starts_with('-') => {
+            Some((first.strip_prefix("-n").unwrap_or(&first[1..]).parse().ok()?, rest))
+        }
+        _ => Some((10, args)),
+    }
+}
+
+/// The lines of a text in order: of their bytes, or of the whole numbers they begin with; from the last to the
+/// first; each once.
+#[must_use]
+pub fn sorted(text: &[u8], by_number: bool, reversed: bool, once: bool) -> Vec<&[u8]> {
+    let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    // What is behind the last end of a line is no line.
+    if lines.last().is_some_and(|last| last.is_empty()) {
+        lines.pop();
+    }
+    match by_number {
+        true => lines.sort_by_key(|line| (leading_number(line), *line)),
+        false => lines.sort_unstable(),
+    }
+    if once {
+        lines.dedup();
+    }
+    if reversed {
+        lines.reverse();
+    }
+    lines
+}
+
+/// The number a line begins with, 0 without one; a larger one than fits is the largest.
+fn leading_number(line: &[u8]) -> i64 {
+    let line = line.trim_ascii_start();
+    let (is_negative, digits) = line.strip_prefix(b"-").map_or((false, line), |rest| (true, rest));
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    let number = digits
+        .fold(0i64, |sum, digit| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+    if is_negative {
+        -number
+    } else {
+        number
+    }
+}
+
 /// A line of a hex dump: position, up to 16 bytes as numbers, the same as text.
 #[must_use]
 pub fn hex_line(position: u64, bytes: &[u8]) -> String {
@@ -237,6 +286,32 @@ mod tests {
         assert_eq!(options(&["-"], "v"), Ok((String::new(), &["-"][..])));
         assert_eq!(options(&["-q"], "v"), Err('q'));
         assert_eq!(value(&["a=1", "seed=7"], "seed"), Some("7"));
+    }
+
+    #[test]
+    fn counts_of_lines_are_read_or_refused() {
+        assert_eq!(line_count(&["-n", "3", "a"]), Some((3, &["a"][..])));
+        assert_eq!(line_count(&["-5"]), Some((5, &[][..])));
+        assert_eq!(line_count(&["-n7", "-"]), Some((7, &["-"][..])));
+        assert_eq!(line_count(&["-", "a"]), Some((10, &["-", "a"][..])));
+        assert_eq!(
+            [line_count(&["-n"]), line_count(&["-x"]), line_count(&["-n", "-1"])],
+            [None; 3]
+        );
+    }
+
+    #[test]
+    fn lines_are_sorted_as_wished() {
+        let of = |text: &'static str, letters: &str| {
+            let has = |letter| letters.contains(letter);
+            let lines = sorted(text.as_bytes(), has('n'), has('r'), has('u'));
+            lines.iter().map(|line| core::str::from_utf8(line).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("b\na\nB\n\n", ""), ["", "B", "a", "b"]);
+        assert_eq!(of("10\n 9\n-3 x\nno\n9", "n"), ["-3 x", "no", " 9", "9", "10"]);
+        assert_eq!(of("a\nb\na", "ru"), ["b", "a"]);
+        assert_eq!(of("", ""), [""; 0]);
+        assert_eq!(of("\n", ""), [""]);
     }
 
     #[test]
