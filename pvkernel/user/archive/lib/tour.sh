@@ -7,6 +7,19 @@ echo "files:"
 ls -l
 echo "two of them end with an e:"
 cat one two three | grep -c 'e$'
+echo "$(ls t* | wc -l) files begin with a t:" t*
+sort -r <<END | head -n 1
+of the lines of this text
+the last one in order is
+this one: $((6 * 7))
+END
+shorter() {
+    case $1 in
+    ???) echo "$1 has three letters" ;;
+    *) return 1 ;;
+    esac
+}
+for name in *; do shorter $name; done
 sleep 0.1 & wait $!
 if test -f three; then
     cat one two three | grep -v two | wc -l

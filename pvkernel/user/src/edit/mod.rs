@@ -16,6 +16,8 @@ use keys::{Key, Reader};
 
 pub use history::History;
 
+use crate::shell::is_safe;
+
 /// Characters of a line; more are not taken.
 pub const LINE_MAX: usize = 2000;
 /// Characters that are shown of a line that is shown again.
@@ -38,7 +40,7 @@ pub enum Typed {
 
 /// What the line's words may be.
 pub trait Names {
-    /// The names that begin with these characters, as programs if `is_program`; those of directories end
+    /// The names, in any order, that begin with these characters, as programs if `is_program`; those of directories end
     /// with `/`. What they begin with up to its last `/` is a path, which is part of them.
     fn beginning_with(&mut self, start: &str, is_program: bool) -> Vec<String>;
 }
@@ -192,7 +194,9 @@ impl Editor {
         let before = self.line.get(..self.cursor).unwrap_or_default();
         let (start, is_program) = word_before(before);
         let word = unescaped(before.get(start..).unwrap_or_default());
-        let found = names.beginning_with(&word, is_program);
+        let mut found = names.beginning_with(&word, is_program);
+        found.sort_unstable();
+        found.dedup();
         let Some((first, others)) = found.split_first() else {
             self.screen.push('\x07');
             return;
@@ -227,14 +231,19 @@ fn word_before(line: &[char]) -> (usize, bool) {
     let mut start = line.len();
     while let Some(before) = start.checked_sub(1) {
         let is_escaped = before > 0 && line.get(before - 1) == Some(&'\\');
-        let parts = |sign: &char| sign.is_whitespace() || ";|&<>()=\"'`$".contains(*sign);
-        if line.get(before).is_some_and(parts) && !is_escaped {
+        if line.get(before).is_some_and(|sign| parts_words(*sign)) && !is_escaped {
             break;
         }
         start = before;
     }
     let before = line.get(..start).unwrap_or_default().iter().rev().find(|sign| **sign != ' ');
-    (start, before.is_none_or(|sign| ";|&(".contains(*sign)))
+    (start, before.is_none_or(|sign| matches!(sign, ';' | '|' | '&' | '(')))
+}
+
+fn parts_words(sign: char) -> bool {
+    let is_sign =
+        matches!(sign, ';' | '|' | '&' | '<' | '>' | '(' | ')' | '=' | '"' | '\'' | '`' | '$');
+    is_sign || sign.is_ascii_whitespace()
 }
 
 fn unescaped(word: &[char]) -> String {
@@ -249,7 +258,7 @@ fn unescaped(word: &[char]) -> String {
 fn escaped(text: &str) -> Vec<char> {
     let mut signs = Vec::new();
     for sign in text.chars() {
-        if !sign.is_alphanumeric() && !"_-./:,+@%".contains(sign) {
+        if sign.is_ascii() && !is_safe(sign) {
             signs.push('\\');
         }
         signs.push(sign);

@@ -132,7 +132,7 @@ fn the_tab_key_completes() {
     let screen = lines("cat n\t").1;
     assert_eq!(
         (screen.above, screen.row.iter().collect::<String>()),
-        (vec!["$ cat n".into(), "notes.txt  news  ".into()], "$ cat n".into())
+        (vec!["$ cat n".into(), "news  notes.txt  ".into()], "$ cat n".into())
     );
 }
 

@@ -160,7 +160,8 @@ impl<'a, W: World> Expander<'a, W> {
         }
         let current = self.current.get_or_insert_default();
         for sign in text.chars() {
-            let means_something = sign == '\\' || (quoted && "*?[]!^-".contains(sign));
+            let means_something =
+                sign == '\\' || (quoted && matches!(sign, '*' | '?' | '[' | ']' | '!' | '^' | '-'));
             if means_something {
                 current.push('\\');
             }

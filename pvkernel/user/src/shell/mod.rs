@@ -27,6 +27,7 @@ mod here;
 mod lex;
 mod parse;
 mod pattern;
+mod table;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -42,7 +43,8 @@ pub use expand::{fields, pattern, single, Expanded, World, MAX_BYTES};
 pub use lex::is_name;
 pub use parse::parse;
 pub use pattern::Pattern;
-pub use variables::{quote, Variables};
+pub use table::Table;
+pub use variables::{is_safe, quote, Variables};
 
 /// Chains, one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

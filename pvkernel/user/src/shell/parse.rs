@@ -84,8 +84,8 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn take_word(&mut self) -> Parsed<Option<Word>> {
-        let Some(What::Word(word)) = self.what() else { return Ok(None) };
-        let word = word.clone();
+        let Some(Token { what: What::Word(word), .. }) = &mut self.ahead else { return Ok(None) };
+        let word = core::mem::take(word);
         self.advance()?;
         Ok(Some(word))
     }
@@ -105,7 +105,7 @@ impl<'a> Parser<'a> {
     pub(super) fn unexpected(&self) -> SyntaxError {
         match &self.ahead {
             None => self.error("the end was not expected here"),
-            Some(token) if token.what == What::Line => {
+            Some(Token { what: What::Line, .. }) => {
                 self.error("the end of the line was not expected here")
             }
             Some(token) => {
@@ -116,7 +116,7 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn skip_lines(&mut self) -> Parsed<()> {
-        while self.what() == Some(&What::Line) {
+        while matches!(self.what(), Some(What::Line)) {
             self.advance()?;
         }
         Ok(())
@@ -206,23 +206,24 @@ impl<'a> Parser<'a> {
                 continue;
             }
             let Some(What::Word(word)) = self.what() else { break };
-            let assignment = assignment(word).filter(|_| command.words.is_empty());
-            match assignment {
-                Some(assignment) => command.assignments.push(assignment),
-                None if command.assignments.is_empty() => command.words.push(word.clone()),
-                None => {
-                    return Err(self.error("a variable is set alone: `;` was expected here"));
-                }
+            let sets = command.words.is_empty() && name_set(word).is_some();
+            if !sets && !command.assignments.is_empty() {
+                return Err(self.error("a variable is set alone: `;` was expected here"));
             }
-            self.advance()?;
+            let Some(word) = self.take_word()? else { break };
+            match sets {
+                true => command.assignments.push(assignment(word)),
+                false => command.words.push(word),
+            }
         }
         let name = match (command.words.as_slice(), command.redirections.is_empty()) {
             ([name], true) if self.sign() == Some("(") => name.plain().filter(|name| is_name(name)),
             _ => None,
         };
+        let is_empty = command.words.is_empty() && command.redirections.is_empty();
         match name {
             Some(name) => self.function(name),
-            None if command == Simple::default() => Err(self.unexpected()),
+            None if is_empty && command.assignments.is_empty() => Err(self.unexpected()),
             None => Ok(Command::Simple(command)),
         }
     }
@@ -263,17 +264,20 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// A word that sets a variable: `NAME=` in its first part, which is not quoted.
-fn assignment(word: &Word) -> Option<(String, Word)> {
-    let Some((Part::Plain(first), rest)) = word.0.split_first() else { return None };
-    let (name, value) = first.split_once('=')?;
-    if !is_name(name) {
-        return None;
+/// The name that a word sets: `NAME=` in its first part, which is not quoted.
+fn name_set(word: &Word) -> Option<&str> {
+    let Some(Part::Plain(first)) = word.0.first() else { return None };
+    first.split_once('=').map(|(name, _)| name).filter(|name| is_name(name))
+}
+
+/// A word that sets a variable, as its name and the value.
+fn assignment(mut word: Word) -> (String, Word) {
+    let name = name_set(&word).unwrap_or_default().to_string();
+    if let Some(Part::Plain(first)) = word.0.first_mut() {
+        first.drain(..=name.len());
+        if first.is_empty() {
+            word.0.remove(0);
+        }
     }
-    let mut parts = Vec::new();
-    if !value.is_empty() {
-        parts.push(Part::Plain(value.to_string()));
-    }
-    parts.extend_from_slice(rest);
-    Some((name.to_string(), Word(parts)))
+    (name, word)
 }

@@ -1,14 +1,15 @@
 //! What `$` leads to, and how a text is quoted.
 
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+
+use super::Table;
 
 /// What `$` leads to.
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
     /// By name.
-    pub named: BTreeMap<String, String>,
+    pub named: Table<String>,
     /// Name of the script, then its arguments.
     pub args: Vec<String>,
     /// `$?`.
@@ -38,10 +39,16 @@ impl Variables {
     }
 }
 
+/// Whether a character is itself, wherever it stands.
+#[must_use]
+pub const fn is_safe(sign: char) -> bool {
+    sign.is_ascii_alphanumeric()
+        || matches!(sign, '_' | '-' | '.' | '/' | ':' | ',' | '+' | '@' | '%')
+}
+
 /// A text so that the shell reads it as one word.
 #[must_use]
 pub fn quote(text: &str) -> String {
-    let is_safe = |sign: char| sign.is_ascii_alphanumeric() || "_-./:,+@%".contains(sign);
     match !text.is_empty() && text.chars().all(is_safe) {
         true => text.to_string(),
         false => ["'", &text.replace('\'', "'\\''"), "'"].concat(),

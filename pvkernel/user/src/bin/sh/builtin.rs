@@ -112,7 +112,7 @@ fn cd(shell: &mut Shell, args: &[String]) -> i32 {
         println!("{path}");
     }
     for (name, path) in [("OLDPWD", from), ("PWD", folder())] {
-        shell.variables.named.insert(name.to_string(), path.unwrap_or_default());
+        shell.variables.named.set(name, path.unwrap_or_default());
     }
     0
 }
@@ -193,7 +193,7 @@ fn read(shell: &mut Shell, args: &[String]) -> i32 {
     for (index, name) in args.iter().enumerate() {
         let end = rest.find([' ', '\t']).filter(|_| index + 1 < args.len());
         let (value, behind) = rest.split_at(end.unwrap_or(rest.len()));
-        shell.variables.named.insert(name.clone(), value.to_string());
+        shell.variables.named.set(name, value.to_string());
         rest = behind.trim_start_matches([' ', '\t']);
     }
     i32::from(!is_whole)

@@ -173,7 +173,7 @@ impl Names for Shell {
         let mut found = Vec::new();
         if is_program && folder.is_empty() {
             found.extend(builtin::names().map(ToString::to_string));
-            found.extend(self.functions.keys().cloned());
+            found.extend(self.functions.names().map(ToString::to_string));
             found.extend(entries("/bin").unwrap_or_default().into_iter().map(|entry| entry.name));
         } else {
             let entries = entries(if folder.is_empty() { "." } else { folder });
@@ -185,8 +185,6 @@ impl Names for Shell {
         found.retain(|found| {
             found.starts_with(name) && found.starts_with('.') == name.starts_with('.')
         });
-        found.sort_unstable();
-        found.dedup();
         found.iter().map(|name| [folder, name].concat()).collect()
     }
 }

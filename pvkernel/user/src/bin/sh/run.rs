@@ -4,7 +4,6 @@
 //! itself; everything else in a child (`children`). `world` has what words ask for, `redirect` what
 //! becomes of descriptors.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -16,7 +15,7 @@ use pvkernel_user::io::complain;
 use pvkernel_user::process::in_child;
 use pvkernel_user::shell::{
     fields, pattern, single, Chain, Command, Compound, Expanded, Link, Pattern, Pipeline, Script,
-    Simple, Variables, Word,
+    Simple, Table, Variables, Word,
 };
 
 use crate::builtin;
@@ -47,7 +46,7 @@ pub struct Shell {
     /// What `$` leads to.
     pub variables: Variables,
     /// Names that stand for commands.
-    pub functions: BTreeMap<String, Rc<Command>>,
+    pub functions: Table<Rc<Command>>,
     /// What runs in the background.
     pub jobs: Jobs,
     /// Lines that were typed.
@@ -67,7 +66,7 @@ impl Shell {
     pub fn new(variables: Variables) -> Self {
         Self {
             variables,
-            functions: BTreeMap::new(),
+            functions: Table::default(),
             jobs: Jobs::default(),
             history: History::default(),
             flow: Flow::Next,
@@ -150,7 +149,7 @@ impl Shell {
                     status
                 }),
             Command::Function(name, body) => {
-                self.functions.insert(name.clone(), Rc::clone(body));
+                self.functions.set(name, Rc::clone(body));
                 Ok(0)
             }
         };
@@ -171,7 +170,7 @@ impl Shell {
         let args = self.args(&simple.words)?;
         for (name, word) in &simple.assignments {
             let value = single(word, self)?;
-            self.variables.named.insert(name.clone(), value);
+            self.variables.named.set(name, value);
         }
         if !self.runs_here(&args) {
             return Ok(self.joined(&[Work::Program(&args, &simple.redirections)]));
@@ -184,7 +183,7 @@ impl Shell {
 
     /// Whether these arguments need no program.
     pub fn runs_here(&self, args: &[String]) -> bool {
-        args.first().is_none_or(|name| self.functions.contains_key(name) || builtin::is_one(name))
+        args.first().is_none_or(|name| self.functions.get(name).is_some() || builtin::is_one(name))
     }
 
     /// Runs a function or a builtin, or nothing but a `$(...)`.
@@ -287,7 +286,7 @@ impl Shell {
         let mut status = 0;
         self.loops += 1;
         for value in values {
-            self.variables.named.insert(name.into(), value);
+            self.variables.named.set(name, value);
             status = self.script(body);
             if !self.takes_another_turn() {
                 break;

@@ -68,7 +68,7 @@ fn expressions_are_numbers() {
 #[test]
 fn words_are_bounded() {
     let mut world = fake();
-    world.variables.named.insert("BIG".into(), "b".repeat(MAX_BYTES));
+    world.variables.named.set("BIG", "b".repeat(MAX_BYTES));
     let big = Part::Variable { name: "BIG".into(), default: None, quoted: true };
     assert_eq!(single(&Word(vec![big.clone()]), &mut world).unwrap().len(), MAX_BYTES);
     let words = Word(vec![big.clone(), big]);
@@ -129,7 +129,7 @@ proptest! {
     fn values_are_split_unless_they_are_quoted(value in "\\PC{0,20}") {
         let mut world = fake();
         world.paths.clear();
-        world.variables.named.insert("V".into(), value.clone());
+        world.variables.named.set("V", value.clone());
         let part = |quoted| Word(vec![Part::Variable { name: "V".into(), default: None, quoted }]);
         prop_assert_eq!(fields(&part(true), &mut world).unwrap(), vec![value.clone()]);
         prop_assert_eq!(single(&part(true), &mut world).unwrap(), value.clone());

@@ -59,9 +59,9 @@ impl World for Fake {
 
 pub fn fake() -> Fake {
     let mut variables = Variables::default();
-    variables.named.insert("A".into(), "one  two".into());
-    variables.named.insert("N".into(), "7".into());
-    variables.named.insert("STAR".into(), "*.rs".into());
+    variables.named.set("A", "one  two".into());
+    variables.named.set("N", "7".into());
+    variables.named.set("STAR", "*.rs".into());
     variables.args = ["script", "x y", "z"].map(String::from).to_vec();
     variables.status = 3;
     let paths = [
