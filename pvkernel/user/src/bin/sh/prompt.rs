@@ -45,6 +45,7 @@ pub fn run(mut shell: Shell) -> i32 {
     let is_console = sys::fstat(STDIN)
         .is_ok_and(|stat| stat.kind == FileKind::Character as u32 && stat.links > 0);
     shell.jobs.are_told = is_console;
+    shell.variables.named.set("PWD", builtin::folder().unwrap_or_default());
     let mut reader = Reader {
         is_console,
         editor: Editor::default(),

@@ -198,7 +198,7 @@ impl Shell {
     /// Runs something with arguments of its own.
     pub fn call(&mut self, args: &[String], run: impl FnOnce(&mut Self) -> i32) -> Expanded<i32> {
         if self.calls == MAX_CALLS {
-            return Err(format!("{}: more than {MAX_CALLS} calls inside each other", args[0]));
+            return Err(format!("more than {MAX_CALLS} calls inside each other"));
         }
         let rest = args.get(1..).unwrap_or_default();
         let name = self.variables.args.first().cloned().unwrap_or_default();
