@@ -7,7 +7,7 @@ echo "files:"
 ls -l
 echo "two of them end with an e:"
 cat one two three | grep -c 'e$'
-echo "$(ls t* | wc -l) files begin with a t:" t*
+echo $(ls t* | wc -l) "files begin with a t:" t*
 sort -r <<END | head -n 1
 of the lines of this text
 the last one in order is
