@@ -81,6 +81,11 @@ impl Tally {
         self.hundredths().get(at).copied()
     }
 
+    /// Several of them together, in hundredths.
+    pub fn sum(&self, columns: &[&str]) -> u64 {
+        columns.iter().filter_map(|column| self.get(column)).sum()
+    }
+
     /// Instructions of one operation, with its part of those around it.
     pub fn instructions(&self) -> u64 {
         self.instructions / self.units.max(1)

@@ -193,15 +193,25 @@ fn run_rows(
 /// What happens in each row, in each place.
 fn follow(paths: &Paths, images: &Images) -> Result<Events> {
     let mut events = Events::default();
-    let marked = programs::file(paths, "bench");
     for place in Place::ALL {
-        let session = session(images, place);
-        let boot = place.boot(images, "-- bench trace").map_err(|failure| failure.to_string());
-        boot.and_then(|boot| trace::follow(&session, boot, &marked))
-            .and_then(|trace| events.take(place, &trace))
-            .map_err(|text| format!("{}: {text}", place.name()))?;
+        follow_rows(paths, images, place, "-- bench trace", &mut events)?;
     }
     Ok(events)
+}
+
+/// Boots with these words, which run the program `bench` between marks, and follows it.
+fn follow_rows(
+    paths: &Paths,
+    images: &Images,
+    place: Place,
+    words: &str,
+    events: &mut Events,
+) -> Result<()> {
+    let session = session(images, place);
+    let boot = place.boot(images, words).map_err(|failure| failure.to_string());
+    boot.and_then(|boot| trace::follow(&session, boot, &programs::file(paths, "bench")))
+        .and_then(|trace| events.take(place, &trace))
+        .map_err(|text| format!("{}: {text}", place.name()))
 }
 
 fn session(images: &Images, place: Place) -> Session<'_> {

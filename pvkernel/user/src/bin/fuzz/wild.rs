@@ -80,6 +80,10 @@ pub fn call(number: u64, random: &mut Random) {
     if matches!(Call::of(number), Some(Call::Ping | Call::Connect)) {
         args[2] %= 1_000_000;
     }
+    // And mostly this machine, where there is somebody: itself.
+    if matches!(Call::of(number), Some(Call::Connect | Call::Listen)) && random.below(4) != 0 {
+        (args[0], args[1]) = (0x7f00_0001, random.below(6));
+    }
     if Call::of(number) == Some(Call::Accept) {
         args[1] %= 1_000_000;
     }
