@@ -15,17 +15,12 @@ const KEYBOARD_RESET: u8 = 0xfe;
 /// QEMU's `isa-debug-exit`.
 const DEBUG_EXIT: u16 = 0xf4;
 
-/// Why the machine ends; what Zendo writes to `isa-debug-exit` for the same reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum End {
-    /// It is switched off.
-    Poweroff = 0x10,
-    /// It starts anew.
-    Reboot = 0x11,
-    /// It stops.
-    Crash = 0x12,
-}
+/// The machine is switched off. These are what Zendo writes to `isa-debug-exit` for the same reasons.
+pub(crate) const POWEROFF: u8 = 0x10;
+/// It starts anew.
+pub(crate) const REBOOT: u8 = 0x11;
+/// It stops.
+pub(crate) const CRASH: u8 = 0x12;
 
 /// Whether the emulator is told why the machine ends (`exit=debug`).
 static TELLS: AtomicBool = AtomicBool::new(false);
@@ -40,19 +35,19 @@ fn write(port: u16, value: u8) {
     unsafe { ports::write_u8(port, value) };
 }
 
-/// Tells the emulator, if that is wished, and the chip set.
-pub(crate) fn end(reason: End) {
+/// Tells the emulator, if that is wished, and the chip set; what is asked for may take a moment.
+pub(crate) fn end(reason: u8) {
     if TELLS.load(Ordering::Relaxed) {
-        write(DEBUG_EXIT, reason as u8);
+        write(DEBUG_EXIT, reason);
     }
     match reason {
         // SAFETY: as in `write`.
-        End::Poweroff => unsafe { ports::write_u16(PM1_CONTROL, SLEEP_ENABLE) },
-        End::Reboot => {
+        POWEROFF => unsafe { ports::write_u16(PM1_CONTROL, SLEEP_ENABLE) },
+        REBOOT => {
             write(RESET_CONTROL, 2);
             write(RESET_CONTROL, 6);
             write(KEYBOARD_COMMAND, KEYBOARD_RESET);
         }
-        End::Crash => {}
+        _ => {}
     }
 }

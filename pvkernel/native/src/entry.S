@@ -1,6 +1,6 @@
 # Ways into the kernel and out of it, from and to the processor; the rest of them is in common.S.
 #
-# start_high        from multiboot.S, in 64-bit mode without a stack, interrupts off; edi and esi are
+# start             from multiboot.S, in 64-bit mode without a stack, interrupts off; edi and esi are
 #                   the loader's. Moves to the kernel's own stack and never returns. The time stamp
 #                   counter was read first: esp and ebp are its halves.
 # trap_stub_N       from the processor for exception or interrupt N, interrupts off. From the kernel: on the
@@ -12,9 +12,7 @@
 # Back it goes by iretq, or by sysretq, which is cheaper, where that does the same.
 
     .section .text.entry, "ax", @progbits
-    .globl start_high
-    .type start_high, @function
-start_high:
+start:
     mov edx, esp
     shl rdx, 32
     mov eax, ebp
@@ -23,7 +21,6 @@ start_high:
     xor ebp, ebp
     call pvkernel_start
     ud2
-    .size start_high, . - start_high
 
     .macro trap_stub vector
 trap_stub_\vector:

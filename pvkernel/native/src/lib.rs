@@ -6,8 +6,8 @@
 //! below with its path.
 //!
 //! The layers, from below: `cpu`/`ports` (the instructions), `layout`/`mmu`/`frames`/`heap` (memory),
-//! `segments`/`trap`/`event`/`apic`/`time` (being interrupted), `pci`/`mmio`/`dma`/`pirq`/`virtio` (devices),
-//! `user` (programs), `thread`/`console`/`power` (what the kernel uses), `boot` (the order in which it all
+//! `segments`/`entry`/`trap`/`apic`/`event`/`clocks`/`time` (being interrupted),
+//! `pci`/`mmio`/`dma`/`pirq`/`virtio` (devices), `user` (programs), `thread`/`console`/`power` (what the kernel uses), `boot` (the order in which it all
 //! starts), `platform` (the same things as the traits of `pvkernel-core`).
 //!
 //! Invariants: one processor; the machine is a PC as QEMU emulates it (`pc` or `q35`), whose

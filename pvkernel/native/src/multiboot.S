@@ -3,7 +3,7 @@
 # multiboot_header  what the loader reads. The domain builder's counterpart is in the other backend's notes.S.
 # _start            from the boot loader (multiboot): physical address, 32-bit mode, flat segments, no
 #                   paging, interrupts off; eax = magic, ebx = its information. Makes tables that map
-#                   the first GiB at 0 and at VIRT_BASE, turns 64-bit mode on, and goes on at start_high in
+#                   the first GiB at 0 and at VIRT_BASE, turns 64-bit mode on, and goes on at start in
 #                   entry.S with edi = magic, esi = information, esp and ebp = the time stamp counter, which is
 #                   read first: it tells when the machine began to run.
 
@@ -78,7 +78,7 @@ _start:
 start64:
     mov eax, 16
     mov ss, eax
-    movabs rax, offset start_high
+    movabs rax, offset start
     jmp rax
 
     .balign 8

@@ -1,25 +1,24 @@
 //! The ends of this machine.
 
-use crate::chipset::End::{self, Crash, Poweroff, Reboot};
-use crate::{chipset, cpu};
+use crate::chipset::{self, CRASH, POWEROFF, REBOOT};
+use crate::cpu;
 
-fn end(reason: End) -> ! {
+fn end(reason: u8) -> ! {
     chipset::end(reason);
-    // What is asked for may take a moment; after a crash the last words can be read.
     cpu::halt()
 }
 
 /// Switches off.
 pub fn poweroff() -> ! {
-    end(Poweroff)
+    end(POWEROFF)
 }
 
 /// Starts anew.
 pub fn reboot() -> ! {
-    end(Reboot)
+    end(REBOOT)
 }
 
 /// Reports that something went wrong beyond repair.
 pub fn crash() -> ! {
-    end(Crash)
+    end(CRASH)
 }

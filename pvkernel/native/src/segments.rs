@@ -27,16 +27,21 @@ const DESCRIPTORS: [u64; 5] =
     [0, 0x00af_9b00_0000_ffff, 0x00cf_9300_0000_ffff, 0x00cf_f300_0000_ffff, 0x00af_fb00_0000_ffff];
 
 /// Index of the stacks for traps that take one of their own, in a gate.
-pub const DOUBLE_FAULT_STACK: u8 = 1;
+const DOUBLE_FAULT_STACK: u8 = 1;
 /// The same for NMI.
-pub const NMI_STACK: u8 = 2;
+const NMI_STACK: u8 = 2;
 
 /// An entry of the table of traps.
 pub(crate) type Gate = [u64; 2];
 
-/// A gate that keeps interrupts out: whom a trap leads to. `stack` is the index of its own stack, if it is
-/// not 0; `dpl` is the ring from which an instruction may ask for the trap.
-pub(crate) fn gate(stack: u8, dpl: u64, code: u16, address: u64) -> Gate {
+/// A gate that keeps interrupts out: where a trap leads to. `dpl` is the ring from which an instruction may
+/// ask for the trap.
+pub(crate) fn gate(vector: u8, dpl: u64, code: u16, address: u64) -> Gate {
+    let stack = match vector {
+        2 => NMI_STACK,
+        8 => DOUBLE_FAULT_STACK,
+        _ => 0,
+    };
     let low = address & 0xffff | u64::from(code) << 16 | u64::from(stack) << 32;
     [low | (0x8e | dpl << 5) << 40 | (address >> 16 & 0xffff) << 48, address >> 32]
 }

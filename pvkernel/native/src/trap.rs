@@ -6,8 +6,9 @@
 
 use spin::Once;
 
+pub(crate) use crate::cpu::read_cr2 as fault_address;
 use crate::cpu::{self, msr};
-use crate::segments::{self, Gate, DOUBLE_FAULT_STACK, KERNEL_CS, NMI_STACK, SYSRET_BASE};
+use crate::segments::{self, Gate, KERNEL_CS, SYSRET_BASE};
 pub use crate::trap_frame::TrapFrame;
 use crate::{entry, event, trap_frame};
 
@@ -24,12 +25,7 @@ fn default_table() -> [Gate; STUBS] {
     let mut table = [Gate::default(); STUBS];
     for (vector, address) in entry::stubs().into_iter().enumerate() {
         let dpl = if vector == 3 || vector == 4 { 3 } else { 0 };
-        let stack = match vector {
-            2 => NMI_STACK,
-            8 => DOUBLE_FAULT_STACK,
-            _ => 0,
-        };
-        table[vector] = segments::gate(stack, dpl, KERNEL_CS, address);
+        table[vector] = segments::gate(vector as u8, dpl, KERNEL_CS, address);
     }
     table
 }
@@ -62,16 +58,6 @@ pub extern "C" fn pvkernel_trap(frame: &mut TrapFrame) {
     if frame.vector >= EXCEPTIONS {
         event::upcall(frame.vector as u8);
     } else {
-        die(frame);
+        trap_frame::die(frame, fault_address());
     }
-}
-
-/// Describes an exception nobody handles, and stops the machine.
-fn die(frame: &TrapFrame) -> ! {
-    trap_frame::die(frame, trap_frame::name(frame.vector), fault_address())
-}
-
-/// The address of the last page fault.
-pub(crate) fn fault_address() -> u64 {
-    cpu::read_cr2()
 }

@@ -1,21 +1,18 @@
 # Ways into the kernel and out of it, from and to the hypervisor; the rest of them is in common.S.
 #
-# _start            from the builder, in kernel mode on the one-page boot stack, events masked;
+# start             from the builder, in kernel mode on the one-page boot stack, events masked;
 #                   rsi = start_info. Moves to the kernel's own stack and never returns. The time
 #                   stamp counter is read first: it tells when the domain began to run.
-# trap_stub_N       from the hypervisor for exception N, events masked. From the kernel: on the stack that
-#                   was running. From a program: on pvkernel_user_stack, which it was told once. On top of
-#                   what a processor pushes lie rcx and r11.
-# trap_event,       the same for events, and for a refused segment load.
-# trap_failsafe
+# trap_stub_N       from the hypervisor for exception N, for events (32) and for a refused segment load (33),
+#                   events masked. From the kernel: on the stack that was running. From a program: on
+#                   pvkernel_user_stack, which it was told once. On top of what a processor pushes lie rcx
+#                   and r11.
 # trap_syscall      the same for system calls of programs. Those whose answer is ready go back at once.
 #
 # Back it goes by the iret hypercall, which restores the event mask.
 
     .section .text.entry, "ax", @progbits
-    .globl _start
-    .type _start, @function
-_start:
+start:
     rdtsc
     shl rdx, 32
     or rdx, rax                     # third argument
@@ -26,32 +23,17 @@ _start:
     xor ebp, ebp
     call pvkernel_start
     ud2
-    .size _start, . - _start
 
     .macro trap_stub vector
 trap_stub_\vector:
     pop rcx
     pop r11
+    .if \vector == 33
+    lea rsp, [rsp + 32]             # ds, es, fs, gs
+    .endif
     trap_number \vector
     jmp trap_common
     .endm
-
-    .globl trap_event
-trap_event:
-    pop rcx
-    pop r11
-    push 0
-    push 256
-    jmp trap_common
-
-    .globl trap_failsafe
-trap_failsafe:                      # ds, es, fs, gs lie between r11 and rip
-    pop rcx
-    pop r11
-    lea rsp, [rsp + 32]
-    push 0
-    push 257
-    jmp trap_common
 
     # The hypervisor's frame becomes that of iret. rcx keeps the program's rip, as after any system call;
     # r11 becomes 0.

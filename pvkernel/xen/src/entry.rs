@@ -54,7 +54,8 @@ pub(crate) fn stubs() -> [u64; STUBS] {
 }
 
 /// Address of the entry for system calls of programs.
-pub(crate) fn syscall() -> u64 {
+#[must_use]
+pub fn syscall() -> u64 {
     symbols::trap_syscall as *const () as u64
 }
 

@@ -5,13 +5,13 @@
 //! main function with `entry!` and run as a kernel thread in which all of it is ready.
 //!
 //! The layers, from below: `hypercall` (the calls), `layout`/`p2m`/`mmu`/`frames`/`heap` (memory),
-//! `trap`/`event`/`time` (being interrupted), `grants` (memory shared with other domains), `xenstore`/
-//! `xenbus` (devices of other domains), `ports`/`pci`/`mmio`/`dma`/`pirq`/`virtio` (devices, in the control
-//! domain), `services` (what the tools ask for), `thread`/`console`/`power` (what programs use), `boot` (the
+//! `entry`/`trap`/`vcpu_info`/`event`/`channel`/`time` (being interrupted), `grants` (memory shared with
+//! other domains), `xenstore`/`xenbus` (devices of other domains), `ports`/`pci`/`mmio`/`dma`/`pirq`/`virtio`
+//! (devices, in the control domain), `services` (what the tools ask for), `thread`/`console`/`power` (what programs use), `boot` (the
 //! order in which it all starts), `platform` (the same things as the traits of `pvkernel-core`).
 //!
-//! Files that name nothing of a hypervisor (`frames`, `heap`, `pages`, `pci`, `stack`, `thread`, `virtio`,
-//! and in `dma` `pool` and `queue`) are compiled into `pvkernel-native`, too.
+//! Files that name nothing of a hypervisor (`thread`, `console`, `common.S` and others) are compiled into
+//! `pvkernel-native`, too, which names them with their path.
 //!
 //! Invariants: nothing beyond the public interface of Xen 4.17 is used, so the same image boots on
 //! Xen and on any compatible hypervisor, as control domain and as ordinary domain; unsafe code is

@@ -3,6 +3,9 @@
 # Read from the file by whoever starts it: the hypervisor for the first domain, the toolstack for others.
 # The bare machine's counterpart is the header in multiboot.S.
 
+    .globl _start
+    .set _start, start                            # of entry.S
+
     .section .note.Xen, "a", @note
     .macro note_text type, text
     .balign 4

@@ -8,6 +8,7 @@
 use hypercall_abi::callback::{kind, MASK_EVENTS};
 use hypercall_abi::regs::{TrapInfo, FLAT_KERNEL_CS};
 
+pub use crate::entry::syscall as syscall_entry;
 pub(crate) use crate::event::fault_address;
 pub use crate::hooks::{set_hook, Hook};
 use crate::hypercall::cpu;
@@ -17,37 +18,21 @@ use crate::{entry, event, hooks, trap_frame};
 /// Exceptions have the vectors below this one.
 pub const EXCEPTIONS: u64 = 32;
 /// `vector` of an event.
-pub const EVENT: u64 = 256;
+pub const EVENT: u64 = EXCEPTIONS;
 /// `vector` of a failed segment load.
-pub const FAILSAFE: u64 = 257;
+pub const FAILSAFE: u64 = EXCEPTIONS + 1;
 /// `vector` of a system call of a program.
 pub const SYSCALL: u64 = 258;
 
-/// Vectors with a stub: exceptions.
-pub(crate) const STUBS: usize = 32;
-
-#[cfg(target_os = "none")]
-mod symbols {
-    // SAFETY: defined in entry.S with these types.
-    unsafe extern "C" {
-        pub fn trap_event();
-        pub fn trap_failsafe();
-    }
-}
-
-/// On a host nothing is ever entered; the addresses only have to exist.
-#[cfg(not(target_os = "none"))]
-mod symbols {
-    pub extern "C" fn trap_event() {}
-    pub extern "C" fn trap_failsafe() {}
-}
+/// Vectors with a stub: exceptions, events, failed segment loads.
+pub(crate) const STUBS: usize = FAILSAFE as usize + 1;
 
 /// The kernel's trap table: events masked on entry, and breakpoints open to user mode. Ends with an
 /// empty entry.
 #[must_use]
-pub fn default_table() -> [TrapInfo; STUBS + 1] {
-    let mut table = [TrapInfo::default(); STUBS + 1];
-    for (vector, address) in entry::stubs().into_iter().enumerate() {
+pub fn default_table() -> [TrapInfo; EXCEPTIONS as usize + 1] {
+    let mut table = [TrapInfo::default(); EXCEPTIONS as usize + 1];
+    for (vector, address) in entry::stubs().into_iter().enumerate().take(EXCEPTIONS as usize) {
         let dpl = if vector == 3 || vector == 4 { 3 } else { 0 };
         let flags = TrapInfo::FLAG_MASK_EVENTS | dpl;
         table[vector] = TrapInfo::new(vector as u8, flags, FLAT_KERNEL_CS, address);
@@ -60,9 +45,9 @@ pub fn install() {
     // SAFETY: the stubs follow the interface's frame format.
     unsafe { cpu::set_trap_table(&default_table()) }.expect("the stubs have canonical addresses");
     let entries = [
-        (kind::EVENT, symbols::trap_event as *const () as u64),
-        (kind::FAILSAFE, symbols::trap_failsafe as *const () as u64),
-        (kind::SYSCALL, syscall_entry()),
+        (kind::EVENT, entry::stubs()[EVENT as usize]),
+        (kind::FAILSAFE, entry::stubs()[FAILSAFE as usize]),
+        (kind::SYSCALL, entry::syscall()),
     ];
     for (kind, address) in entries {
         // SAFETY: as above.
@@ -71,31 +56,12 @@ pub fn install() {
     }
 }
 
-/// Address of the entry for system calls of programs.
-#[must_use]
-pub fn syscall_entry() -> u64 {
-    entry::syscall()
-}
-
 /// Handles an entry of the kernel's own; called by `common.S` with upcalls masked.
 #[cfg_attr(target_os = "none", unsafe(no_mangle))]
 pub extern "C" fn pvkernel_trap(frame: &mut TrapFrame) {
     if frame.vector == EVENT {
         event::upcall();
     } else if !hooks::run(frame) {
-        die(frame);
+        trap_frame::die(frame, fault_address());
     }
-    if frame.vector != SYSCALL {
-        frame.error = 0;
-    }
-}
-
-/// Describes an exception nobody handles, and ends the domain.
-fn die(frame: &TrapFrame) -> ! {
-    let name = match frame.vector {
-        FAILSAFE => "failsafe callback",
-        SYSCALL => "system call",
-        vector => trap_frame::name(vector),
-    };
-    trap_frame::die(frame, name, fault_address())
 }

@@ -2,6 +2,7 @@
 //!
 //! `common.S` makes the frame and takes the registers from it again, for both backends alike.
 
+use crate::trap::SYSCALL;
 use crate::{console, power};
 
 /// Registers at an entry, as `common.S` stores them.
@@ -92,18 +93,25 @@ const NAMES: [&str; 20] = [
     "#XM SIMD",
 ];
 
-/// The name of an exception.
-pub(crate) fn name(vector: u64) -> &'static str {
-    usize::try_from(vector).ok().and_then(|v| NAMES.get(v)).copied().unwrap_or("unknown")
+/// The name of an exception, or of a system call.
+fn name(vector: u64) -> &'static str {
+    match usize::try_from(vector).ok().and_then(|vector| NAMES.get(vector)) {
+        Some(name) => name,
+        // A hypervisor's; a processor never comes to it.
+        None if vector == 33 => "failsafe callback",
+        None if vector == SYSCALL => "system call",
+        None => "unknown",
+    }
 }
 
 /// Describes an exception nobody handles, and ends it all. `address` is where the last page fault was.
-pub(crate) fn die(frame: &TrapFrame, name: &str, address: u64) -> ! {
+pub(crate) fn die(frame: &TrapFrame, address: u64) -> ! {
     console::emergency(|| {
         let mode = if frame.from_user() { "user" } else { "kernel" };
         pvkernel_core::println!(
-            "unhandled exception {} {name} in {mode} mode, error {:#x}, cr2 {address:#018x}",
+            "unhandled exception {} {} in {mode} mode, error {:#x}, cr2 {address:#018x}",
             frame.vector,
+            name(frame.vector),
             frame.error,
         );
         pvkernel_core::println!(
