@@ -18,6 +18,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod access;
+pub mod key;
 pub mod line;
 pub mod outbox;
 pub mod quota;

@@ -12,6 +12,7 @@
 //! known without a look.
 
 use crate::access::{Perms, Who};
+use crate::key::{Key, Path};
 use crate::quota::Quota;
 use crate::tree::{Node, Tree};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -27,7 +28,7 @@ const OVERHEAD: usize = 96;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Change {
     /// The node.
-    pub path: Arc<str>,
+    pub path: Key,
     /// Only watches of exactly this node: it went because one above it was removed.
     pub exact: bool,
 }
@@ -82,7 +83,7 @@ impl Touched {
 /// What a transaction saw and wants to change.
 #[derive(Clone, Debug, Default)]
 pub struct Transaction {
-    touched: BTreeMap<Arc<str>, Touched>,
+    touched: BTreeMap<Key, Touched>,
     changes: BTreeSet<Change>,
     bytes: usize,
     /// Generations of nodes in this view, above those of any tree.
@@ -113,7 +114,7 @@ impl Transaction {
     /// # Errors
     /// `ENOSPC` when there is no room to note that it was seen.
     pub fn node(&mut self, tree: &Tree, room: Room, path: &str) -> Result<Option<Node>, Errno> {
-        if let Some(touched) = self.touched.get(path) {
+        if let Some(touched) = self.touched.get(Path::of(path)) {
             return Ok(touched.now.clone());
         }
         let base = if self.is_below_nothing(path) { None } else { tree.get(path).cloned() };
@@ -121,14 +122,14 @@ impl Transaction {
         self.charge(room, 1, cost)?;
         let now = base.clone();
         let touched = Touched { base, now: now.clone(), is_written: false, listed: None };
-        self.touched.insert(Arc::from(path), touched);
+        self.touched.insert(Key::from(path), touched);
         Ok(now)
     }
 
     /// Whether the node above was noted as one that is not in the tree. If it is there by now, noting that
     /// one below it is not makes no difference: the commit fails already because of the one above.
     fn is_below_nothing(&self, path: &str) -> bool {
-        let above = path::parent(path).and_then(|parent| self.touched.get(parent));
+        let above = path::parent(path).and_then(|parent| self.touched.get(Path::of(parent)));
         above.is_some_and(|touched| touched.base.is_none())
     }
 
@@ -155,16 +156,17 @@ impl Transaction {
     /// `ENOSPC` when there is no room to note them.
     pub fn children(&mut self, tree: &Tree, room: Room, top: &str) -> Result<Vec<Arc<str>>, Errno> {
         let _seen = self.node(tree, room, top)?;
-        let is_known = self.touched.get(top).is_some_and(|touched| touched.listed.is_some());
+        let is_known =
+            self.touched.get(Path::of(top)).is_some_and(|touched| touched.listed.is_some());
         if !is_known {
             let names = tree.children(top);
             self.charge(room, 0, names.iter().map(|name| name.len() + OVERHEAD).sum())?;
             let generation = tree.get(top).map_or(0, |node| node.children_generation);
-            if let Some(touched) = self.touched.get_mut(top) {
+            if let Some(touched) = self.touched.get_mut(Path::of(top)) {
                 touched.listed = Some((generation, names));
             }
         }
-        let listed = self.touched.get(top).and_then(|touched| touched.listed.as_ref());
+        let listed = self.touched.get(Path::of(top)).and_then(|touched| touched.listed.as_ref());
         let mut names: BTreeSet<Arc<str>> =
             listed.map(|(_, names)| names.iter().cloned().collect()).unwrap_or_default();
         for (path, touched) in self.written_below(top) {
@@ -178,12 +180,12 @@ impl Transaction {
     }
 
     /// Children of a node that the transaction made, wrote or removed.
-    fn written_below<'a>(
-        &'a self,
-        top: &'a str,
-    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Touched)> {
+    fn written_below<'a>(&'a self, top: &'a str) -> impl Iterator<Item = (&'a Key, &'a Touched)> {
         self.touched
-            .range::<str, _>((core::ops::Bound::Excluded(top), core::ops::Bound::Unbounded))
+            .range::<Path, _>((
+                core::ops::Bound::Excluded(Path::of(top)),
+                core::ops::Bound::Unbounded,
+            ))
             .take_while(move |(path, _)| path.starts_with(top))
             .filter(move |(path, touched)| touched.is_written && path::parent(path) == Some(top))
     }
@@ -192,7 +194,7 @@ impl Transaction {
     pub fn put(&mut self, path: &str, value: Arc<[u8]>, perms: Perms) {
         self.steps += 1;
         let generation = u64::MAX / 2 + self.steps;
-        let Some(touched) = self.touched.get_mut(path) else { return };
+        let Some(touched) = self.touched.get_mut(Path::of(path)) else { return };
         let is_new = touched.now.is_none();
         let children_generation = match &touched.now {
             Some(now) => now.children_generation,
@@ -209,7 +211,7 @@ impl Transaction {
     pub fn remove(&mut self, path: &str) {
         self.steps += 1;
         let generation = u64::MAX / 2 + self.steps;
-        if let Some(touched) = self.touched.get_mut(path) {
+        if let Some(touched) = self.touched.get_mut(Path::of(path)) {
             touched.now = None;
             touched.is_written = true;
             self.note_children(path, generation);
@@ -217,7 +219,7 @@ impl Transaction {
     }
 
     fn note_children(&mut self, path: &str, generation: u64) {
-        let parent = path::parent(path).and_then(|parent| self.touched.get_mut(parent));
+        let parent = path::parent(path).and_then(|parent| self.touched.get_mut(Path::of(parent)));
         if let Some(now) = parent.and_then(|touched| touched.now.as_mut()) {
             now.children_generation = generation;
         }
@@ -225,7 +227,7 @@ impl Transaction {
 
     /// Notes a change for the watches, once.
     pub fn note_change(&mut self, path: &str, exact: bool) {
-        self.changes.insert(Change { path: Arc::from(path), exact });
+        self.changes.insert(Change { path: Key::from(path), exact });
     }
 
     /// Whether somebody changed what the transaction saw.
@@ -295,11 +297,11 @@ pub fn commit(
 
 /// Writes all that is to be written, in the order of paths: a parent is made before its children. Only the
 /// parent of what came or went as a whole has to be told; nobody saw the children of what is new.
-fn apply(tree: &mut Tree, touched: BTreeMap<Arc<str>, Touched>) {
-    let mut top: Option<Arc<str>> = None;
+fn apply(tree: &mut Tree, touched: BTreeMap<Key, Touched>) {
+    let mut top: Option<Key> = None;
     for (path, touched) in touched.into_iter().filter(|(_, touched)| touched.is_written) {
         let is_other = match touched.now {
-            Some(node) => tree.put(path.clone(), node.value, node.perms),
+            Some(node) => tree.put(path.path().clone(), node.value, node.perms),
             None => tree.remove(&path),
         };
         let is_within = top.as_ref().is_some_and(|top| path::is_at_or_below(&path, top));

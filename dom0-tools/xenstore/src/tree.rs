@@ -8,6 +8,7 @@
 //! nodes by owner gives.
 
 use crate::access::Perms;
+use crate::key::{Key, Path};
 use alloc::collections::btree_map::Entry;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -66,7 +67,7 @@ impl Usage {
 /// All nodes.
 #[derive(Clone, Debug)]
 pub struct Tree {
-    nodes: BTreeMap<Arc<str>, Node>,
+    nodes: BTreeMap<Key, Node>,
     generation: u64,
     usage: BTreeMap<DomId, Usage>,
 }
@@ -89,12 +90,12 @@ impl Tree {
     /// A node.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Node> {
-        self.nodes.get(path)
+        self.nodes.get(Path::of(path))
     }
 
     /// Every node with its path, parents first.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Node)> {
-        self.nodes.iter()
+        self.nodes.iter().map(|(path, node)| (path.path(), node))
     }
 
     /// What a domain uses.
@@ -113,7 +114,7 @@ impl Tree {
         let mut names = Vec::new();
         let mut from = Bound::Excluded(prefix.clone());
         while let Some((key, _)) =
-            self.nodes.range::<str, _>((as_str(&from), Bound::Unbounded)).next()
+            self.nodes.range::<Path, _>((as_path(&from), Bound::Unbounded)).next()
         {
             let Some(rest) = key.strip_prefix(prefix.as_str()) else { break };
             from = match rest.split_once('/') {
@@ -136,7 +137,7 @@ impl Tree {
         let generation = self.generation;
         let mut node = Node { value, perms, generation, children_generation: generation };
         charge(&mut self.usage, &path, &node);
-        match self.nodes.entry(path) {
+        match self.nodes.entry(Key::from(path)) {
             Entry::Vacant(place) => {
                 place.insert(node);
                 true
@@ -153,7 +154,7 @@ impl Tree {
     /// Removes a node; says whether there was one. What is below it goes in the same commit. The parent is
     /// told as of a new one.
     pub(crate) fn remove(&mut self, path: &str) -> bool {
-        let Some(old) = self.nodes.remove(path) else { return false };
+        let Some(old) = self.nodes.remove(Path::of(path)) else { return false };
         self.generation += 1;
         discharge(&mut self.usage, path, &old);
         true
@@ -162,7 +163,9 @@ impl Tree {
     /// Notes that the set of children changed of which this is or was one.
     pub(crate) fn note_children(&mut self, path: &str) {
         let generation = self.generation;
-        if let Some(parent) = path::parent(path).and_then(|parent| self.nodes.get_mut(parent)) {
+        if let Some(parent) =
+            path::parent(path).and_then(|parent| self.nodes.get_mut(Path::of(parent)))
+        {
             parent.children_generation = generation;
         }
     }
@@ -171,11 +174,11 @@ impl Tree {
     #[must_use]
     pub fn check(&self) -> Option<String> {
         let mut usage: BTreeMap<DomId, Usage> = BTreeMap::new();
-        for (path, node) in &self.nodes {
+        for (path, node) in self.iter() {
             if !path::is_valid(path) {
                 return Some(format!("{path}: not a path"));
             }
-            if path::parent(path).is_some_and(|parent| !self.nodes.contains_key(parent)) {
+            if path::parent(path).is_some_and(|parent| self.get(parent).is_none()) {
                 return Some(format!("{path}: no parent"));
             }
             if node.generation.max(node.children_generation) > self.generation {
@@ -212,12 +215,8 @@ fn discharge(usage: &mut BTreeMap<DomId, Usage>, path: &str, node: &Node) {
     }
 }
 
-fn as_str(bound: &Bound<String>) -> Bound<&str> {
-    match bound {
-        Bound::Included(text) => Bound::Included(text.as_str()),
-        Bound::Excluded(text) => Bound::Excluded(text.as_str()),
-        Bound::Unbounded => Bound::Unbounded,
-    }
+fn as_path(bound: &Bound<String>) -> Bound<&Path> {
+    bound.as_ref().map(|text| Path::of(text))
 }
 
 #[cfg(test)]

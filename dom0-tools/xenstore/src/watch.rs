@@ -3,6 +3,7 @@
 //! They are found by the path that changed and those above it. Whether the watcher may know of the
 //! change is decided by `server`, which has the permissions.
 
+use crate::key::{Key, Path};
 use crate::server::Conn;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -38,22 +39,22 @@ impl Watch {
 /// All watches, by path.
 #[derive(Debug, Default)]
 pub struct Watches {
-    by_path: BTreeMap<Arc<str>, Vec<Arc<Watch>>>,
+    by_path: BTreeMap<Key, Vec<Arc<Watch>>>,
 }
 
 impl Watches {
     /// Adds a watch.
     pub fn add(&mut self, watch: Arc<Watch>) {
-        self.by_path.entry(watch.path.clone()).or_default().push(watch);
+        self.by_path.entry(Key::from(watch.path.clone())).or_default().push(watch);
     }
 
     /// Ends a watch.
     pub fn remove(&mut self, watch: &Watch) {
-        if let Some(list) = self.by_path.get_mut(&watch.path) {
+        if let Some(list) = self.by_path.get_mut(Path::of(&watch.path)) {
             list.retain(|other| other.id != watch.id);
             list.shrink_to_fit();
             if list.is_empty() {
-                self.by_path.remove(&watch.path);
+                self.by_path.remove(Path::of(&watch.path));
             }
         }
     }
@@ -65,7 +66,7 @@ impl Watches {
         let mut found: Vec<Arc<Watch>> = Vec::new();
         let mut at = Some(changed);
         while let Some(path) = at {
-            found.extend(self.by_path.get(path).into_iter().flatten().cloned());
+            found.extend(self.by_path.get(Path::of(path)).into_iter().flatten().cloned());
             at = if exact { None } else { path::parent(path) };
         }
         found.sort_by_key(|watch| watch.id);

@@ -141,7 +141,7 @@ impl Server {
     }
 
     pub(super) fn fire(&mut self, happened: &Happened) {
-        let path = &happened.change.path;
+        let path = happened.change.path.path();
         let watches = self.watches.matching(path, happened.change.exact);
         if watches.is_empty() {
             return;
