@@ -22,7 +22,7 @@ const NATIVE: &str = "pvkernel/native/src";
 /// How a source of the second backend names one of the first: around the path.
 const SHARED: [(&str, &str); 2] = [("#[path = \"", "\"]"), ("include_str!(\"", "\"),")];
 /// Changed lines of code, all pairs together, that are read in one lecture.
-const LECTURE_LINES: usize = 1_200;
+const LECTURE_LINES: usize = 850;
 /// Lines that are shown around a difference.
 const AROUND: usize = 2;
 

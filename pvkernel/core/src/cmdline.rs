@@ -4,6 +4,21 @@
 //! Double quotes protect blanks and are removed from the ends of a value. The last word with a key
 //! wins, as people append overrides. Nothing here allocates: values borrow from the line.
 
+/// Bytes of the longest line.
+pub const MAX_LINE: usize = 1024;
+
+/// Copies a line to memory that lives for ever, before there is a heap; only the first call's is kept. Empty
+/// when it is not valid text.
+pub fn keep(line: &[u8]) -> &'static str {
+    static COPY: spin::Once<[u8; MAX_LINE]> = spin::Once::new();
+    let copy = COPY.call_once(|| {
+        let mut copy = [0; MAX_LINE];
+        copy.iter_mut().zip(line).for_each(|(to, from)| *to = *from);
+        copy
+    });
+    core::str::from_utf8(copy.get(..line.len()).unwrap_or_default()).unwrap_or("")
+}
+
 /// A parsed view of a command line.
 #[derive(Clone, Copy, Debug)]
 pub struct CommandLine<'a> {

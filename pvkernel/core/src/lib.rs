@@ -19,6 +19,7 @@ pub mod blkfront;
 pub mod cmdline;
 pub mod console;
 pub mod device;
+pub mod direct;
 pub mod elf;
 pub mod events;
 pub mod frames;

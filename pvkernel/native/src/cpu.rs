@@ -215,3 +215,15 @@ pub unsafe fn ltr(selector: u16) {
     // SAFETY: the caller's promise.
     unsafe { asm!("ltr {:x}", in(reg) selector, options(nostack, preserves_flags)) };
 }
+
+/// Turns on what the processor has to protect the kernel from programs and from itself.
+pub(crate) fn protect() {
+    let [_, ebx7, ecx7, _] = if cpuid(0, 0)[0] >= 7 { cpuid(7, 0) } else { [0; 4] };
+    let optional = [(ebx7, 7, cr4::SMEP), (ebx7, 20, cr4::SMAP), (ecx7, 2, cr4::UMIP)];
+    let present = optional.iter().filter(|(word, bit, _)| word >> bit & 1 != 0);
+    let flags = present.fold(cr4::PAE | cr4::SSE, |flags, (_, _, flag)| flags | flag);
+    // SAFETY: only bits this processor has; nothing of a program is mapped.
+    unsafe { write_cr4(flags) };
+    // SAFETY: paging and protection stay on.
+    unsafe { write_cr0(cr0::KERNEL) };
+}

@@ -8,31 +8,29 @@
 
 use core::ops::Range;
 
-use crate::layout::{Pfn, DIRECT_BASE, PAGE, VIRT_BASE, WINDOW_BASE};
-use crate::mmu::{self, pte, KERNEL_RO, KERNEL_RW, KERNEL_RX};
+use crate::image::Image;
+use crate::layout::{initial_va, Pfn, DIRECT_BASE, PAGE, VIRT_BASE, WINDOW_BASE};
+use crate::mmu::{self, pte, KERNEL_RO, KERNEL_RW, TABLE};
 use crate::multiboot::Region;
 
+/// Flags of a page with code of the kernel.
+const KERNEL_RX: u64 = pte::PRESENT | pte::ACCESSED;
 /// Bytes of a large page.
 const LARGE: u64 = 512 * PAGE;
 /// Bytes that one table of level 2 maps.
 const LEVEL2: u64 = 512 * LARGE;
 
-/// Where the parts of the image begin, and where it ends.
-pub(crate) struct Image {
-    pub(crate) text: u64,
-    pub(crate) rodata: u64,
-    pub(crate) data: u64,
-    pub(crate) end: u64,
-    /// A page that is never mapped.
-    pub(crate) guard: u64,
-}
-
 /// Frames taken one after another, before there is an allocator.
 pub(crate) struct Early(pub(crate) Range<u64>);
 
 impl Early {
-    fn take(&mut self) -> Option<Pfn> {
-        self.0.next().map(Pfn::new)
+    /// An empty table.
+    fn take(&mut self) -> Pfn {
+        let pfn = self.0.next().map(Pfn::new).expect("the tables were counted");
+        let page = core::ptr::with_exposed_provenance_mut::<u8>(initial_va(pfn) as usize);
+        // SAFETY: the frame is unused and mapped by the boot tables.
+        unsafe { page.write_bytes(0, PAGE as usize) };
+        pfn
     }
 }
 
@@ -48,8 +46,7 @@ pub(crate) fn tables(end: u64, image: &Image) -> u64 {
 /// # Safety
 /// The frames are unused and mapped where `mmu` looks for tables.
 pub(crate) unsafe fn build(memory: &[Region], image: &Image, early: &mut Early) -> Pfn {
-    let root = early.take().expect("the tables were counted");
-    mmu::clear_table(root);
+    let root = early.take();
     for base in [DIRECT_BASE, WINDOW_BASE, VIRT_BASE] {
         table_at(root, base, 4, early);
     }
@@ -79,6 +76,13 @@ fn put(root: Pfn, va: u64, level: u32, entry: u64, early: &mut Early) {
 }
 
 fn table_at(table: Pfn, va: u64, level: u32, early: &mut Early) -> Pfn {
-    let next = mmu::next_table(table, mmu::index(va, level), &mut || early.take());
-    next.expect("the tables were counted")
+    let index = mmu::index(va, level);
+    let entry = mmu::read_entry(table, index);
+    if entry & pte::PRESENT != 0 {
+        return mmu::entry_frame(entry);
+    }
+    let next = early.take();
+    // SAFETY: a table of a tree that is not in use yet.
+    unsafe { mmu::write_entry(table, index, mmu::frame_entry(next, TABLE)) };
+    next
 }

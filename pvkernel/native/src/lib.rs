@@ -35,7 +35,10 @@ pub mod event;
 pub mod frames;
 #[path = "../../xen/src/heap.rs"]
 mod heap;
+mod image;
 pub mod layout;
+mod loader;
+#[path = "../../xen/src/mmio.rs"]
 pub mod mmio;
 pub mod mmu;
 mod multiboot;
@@ -66,6 +69,7 @@ mod uart;
 pub mod user;
 #[path = "../../xen/src/virtio.rs"]
 pub mod virtio;
+#[path = "../../xen/src/window.rs"]
 pub mod window;
 
 pub use pvkernel_core::{print, println};

@@ -4,7 +4,7 @@
 //! the processor looks at it by itself. What was changed may still be cached, so whoever changes or
 //! removes an entry says so with `flush`.
 
-use pvkernel_core::platform::OutOfMemory;
+use pvkernel_core::platform::{MapError, OutOfMemory};
 use pvkernel_core::sync::Lock;
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -15,33 +15,25 @@ use crate::{cpu, frames};
 pub use crate::pte;
 pub use pvkernel_core::tables::index;
 
+/// A frame as page tables name it.
+pub type Frame = Pfn;
+
 /// Flags of a writable page of the kernel.
 pub const KERNEL_RW: u64 = pte::PRESENT | pte::RW | pte::ACCESSED | pte::DIRTY | pte::NX;
 /// Flags of a read-only page of the kernel.
 pub const KERNEL_RO: u64 = pte::PRESENT | pte::ACCESSED | pte::NX;
-/// Flags of a page with code of the kernel.
-pub const KERNEL_RX: u64 = pte::PRESENT | pte::ACCESSED;
 /// Flags of an entry that refers to a lower table.
 pub const TABLE: u64 = pte::PRESENT | pte::RW | pte::USER | pte::ACCESSED | pte::DIRTY;
 
-/// Where page tables can be reached: the boot loader's memory at first, then the direct map.
+/// Where page tables are: in the mapping of the boot at first, then in the direct map.
 static TABLE_BASE: AtomicU64 = AtomicU64::new(VIRT_BASE);
 /// The root table.
 static ROOT: AtomicU64 = AtomicU64::new(0);
-/// Bits this processor knows; it may lack `NX`.
-static KNOWN_BITS: AtomicU64 = AtomicU64::new(!pte::NX);
 /// Held while tables are added.
 static GROWING: Lock<()> = Lock::new(());
 
-/// Finds out what the processor can do, before the first entry is written.
-pub(crate) fn find_features() {
-    if cpu::cpuid(0x8000_0001, 0)[3] & 1 << 20 != 0 {
-        KNOWN_BITS.store(u64::MAX, Ordering::Relaxed);
-    }
-}
-
 /// Tells where the root table is.
-pub(crate) fn init(root: Pfn) {
+pub(crate) fn init(root: Frame) {
     ROOT.store(root.get(), Ordering::Relaxed);
 }
 
@@ -52,30 +44,44 @@ pub(crate) fn direct_map_ready() {
 
 /// The root table of the kernel.
 #[must_use]
-pub fn root() -> Pfn {
-    Pfn::new(ROOT.load(Ordering::Relaxed))
+pub fn root() -> Frame {
+    Frame::new(ROOT.load(Ordering::Relaxed))
 }
 
 /// The frame an entry refers to.
 #[must_use]
-pub const fn entry_pfn(entry: u64) -> Pfn {
-    Pfn::new((entry & pte::FRAME_MASK) / PAGE)
+pub const fn entry_frame(entry: u64) -> Frame {
+    Frame::new((entry & pte::FRAME_MASK) / PAGE)
+}
+
+/// The frame of ours an entry refers to, if it is one.
+#[must_use]
+pub fn entry_pfn(entry: u64) -> Option<Pfn> {
+    Some(entry_frame(entry))
+}
+
+/// The entry for a frame of ours.
+#[must_use]
+#[inline]
+pub fn frame_entry(pfn: Pfn, flags: u64) -> u64 {
+    pfn.paddr() | flags
 }
 
 /// Where an entry of a table is.
-fn entry_at(table: Pfn, index: usize) -> *mut u64 {
+fn entry_at(table: Frame, index: usize) -> *mut u64 {
     let base = TABLE_BASE.load(Ordering::Relaxed);
-    let address = base + table.paddr() + 8 * (index as u64 & 511);
+    let address = base + table.get() * PAGE + 8 * (index as u64 & 511);
     core::ptr::with_exposed_provenance_mut(address as usize)
 }
 
 /// Reads an entry of a page table.
 #[must_use]
 #[inline]
-pub fn read_entry(table: Pfn, index: usize) -> u64 {
+pub fn read_entry(table: Frame, index: usize) -> u64 {
+    let entry = entry_at(table, index);
     // SAFETY: page tables are memory, all of which is mapped at the base. The processor may mark the
     // entry as used meanwhile, hence volatile.
-    unsafe { entry_at(table, index).read_volatile() }
+    unsafe { entry.read_volatile() }
 }
 
 /// Writes an entry of a page table.
@@ -83,21 +89,20 @@ pub fn read_entry(table: Pfn, index: usize) -> u64 {
 /// # Safety
 /// The frame is a page table, and the new mapping keeps what this kernel relies on.
 #[inline]
-pub unsafe fn write_entry(table: Pfn, index: usize, entry: u64) {
-    let entry = entry & KNOWN_BITS.load(Ordering::Relaxed);
+pub unsafe fn write_entry(table: Frame, index: usize, entry: u64) {
     // SAFETY: as in `read_entry`; what the entry means is the caller's promise.
-    unsafe { entry_at(table, index).write_volatile(entry) };
+    unsafe { entry_at(table, index).write_volatile(pte::known(entry)) };
 }
 
 /// The level-1 table for an address.
-fn level1_of(va: u64) -> Option<Pfn> {
+pub(crate) fn level1_of(va: u64) -> Option<Frame> {
     let mut table = root();
     for level in [4, 3, 2] {
         let entry = read_entry(table, index(va, level));
         if entry & pte::PRESENT == 0 || entry & pte::LARGE != 0 {
             return None;
         }
-        table = entry_pfn(entry);
+        table = entry_frame(entry);
     }
     Some(table)
 }
@@ -120,7 +125,7 @@ pub fn ensure_tables(start: u64, pages: usize) -> Result<(), OutOfMemory> {
     while va < end {
         let mut table = root();
         for level in [4, 3, 2] {
-            table = next_table(table, index(va, level), &mut frames::alloc)?;
+            table = next_table(table, index(va, level))?;
         }
         va += 512 * PAGE;
     }
@@ -128,28 +133,17 @@ pub fn ensure_tables(start: u64, pages: usize) -> Result<(), OutOfMemory> {
 }
 
 /// The table an entry refers to, made if there is none.
-#[inline]
-pub(crate) fn next_table(
-    table: Pfn,
-    index: usize,
-    alloc: &mut dyn FnMut() -> Option<Pfn>,
-) -> Result<Pfn, OutOfMemory> {
+fn next_table(table: Frame, index: usize) -> Result<Frame, OutOfMemory> {
     let entry = read_entry(table, index);
     if entry & pte::PRESENT != 0 {
-        return Ok(entry_pfn(entry));
+        return Ok(entry_frame(entry));
     }
-    let pfn = alloc().ok_or(OutOfMemory)?;
-    clear_table(pfn);
+    let pfn = frames::alloc().ok_or(OutOfMemory)?;
+    zero_frame(pfn);
+    let entry = frame_entry(pfn, TABLE);
     // SAFETY: the entry was not present, so no memory in use changes.
-    unsafe { write_entry(table, index, pfn.paddr() | TABLE) };
-    Ok(pfn)
-}
-
-/// Makes a frame that its caller allocated an empty table.
-pub(crate) fn clear_table(pfn: Pfn) {
-    let entries = entry_at(pfn, 0);
-    // SAFETY: the frame is mapped where tables are reached, and belongs to the caller.
-    unsafe { entries.write_bytes(0, 512) };
+    unsafe { write_entry(table, index, entry) };
+    Ok(entry_frame(entry))
 }
 
 /// Fills a frame with zeros.
@@ -161,20 +155,42 @@ pub fn zero_frame(pfn: Pfn) {
     unsafe { page.write_bytes(0, PAGE as usize) };
 }
 
-/// Writes entries for consecutive pages whose tables exist. Returns how many were written; `None`
-/// where there is no table.
+/// Writes entries for consecutive pages whose tables exist. Returns how many were written; with an error,
+/// how many were written before it.
 ///
 /// # Safety
 /// The new mappings keep what this program relies on.
-pub unsafe fn write_entries(start: u64, entries: &mut dyn Iterator<Item = u64>) -> Option<usize> {
+///
+/// # Errors
+/// `Refused` where there is no table.
+pub unsafe fn write_entries(
+    start: u64,
+    entries: &mut dyn Iterator<Item = u64>,
+) -> Result<usize, (MapError, usize)> {
     let mut written = 0;
     for entry in entries {
         let va = start + written as u64 * PAGE;
+        let table = level1_of(va).ok_or((MapError::Refused, written))?;
         // SAFETY: a page table; passed on to the caller.
-        unsafe { write_entry(level1_of(va)?, index(va, 1), entry) };
+        unsafe { write_entry(table, index(va, 1), entry) };
         written += 1;
     }
-    Some(written)
+    Ok(written)
+}
+
+/// The same for memory of devices.
+///
+/// # Safety
+/// As for `write_entries`.
+///
+/// # Errors
+/// As `write_entries`.
+pub unsafe fn write_device_entries(
+    start: u64,
+    entries: &mut dyn Iterator<Item = u64>,
+) -> Result<usize, (MapError, usize)> {
+    // SAFETY: passed on to the caller.
+    unsafe { write_entries(start, entries) }
 }
 
 /// Pages above which everything is flushed instead of each page.

@@ -67,8 +67,8 @@ impl Mmu for Machine {
             Access::ReadWrite => mmu::KERNEL_RW,
         };
         let mut range = Range::new(frames.len())?;
-        let entries = frames.iter().map(|frame| Pfn::new(*frame as u64).paddr() | flags);
-        range.map(0, entries)?;
+        let entry = |frame: &usize| mmu::frame_entry(Pfn::new(*frame as u64), flags);
+        range.map(0, frames.iter().map(entry))?;
         let start = range.start();
         MAPPED.lock().insert(start, range);
         Ok(start as usize)
@@ -82,7 +82,7 @@ impl Mmu for Machine {
     fn translate(&self, address: usize) -> Option<(usize, Access)> {
         let entry = mmu::lookup(address as u64)?;
         let access = if entry & pte::RW != 0 { Access::ReadWrite } else { Access::Read };
-        Some((mmu::entry_pfn(entry).get() as usize, access))
+        mmu::entry_pfn(entry).map(|pfn| (pfn.get() as usize, access))
     }
 }
 

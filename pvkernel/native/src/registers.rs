@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use pvkernel_core::platform::OutOfMemory;
+use pvkernel_core::platform::MapError;
 
 use crate::mmio;
 
@@ -21,7 +21,7 @@ impl Registers {
     ///
     /// # Errors
     /// As `mmio::map`.
-    pub fn map(paddr: u64, len: usize) -> Result<Self, OutOfMemory> {
+    pub fn map(paddr: u64, len: usize) -> Result<Self, MapError> {
         mmio::map(paddr, len).map(|start| Self(start, len))
     }
 

@@ -7,6 +7,7 @@ use hypercall_abi::mmu::pte;
 use hypercall_abi::{DomId, Errno, Mfn, PAGE_SIZE};
 
 use crate::shared::SharedMemory;
+use crate::updates;
 use crate::window::Range;
 
 /// Machine frames of another domain at consecutive addresses; unmapped when dropped.
@@ -32,7 +33,11 @@ impl Mapping {
         }
         let mut range = Range::new(mfns.len()).map_err(|_| Errno::ENOMEM)?;
         let flags = pte::PRESENT | pte::ACCESSED | if writable { pte::RW | pte::DIRTY } else { 0 };
-        range.map(0, mfns.iter().map(|mfn| mfn.maddr() | flags), dom)?;
+        let entries = mfns.iter().map(|mfn| mfn.maddr() | flags);
+        range.map_by(0, entries, |start, entries| {
+            // SAFETY: the range is ours and nothing is mapped in it, so no memory in use changes.
+            unsafe { updates::write(start, entries, dom) }
+        })?;
         let base = core::ptr::with_exposed_provenance_mut(range.start() as usize);
         let base = NonNull::new(base).ok_or(Errno::EFAULT)?;
         // SAFETY: (1) the range stays mapped until `_range` is dropped together with `memory`;

@@ -5,16 +5,24 @@
 use pvkernel_core::frames::FrameAllocator;
 use pvkernel_core::sync::Lock;
 
-use crate::layout::Pfn;
+use crate::layout::{direct_va, Pfn, PAGE};
 
 static FRAMES: Lock<Option<FrameAllocator<'static>>> = Lock::new(None);
 
-/// Makes frames `first_free..count` available.
-pub(crate) fn init(bitmap: &'static mut [u64], count: usize, first_free: usize) {
-    let mut frames = FrameAllocator::new(bitmap, count);
-    let available = count.saturating_sub(first_free);
-    frames.release(first_free.min(count), available).expect("all frames are in use at first");
-    *FRAMES.lock() = Some(frames);
+/// Frames of the bitmap for `count` frames.
+pub(crate) const fn bitmap_frames(count: usize) -> usize {
+    (FrameAllocator::words_for(count) * 8).div_ceil(PAGE as usize)
+}
+
+/// Makes an allocator of `count` frames, all in use at first; its bitmap lies in frames from `bitmap` on.
+///
+/// # Safety
+/// The frames of the bitmap are unused, and mapped writable in the direct map.
+pub(crate) unsafe fn init(bitmap: Pfn, count: usize) {
+    let words = core::ptr::with_exposed_provenance_mut::<u64>(direct_va(bitmap) as usize);
+    // SAFETY: passed on to the caller; any bits are words.
+    let words = unsafe { core::slice::from_raw_parts_mut(words, FrameAllocator::words_for(count)) };
+    *FRAMES.lock() = Some(FrameAllocator::new(words, count));
 }
 
 /// Takes a frame; its content is whatever it was.

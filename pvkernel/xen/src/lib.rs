@@ -12,6 +12,8 @@
 //!
 //! Files that name nothing of a hypervisor (`thread`, `console`, `common.S` and others) are compiled into
 //! `pvkernel-native`, too, which names them with their path.
+//! Files that name nothing of a hypervisor (`frames`, `heap`, `mmio`, `pages`, `pci`, `stack`, `thread`, `virtio`,
+//! `window`, and some in `dma` and `user`) are compiled into `pvkernel-native`, too.
 //!
 //! Invariants: nothing beyond the public interface of Xen 4.17 is used, so the same image boots on
 //! Xen and on any compatible hypervisor, as control domain and as ordinary domain; unsafe code is
@@ -24,6 +26,7 @@ extern crate alloc;
 pub mod blkfront;
 pub mod blkring;
 pub mod boot;
+mod builder;
 mod channel;
 pub mod console;
 mod console_line;
@@ -52,14 +55,17 @@ pub mod platform;
 pub mod ports;
 pub mod power;
 mod pvclock;
+mod sealing;
 pub mod services;
 pub mod shared;
+mod shared_page;
 mod stack;
 pub mod stats;
 pub mod thread;
 pub mod time;
 pub mod trap;
 mod trap_frame;
+mod updates;
 mod user;
 mod vcpu_info;
 pub mod virtio;

@@ -2,39 +2,39 @@
 //!
 //! The hypervisor lets a domain read its page tables and refuses to let it write them: a frame
 //! becomes a page table only when no writable mapping of it exists, and from then on every change
-//! is a checked hypercall. So a new table is filled as ordinary memory, *sealed* (made read-only
-//! wherever it is mapped), and then hooked into its parent.
-//!
-//! Aliases are what makes this delicate: a frame may be mapped by the builder's mapping and by the
-//! direct map. `seal` takes care of both.
+//! is a checked hypercall. So a new table is filled as ordinary memory, *sealed* (`sealing`: made
+//! read-only wherever it is mapped), and then hooked into its parent. Many entries are written with
+//! few calls (`updates`).
 
-use hypercall_abi::mmu::{mmuext, uvmf, MmuUpdate, MmuextOp, MMU_NORMAL_PT_UPDATE};
-use hypercall_abi::{DomId, Errno, Mfn, Pfn};
-use pvkernel_core::platform::OutOfMemory;
+use hypercall_abi::mmu::{mmuext, MmuUpdate, MmuextOp, MMU_NORMAL_PT_UPDATE};
+use hypercall_abi::{DomId, Mfn};
+use pvkernel_core::platform::{MapError, OutOfMemory};
 use pvkernel_core::sync::Lock;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::hypercall::mmu::{mmu_update, mmuext_self, update_va_mapping};
-use crate::layout::{direct_va, initial_va, DIRECT_BASE, PAGE, VIRT_BASE};
-use crate::{frames, p2m};
+use crate::hypercall::mmu::{mmu_update, mmuext_self};
+use crate::layout::{direct_va, Pfn, DIRECT_BASE, PAGE, VIRT_BASE};
+use crate::{frames, p2m, updates};
 
+pub use crate::sealing::{forget_initial, seal, set_direct, unseal};
 pub use hypercall_abi::mmu::pte;
 pub use pvkernel_core::tables::index;
+
+/// A frame as page tables name it.
+pub type Frame = Mfn;
 
 /// Flags of a writable page of the kernel.
 pub const KERNEL_RW: u64 = pte::PRESENT | pte::RW | pte::ACCESSED | pte::DIRTY;
 /// Flags of a read-only page of the kernel.
 pub const KERNEL_RO: u64 = pte::PRESENT | pte::ACCESSED;
 /// Flags of an entry that refers to a lower table.
-pub const TABLE: u64 = KERNEL_RW | pte::USER;
+pub const TABLE: u64 = pte::PRESENT | pte::RW | pte::USER | pte::ACCESSED | pte::DIRTY;
 
-/// Updates per hypercall.
-const BATCH: usize = 128;
 /// Flushes per hypercall.
 const FLUSH_TOGETHER: usize = 4;
 
-/// Where page tables can be read: the builder's mapping at first, then the direct map.
+/// Where page tables are: in the mapping of the boot at first, then in the direct map.
 static TABLE_BASE: AtomicU64 = AtomicU64::new(VIRT_BASE);
 /// The root table.
 static ROOT: AtomicU64 = AtomicU64::new(0);
@@ -42,53 +42,89 @@ static ROOT: AtomicU64 = AtomicU64::new(0);
 static GROWING: Lock<()> = Lock::new(());
 
 /// Tells where the root table is.
-pub(crate) fn init(root: Mfn) {
+pub(crate) fn init(root: Frame) {
     ROOT.store(root.get(), Ordering::Relaxed);
 }
 
-/// Switches to the direct map for reading tables; it must be complete.
+/// Switches to the direct map for tables; it must be in use.
 pub(crate) fn direct_map_ready() {
     TABLE_BASE.store(DIRECT_BASE, Ordering::Relaxed);
 }
 
 /// The root table of the kernel.
 #[must_use]
-pub fn root() -> Mfn {
-    Mfn::new(ROOT.load(Ordering::Relaxed))
+pub fn root() -> Frame {
+    Frame::new(ROOT.load(Ordering::Relaxed))
 }
 
 /// The frame an entry refers to.
 #[must_use]
-pub const fn entry_mfn(entry: u64) -> Mfn {
-    Mfn::from_maddr(entry & pte::FRAME_MASK)
+pub const fn entry_frame(entry: u64) -> Frame {
+    Frame::new((entry & pte::FRAME_MASK) / PAGE)
+}
+
+/// The frame of ours an entry refers to, if it is one.
+#[must_use]
+pub fn entry_pfn(entry: u64) -> Option<Pfn> {
+    p2m::pfn(entry_frame(entry))
+}
+
+/// The entry for a frame of ours.
+///
+/// # Panics
+/// If the frame was given away.
+#[must_use]
+#[inline]
+pub fn frame_entry(pfn: Pfn, flags: u64) -> u64 {
+    p2m::mfn(pfn).expect("frames in use have a machine frame").maddr() | flags
 }
 
 /// Machine address of an entry.
 #[must_use]
-pub const fn entry_maddr(table: Mfn, index: usize) -> u64 {
+pub const fn entry_maddr(table: Frame, index: usize) -> u64 {
     table.maddr() + 8 * index as u64
 }
 
-/// Reads an entry of one of this domain's page tables; 0 for a frame that is not ours.
-#[must_use]
-pub fn read_entry(table: Mfn, index: usize) -> u64 {
-    let Some(pfn) = p2m::pfn(table) else { return 0 };
+/// Where an entry of a table is, if the table is ours.
+fn entry_at(table: Frame, index: usize) -> Option<*mut u64> {
     let base = TABLE_BASE.load(Ordering::Relaxed);
-    let address = base + pfn.get() * PAGE + 8 * (index as u64 & 511);
-    // SAFETY: page tables are frames of ours, and all of them are mapped readable at `base`. The
+    let address = base + p2m::pfn(table)?.get() * PAGE + 8 * (index as u64 & 511);
+    Some(core::ptr::with_exposed_provenance_mut(address as usize))
+}
+
+/// Reads an entry of a page table; 0 for a frame that is not ours.
+#[must_use]
+#[inline]
+pub fn read_entry(table: Frame, index: usize) -> u64 {
+    let Some(entry) = entry_at(table, index) else { return 0 };
+    // SAFETY: page tables are frames of ours, and all of them are mapped readable at the base. The
     // hypervisor may change the entry meanwhile, hence volatile.
-    unsafe { core::ptr::with_exposed_provenance::<u64>(address as usize).read_volatile() }
+    unsafe { entry.read_volatile() }
+}
+
+/// Writes an entry of a page table.
+///
+/// # Safety
+/// The frame is a page table, and the new mapping keeps what this kernel relies on.
+///
+/// # Panics
+/// If the hypervisor refuses it.
+#[inline]
+pub unsafe fn write_entry(table: Frame, index: usize, entry: u64) {
+    let update = MmuUpdate::new(MMU_NORMAL_PT_UPDATE, entry_maddr(table, index), entry);
+    // SAFETY: passed on to the caller.
+    unsafe { mmu_update(&[update], DomId::SELF) }.expect("a kernel's entry is acceptable");
 }
 
 /// The level-1 table for an address.
-fn level1_of(va: u64) -> Option<Mfn> {
+pub(crate) fn level1_of(va: u64) -> Option<Frame> {
     let mut table = root();
     for level in [4, 3, 2] {
         let entry = read_entry(table, index(va, level));
         if entry & pte::PRESENT == 0 {
             return None;
         }
-        table = entry_mfn(entry);
+        table = entry_frame(entry);
     }
     Some(table)
 }
@@ -124,21 +160,20 @@ pub fn ensure_tables(start: u64, pages: usize) -> Result<(), OutOfMemory> {
     Ok(())
 }
 
-fn next_table(table: Mfn, index: usize) -> Result<Mfn, OutOfMemory> {
+/// The table an entry refers to, made if there is none.
+fn next_table(table: Frame, index: usize) -> Result<Frame, OutOfMemory> {
     let entry = read_entry(table, index);
     if entry & pte::PRESENT != 0 {
-        return Ok(entry_mfn(entry));
+        return Ok(entry_frame(entry));
     }
     let pfn = frames::alloc().ok_or(OutOfMemory)?;
     zero_frame(pfn);
     // SAFETY: the frame was just allocated: nobody writes to it.
     unsafe { seal(pfn) };
-    let mfn = p2m::mfn(pfn).expect("allocated frames have a machine frame");
-    let update =
-        MmuUpdate::new(MMU_NORMAL_PT_UPDATE, entry_maddr(table, index), mfn.maddr() | TABLE);
+    let entry = frame_entry(pfn, TABLE);
     // SAFETY: the entry was not present, so no memory in use changes.
-    unsafe { mmu_update(&[update], DomId::SELF) }.expect("an empty table can be hooked in");
-    Ok(mfn)
+    unsafe { write_entry(table, index, entry) };
+    Ok(entry_frame(entry))
 }
 
 /// Fills a frame with zeros.
@@ -150,116 +185,38 @@ pub fn zero_frame(pfn: Pfn) {
     unsafe { page.write_bytes(0, PAGE as usize) };
 }
 
-/// Makes a frame read-only wherever it is mapped, so that it can become a page table.
-///
-/// # Safety
-/// Nobody writes to the frame any more, and nobody uses its address in the builder's mapping.
-pub unsafe fn seal(pfn: Pfn) {
-    // SAFETY: the caller gave up the frame's address there.
-    unsafe { forget_initial(pfn) };
-    let Some(mfn) = p2m::mfn(pfn) else { return };
-    // SAFETY: the entry changes access only; nobody writes to the frame.
-    let result = unsafe {
-        update_va_mapping(direct_va(pfn), mfn.maddr() | KERNEL_RO, uvmf::INVLPG | uvmf::LOCAL)
-    };
-    result.expect("a frame of ours can be mapped read-only");
-}
-
-/// Makes a sealed frame writable again; fails while it is a page table.
-///
-/// # Errors
-/// `EBUSY` while the frame is a page table or holds descriptors.
-pub fn unseal(pfn: Pfn) -> Result<(), Errno> {
-    let mfn = p2m::mfn(pfn).ok_or(Errno::EINVAL)?;
-    // SAFETY: the entry changes access only.
-    unsafe {
-        update_va_mapping(direct_va(pfn), mfn.maddr() | KERNEL_RW, uvmf::INVLPG | uvmf::LOCAL)
-    }
-}
-
-/// Removes a frame from the builder's mapping, if it is there.
-///
-/// # Safety
-/// Nobody uses the frame's address in that mapping.
-pub unsafe fn forget_initial(pfn: Pfn) {
-    let va = initial_va(pfn);
-    if lookup(va).is_some() {
-        // SAFETY: nobody uses the address.
-        let result = unsafe { update_va_mapping(va, 0, uvmf::INVLPG | uvmf::LOCAL) };
-        result.expect("an entry of the builder's mapping can be cleared");
-    }
-}
-
-/// Removes the frames from `first` on from the builder's mapping.
-///
-/// # Safety
-/// Nobody uses their addresses in that mapping.
-pub(crate) unsafe fn forget_initial_from(first: Pfn) {
-    // To the end of the last table: some frames may have been removed before.
-    let mut pages = 0;
-    while level1_of(initial_va(Pfn::new(first.get() + pages))).is_some() {
-        pages += 1;
-    }
-    let mut zeros = core::iter::repeat_n(0, pages as usize);
-    // SAFETY: passed on to the caller.
-    let result = unsafe { write_entries(initial_va(first), &mut zeros, DomId::SELF) };
-    assert!(result.is_ok(), "entries of the builder's mapping can be cleared");
-    flush(initial_va(first), pages as usize);
-}
-
-/// Replaces the direct map's entry of a frame; 0 unmaps it.
-///
-/// # Safety
-/// Nobody uses the frame's memory, or the entry keeps what users rely on.
-///
-/// # Errors
-/// The hypervisor's refusal.
-pub unsafe fn set_direct(pfn: Pfn, entry: u64) -> Result<(), Errno> {
-    // SAFETY: passed on to the caller.
-    unsafe { update_va_mapping(direct_va(pfn), entry, uvmf::INVLPG | uvmf::LOCAL) }
-}
-
-/// Writes entries for consecutive pages whose tables exist. `dom` owns the frames. Returns how
-/// many were written; with an error, how many were written before it.
+/// Writes entries for consecutive pages whose tables exist. Returns how many were written; with an error,
+/// how many were written before it.
 ///
 /// # Safety
 /// The new mappings keep what this program relies on.
 ///
 /// # Errors
-/// The hypervisor's refusal; `EINVAL` where there is no table.
+/// `Refused` by the hypervisor, or where there is no table.
 pub unsafe fn write_entries(
     start: u64,
     entries: &mut dyn Iterator<Item = u64>,
-    dom: DomId,
-) -> Result<usize, (Errno, usize)> {
-    let mut batch = [MmuUpdate::default(); BATCH];
-    let mut written = 0;
-    let mut table = Mfn::INVALID;
-    loop {
-        let mut len = 0;
-        while len < BATCH {
-            let va = start + (written + len) as u64 * PAGE;
-            if table == Mfn::INVALID || index(va, 1) == 0 {
-                table = Mfn::INVALID;
-                let Some(found) = level1_of(va) else { break };
-                table = found;
-            }
-            let Some(entry) = entries.next() else { break };
-            batch[len] =
-                MmuUpdate::new(MMU_NORMAL_PT_UPDATE, entry_maddr(table, index(va, 1)), entry);
-            len += 1;
-        }
-        if len > 0 {
-            // SAFETY: passed on to the caller.
-            let result = unsafe { mmu_update(&batch[..len], dom) };
-            result.map_err(|(errno, count)| (errno, written + count))?;
-            written += len;
-        }
-        if len < BATCH {
-            let unmapped = table == Mfn::INVALID && entries.next().is_some();
-            return if unmapped { Err((Errno::EINVAL, written)) } else { Ok(written) };
-        }
-    }
+) -> Result<usize, (MapError, usize)> {
+    // SAFETY: passed on to the caller.
+    let result = unsafe { updates::write(start, entries, DomId::SELF) };
+    result.map_err(|(_, written)| (MapError::Refused, written))
+}
+
+/// The same for memory of devices, which belongs to nobody: it is mapped in the name of `DOMID_IO`, which
+/// the hypervisor permits to a domain with the right to the address.
+///
+/// # Safety
+/// As for `write_entries`.
+///
+/// # Errors
+/// As `write_entries`.
+pub unsafe fn write_device_entries(
+    start: u64,
+    entries: &mut dyn Iterator<Item = u64>,
+) -> Result<usize, (MapError, usize)> {
+    // SAFETY: passed on to the caller.
+    let result = unsafe { updates::write(start, entries, DomId::IO) };
+    result.map_err(|(_, written)| (MapError::Refused, written))
 }
 
 /// Pages above which everything is flushed instead of each page.

@@ -6,8 +6,6 @@
 use alloc::collections::BTreeMap;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use hypercall_abi::mmu::pte;
-use hypercall_abi::{DomId, Pfn};
 use pvkernel_core::platform::{
     Access, Block, BlockError, Clock, ContextId, Cpu, Entry, Irq, MapError, Mmu, OutOfMemory,
     Platform, Stack,
@@ -15,8 +13,10 @@ use pvkernel_core::platform::{
 use pvkernel_core::sync::Lock;
 
 use crate::hypercall::sched;
-use crate::window::{self, Range};
-use crate::{boot, console, event, frames, layout, mmu, p2m, stack, stats, thread, time, user};
+use crate::layout::{Pfn, PAGE};
+use crate::mmu::{self, pte};
+use crate::window::Range;
+use crate::{boot, console, event, frames, p2m, stack, stats, thread, time, user};
 
 struct Machine;
 
@@ -60,7 +60,7 @@ impl Mmu for Machine {
     }
 
     fn heap_frames(&self) -> usize {
-        stats::heap_total_bytes() / layout::PAGE as usize
+        stats::heap_total_bytes() / PAGE as usize
     }
 
     fn map(&self, frames: &[usize], access: Access) -> Result<usize, MapError> {
@@ -72,10 +72,8 @@ impl Mmu for Machine {
             return Err(MapError::Refused);
         }
         let mut range = Range::new(frames.len())?;
-        let entries = frames
-            .iter()
-            .map(|frame| p2m::mfn(Pfn::new(*frame as u64)).map_or(0, |mfn| mfn.maddr() | flags));
-        range.map(0, entries, DomId::SELF).map_err(window::map_error)?;
+        let entry = |frame: &usize| mmu::frame_entry(Pfn::new(*frame as u64), flags);
+        range.map(0, frames.iter().map(entry))?;
         let start = range.start();
         MAPPED.lock().insert(start, range);
         Ok(start as usize)
@@ -89,7 +87,7 @@ impl Mmu for Machine {
     fn translate(&self, address: usize) -> Option<(usize, Access)> {
         let entry = mmu::lookup(address as u64)?;
         let access = if entry & pte::RW != 0 { Access::ReadWrite } else { Access::Read };
-        p2m::pfn(mmu::entry_mfn(entry)).map(|pfn| (pfn.get() as usize, access))
+        mmu::entry_pfn(entry).map(|pfn| (pfn.get() as usize, access))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ranges of addresses for mappings made on demand.
 //!
-//! The window hands out page ranges (thread stacks, foreign frames) and maps entries there. Page
+//! The window hands out page ranges (thread stacks, registers of devices, foreign frames) and maps entries there. Page
 //! tables for it are made when first needed and kept. The lowest free range is used, so that the
 //! same tables serve again and again.
 
@@ -8,10 +8,8 @@ use pvkernel_core::platform::{MapError, OutOfMemory};
 use pvkernel_core::ranges::Ranges;
 use pvkernel_core::sync::Lock;
 
-use hypercall_abi::{DomId, Errno};
-
 use crate::layout::{Pfn, PAGE, WINDOW_BASE, WINDOW_PAGES};
-use crate::{mmu, p2m};
+use crate::mmu;
 
 static USED: Lock<Ranges> = Lock::new(Ranges::new(WINDOW_PAGES));
 
@@ -48,29 +46,36 @@ impl Range {
         self.pages
     }
 
-    /// Writes entries for consecutive pages from page `skip` on. `dom` owns the frames. May be
-    /// called once per range.
+    /// Writes entries for consecutive pages from page `skip` on. May be called once per range.
     ///
     /// # Errors
-    /// The hypervisor's refusal; nothing stays mapped then.
+    /// `Refused` by the machine; nothing stays mapped then.
     ///
     /// # Panics
     /// If the entries do not fit or something is mapped already.
-    pub fn map(
+    pub fn map(&mut self, skip: usize, entries: impl Iterator<Item = u64>) -> Result<(), MapError> {
+        self.map_by(skip, entries, |start, entries| {
+            // SAFETY: the range is ours and nothing is mapped in it, so no memory in use changes.
+            unsafe { mmu::write_entries(start, entries) }
+        })
+    }
+
+    /// As `map`, with another way of writing entries.
+    ///
+    /// # Errors
+    /// What `write` says; nothing stays mapped then.
+    pub(crate) fn map_by<E>(
         &mut self,
         skip: usize,
         entries: impl Iterator<Item = u64>,
-        dom: DomId,
-    ) -> Result<(), Errno> {
+        write: impl FnOnce(u64, &mut dyn Iterator<Item = u64>) -> Result<usize, (E, usize)>,
+    ) -> Result<(), E> {
         assert_eq!(self.mapped, 0, "a range is mapped twice");
         self.mapped_from = skip;
         let start = self.start() + skip as u64 * PAGE;
-        let mut entries = entries.take(self.pages - skip);
-        // SAFETY: the range is ours and nothing is mapped in it, so no memory in use changes.
-        let result = unsafe { mmu::write_entries(start, &mut entries, dom) };
-        let (count, result) = match result {
+        let (count, result) = match write(start, &mut entries.take(self.pages - skip)) {
             Ok(count) => (count, Ok(())),
-            Err((errno, count)) => (count, Err(errno)),
+            Err((error, count)) => (count, Err(error)),
         };
         self.mapped = count;
         if result.is_err() {
@@ -83,12 +88,9 @@ impl Range {
     ///
     /// # Errors
     /// As `map`.
-    pub fn map_frames(&mut self, skip: usize, first: Pfn, pages: usize) -> Result<(), Errno> {
-        let entry = |at: u64| {
-            let mfn = p2m::mfn(Pfn::new(first.get() + at));
-            mfn.map_or(0, |mfn| mfn.maddr() | mmu::KERNEL_RW)
-        };
-        self.map(skip, (0..pages as u64).map(entry), DomId::SELF)
+    pub fn map_frames(&mut self, skip: usize, first: Pfn, pages: usize) -> Result<(), MapError> {
+        let entry = |at: u64| mmu::frame_entry(Pfn::new(first.get() + at), mmu::KERNEL_RW);
+        self.map(skip, (0..pages as u64).map(entry))
     }
 
     /// Removes what is mapped.
@@ -99,7 +101,7 @@ impl Range {
         let start = self.start() + self.mapped_from as u64 * PAGE;
         let mut zeros = core::iter::repeat_n(0, self.mapped);
         // SAFETY: the range is ours; its user gives the mapping up by this call or by `Drop`.
-        let result = unsafe { mmu::write_entries(start, &mut zeros, DomId::SELF) };
+        let result = unsafe { mmu::write_entries(start, &mut zeros) };
         assert!(result.is_ok(), "entries of the window cannot be cleared");
         mmu::flush(start, self.mapped);
         self.mapped = 0;
@@ -116,9 +118,4 @@ impl Drop for Range {
 /// Pages of the window in use.
 pub(crate) fn used_pages() -> usize {
     USED.lock().taken()
-}
-
-/// The error of a mapping in the words of the platform traits.
-pub(crate) fn map_error(_: Errno) -> MapError {
-    MapError::Refused
 }

@@ -1,70 +1,20 @@
 //! Memory that devices reach.
 //!
-//! A device reads and writes physical addresses, so what is contiguous in the direct map is contiguous
-//! for it. `contiguous` makes such memory, `pool` hands out pieces of it, `queue` lends the pieces to
-//! devices. Nothing here is ever taken back from a device by force: memory goes to it by value and
-//! comes back by value.
+//! A device reads and writes addresses of the machine, so a buffer must be contiguous there and not only in
+//! the direct map. `contiguous` makes such memory, `pool` hands out pieces of it, `queue` lends the
+//! pieces to devices, `hal` is what the crate of their drivers wants. Nothing here is ever taken back from a
+//! device by force: memory goes to it by value and comes back by value.
 
 mod contiguous;
+#[path = "../../../xen/src/dma/hal.rs"]
+mod hal;
 #[path = "../../../xen/src/dma/pool.rs"]
 mod pool;
 #[path = "../../../xen/src/dma/queue.rs"]
 mod queue;
 
+pub(crate) use contiguous::MORE_MEMORY;
+use hal::address;
+pub use hal::DmaHal;
 pub use pool::{Buffer, Pool};
 pub use queue::DmaQueue;
-
-use core::ptr::NonNull;
-
-use virtio_drivers::{BufferDirection, Hal, PhysAddr};
-
-use crate::layout::{self, Pfn, PAGE};
-use crate::{frames, mmio, mmu};
-
-/// What to do where there is too little memory for devices.
-pub(crate) const MORE_MEMORY: &str = "give the machine more with --mem";
-
-/// How `virtio-drivers` reaches memory on this machine.
-#[derive(Debug)]
-pub enum DmaHal {}
-
-// SAFETY: memory from `dma_alloc` is freshly allocated, zeroed, mapped writable in the direct map and
-// contiguous for devices; registers are mapped at addresses nobody else uses.
-unsafe impl Hal for DmaHal {
-    fn dma_alloc(pages: usize, _direction: BufferDirection) -> (PhysAddr, NonNull<u8>) {
-        // The crate takes address 0 as "no memory".
-        const NONE: (PhysAddr, NonNull<u8>) = (0, NonNull::dangling());
-        let Ok((first, paddr)) = contiguous::alloc(pages.next_power_of_two()) else { return NONE };
-        let spare = pages.next_power_of_two() - pages;
-        if spare > 0 {
-            frames::free(Pfn::new(first.get() + pages as u64), spare);
-        }
-        (0..pages as u64).for_each(|page| mmu::zero_frame(Pfn::new(first.get() + page)));
-        (paddr, address(first))
-    }
-
-    unsafe fn dma_dealloc(_paddr: PhysAddr, vaddr: NonNull<u8>, pages: usize) -> i32 {
-        let first = layout::pfn_of(vaddr.as_ptr() as u64).expect("it lies in the direct map");
-        frames::free(first, pages);
-        0
-    }
-
-    unsafe fn mmio_phys_to_virt(paddr: PhysAddr, size: usize) -> NonNull<u8> {
-        mmio::map(paddr, size).unwrap_or_else(|_| panic!("registers at {paddr:#x}: no memory"))
-    }
-
-    /// Only `queue` uses queues, and only with contiguous memory, so the first byte says it all.
-    unsafe fn share(buffer: NonNull<[u8]>, _direction: BufferDirection) -> PhysAddr {
-        let address = buffer.cast::<u8>().as_ptr() as u64;
-        let pfn = layout::pfn_of(address);
-        pfn.expect("memory for devices lies in the direct map").paddr() + address % PAGE
-    }
-
-    unsafe fn unshare(_paddr: PhysAddr, _buffer: NonNull<[u8]>, _direction: BufferDirection) {}
-}
-
-/// Where a frame is in the direct map.
-fn address(pfn: Pfn) -> NonNull<u8> {
-    let address = core::ptr::with_exposed_provenance_mut(layout::direct_va(pfn) as usize);
-    NonNull::new(address).expect("the direct map is not at 0")
-}

@@ -62,7 +62,7 @@ impl Tables for Machine {
         let write = if access.write { pte::RW | pte::DIRTY } else { 0 };
         let execute = if access.execute { 0 } else { pte::NX };
         let flags = pte::PRESENT | pte::USER | pte::ACCESSED | write | execute;
-        Pfn::new(frame as u64).paddr() | flags
+        mmu::frame_entry(Pfn::new(frame as u64), flags)
     }
 
     #[inline]

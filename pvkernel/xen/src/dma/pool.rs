@@ -41,7 +41,7 @@ impl Pool {
         let mut taken = Vec::with_capacity(chunks);
         for _ in 0..chunks {
             match contiguous::alloc(pages) {
-                Ok((first, _)) => taken.push(first),
+                Ok(first) => taken.push(first),
                 Err(_) => {
                     taken.into_iter().for_each(|first| frames::free(first, pages));
                     return Err(OutOfMemory);

@@ -64,7 +64,7 @@ impl<const SIZE: usize> DmaQueue<SIZE> {
         if transport.max_queue_size(index) < SIZE as u32 {
             return Err(SetupError::Registers);
         }
-        let (first, _) = contiguous::alloc(1).map_err(|_| SetupError::NoMemory)?;
+        let first = contiguous::alloc(1).map_err(|_| SetupError::NoMemory)?;
         mmu::zero_frame(first);
         // Neither feature was asked for: indirect lists are allocated for each request, and what says
         // whether to notify counts wrongly once a batch passes the end of its 16 bits.

@@ -225,6 +225,6 @@ fn remote_side(remote: Remote, skip: usize) -> GnttabCopyPtr {
 fn machine_frame(va: u64) -> Option<Mfn> {
     match layout::pfn_of(va) {
         Some(pfn) => p2m::mfn(pfn),
-        None => mmu::lookup(va).map(mmu::entry_mfn),
+        None => mmu::lookup(va).map(mmu::entry_frame),
     }
 }

@@ -12,7 +12,7 @@ use crate::hypercall::misc;
 use crate::hypercall::mmu::{mmu_update, mmuext_self};
 use crate::layout::direct_va;
 use crate::mmu::{self, KERNEL_RO, KERNEL_RW};
-use crate::{boot, directmap, p2m};
+use crate::{boot, directmap, p2m, sealing};
 
 /// Updates with one hypercall.
 const BATCH: usize = 64;
@@ -51,7 +51,7 @@ pub(super) fn machine(pfn: Pfn) -> Mfn {
 /// would keep them from becoming tables.
 pub(super) fn prepare() {
     // SAFETY: nobody uses frames by that mapping that were given to the frame allocator.
-    unsafe { mmu::forget_initial_from(boot::first_free()) };
+    unsafe { sealing::forget_initial_from(boot::first_free()) };
     // Programs need not see which machine frames there are; a hypervisor that cannot hide it may refuse.
     let _ = misc::vm_assist(vm_assist::CMD_ENABLE, vm_assist::TYPE_M2P_STRICT);
     if tricks::is_on(Trick::DirectWrites) {

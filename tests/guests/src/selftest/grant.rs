@@ -259,7 +259,7 @@ fn replace(t: &mut Report) {
     let mut range = window::Range::new(2).expect("memory for tables");
     let (at, from) = (range.start(), range.start() + 4096);
     other.write(0, 0x7171);
-    let mapped = range.map(1, core::iter::once(other.entry(mmu::KERNEL_RO)), DomId::SELF);
+    let mapped = range.map(1, core::iter::once(other.entry(mmu::KERNEL_RO)));
     t.eq("replace-prepare", Ok(()), mapped);
     set_entry(FIRST, gtf::PERMIT_ACCESS, own_domid(), page.mfn.get());
     let mut op = request(at, gntmap::HOST_MAP);
