@@ -200,7 +200,7 @@ pub unsafe fn load_segments(base: u64, bytes: usize, code: u16, data: u16) {
 /// Loads the table of interrupts.
 ///
 /// # Safety
-/// The table stays for ever and leads to the stubs of `entry.S`.
+/// The table stays for ever and leads to the stubs of `common.S`.
 pub unsafe fn lidt(base: u64, bytes: usize) {
     let table = Table::new(base, bytes);
     // SAFETY: the caller's promise.

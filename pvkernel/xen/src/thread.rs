@@ -116,7 +116,7 @@ static CONTEXTS: Lock<Vec<Option<Box<Context>>>> = Lock::new(Vec::new());
 /// The context that is running.
 static CURRENT: Lock<usize> = Lock::new(0);
 
-// SAFETY: defined in entry.S with these signatures.
+// SAFETY: defined in switch.S with these signatures.
 #[cfg(target_os = "none")]
 unsafe extern "C" {
     fn context_switch(save: *mut usize, load: usize);
@@ -177,7 +177,7 @@ pub(crate) fn free_context(context: ContextId) {
     drop(freed);
 }
 
-/// Runs the entry of a new context; called by `entry.S` on the new stack.
+/// Runs the entry of a new context; called by `switch.S` on the new stack.
 #[cfg_attr(target_os = "none", unsafe(no_mangle))]
 pub extern "C" fn pvkernel_thread_start(index: usize) -> ! {
     let entry =
