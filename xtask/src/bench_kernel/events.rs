@@ -129,6 +129,11 @@ impl Events {
         }
     }
 
+    /// Adds those of another place.
+    pub fn join(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// Those of one row.
     pub fn get(&self, name: &str, place: Place) -> Option<&Tally> {
         self.0.get(&(name.to_string(), place))

@@ -107,12 +107,12 @@ pub fn run(args: &mut Args) -> Result<()> {
     let images = test::prepare(&paths, &[Hypervisor::Zendo, Hypervisor::Xen], programs)?;
     let figures = measure(&images)?;
     println!("{}", table::text(&figures));
-    let events = follow(&paths, &images)?;
+    let events = follow(&paths, &images, &Place::ALL)?;
     println!("{}", table::events(&figures, &events));
     if is_kept {
         save(&paths, &figures, &events)?;
     }
-    match missed(&figures, &events) {
+    match missed(&figures, &events, &Place::ALL) {
         missed if missed.is_empty() => Ok(()),
         missed => Err(format!("missed: {}", missed.join("; "))),
     }
@@ -133,31 +133,49 @@ fn save(paths: &Paths, figures: &Figures, events: &Events) -> Result<()> {
     Ok(())
 }
 
-/// For `ci`: one line, or what was missed.
+/// For `ci`: one line, or what was missed. All that is required of events is required of Zendo.
 pub fn guard(paths: &Paths, images: &Images) -> Result<String> {
     let figures = measure(images)?;
-    let events = follow(paths, images)?;
-    match missed(&figures, &events) {
+    let events = follow(paths, images, &[Place::Zendo])?;
+    match missed(&figures, &events, &[Place::Zendo]) {
         missed if missed.is_empty() => {
-            Ok(format!("{} rows in three places, with their events", figures.rows()))
+            Ok(format!("{} rows in three places, with their events on Zendo", figures.rows()))
         }
         missed => Err(missed.join("; ")),
     }
 }
 
-fn missed(figures: &Figures, events: &Events) -> Vec<String> {
+fn missed(figures: &Figures, events: &Events, places: &[Place]) -> Vec<String> {
     let mut missed = rows::missed(figures);
-    missed.extend(budgets::missed(figures, events));
+    missed.extend(budgets::missed(figures, events, places));
     missed
 }
 
+/// All places at once: instructions are counted, and how long they take does not matter.
 fn measure(images: &Images) -> Result<Figures> {
-    let mut figures = Figures::default();
-    for place in Place::ALL {
-        measure_at(images, place, &mut figures)
-            .map_err(|failure| format!("{}: {failure}", place.name()))?;
-    }
-    Ok(figures)
+    let measure_at = |place: Place| {
+        let mut figures = Figures::default();
+        let measured = measure_at(images, place, &mut figures);
+        measured.map(|()| figures).map_err(|failure| format!("{}: {failure}", place.name()))
+    };
+    let mut all = Figures::default();
+    at_once(&Place::ALL, measure_at, |figures| all.join(figures)).map(|()| all)
+}
+
+/// Does something in these places at once.
+fn at_once<T: Send>(
+    places: &[Place],
+    work: impl Fn(Place) -> Result<T> + Sync,
+    mut take: impl FnMut(T),
+) -> Result<()> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let running = places.iter().map(|place| scope.spawn(move || work(*place)));
+        for thread in running.collect::<Vec<_>>() {
+            take(thread.join().map_err(|_| "a thread panicked")??);
+        }
+        Ok(())
+    })
 }
 
 fn measure_at(
@@ -190,13 +208,14 @@ fn run_rows(
     figures.read(place, &printed).map_err(Failure)
 }
 
-/// What happens in each row, in each place.
-fn follow(paths: &Paths, images: &Images) -> Result<Events> {
-    let mut events = Events::default();
-    for place in Place::ALL {
-        follow_rows(paths, images, place, "-- bench trace", &mut events)?;
-    }
-    Ok(events)
+/// What happens in each row, in these places.
+fn follow(paths: &Paths, images: &Images, places: &[Place]) -> Result<Events> {
+    let follow_at = |place| {
+        let mut events = Events::default();
+        follow_rows(paths, images, place, "-- bench trace", &mut events).map(|()| events)
+    };
+    let mut all = Events::default();
+    at_once(places, follow_at, |events| all.join(events)).map(|()| all)
 }
 
 /// Boots with these words, which run the program `bench` between marks, and follows it.

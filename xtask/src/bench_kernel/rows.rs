@@ -22,6 +22,14 @@ pub struct Figures {
 }
 
 impl Figures {
+    /// Adds those of another place.
+    pub fn join(&mut self, others: Self) {
+        let is_new = |name: &String| !self.order.contains(name);
+        let new: Vec<String> = others.order.into_iter().filter(is_new).collect();
+        self.order.extend(new);
+        self.values.extend(others.values);
+    }
+
     /// Takes the lines `bench NAME VALUE`; a row that cannot be measured, `bench NAME - WHY`, is left out.
     pub fn read(&mut self, place: Place, printed: &str) -> Result<(), String> {
         let before = self.values.len();
