@@ -1,7 +1,8 @@
 //! `ci`: everything that must hold before a change is taken, as one table.
 //!
 //! A laptop can run it as well as a server. Every step is tried even where an earlier one failed,
-//! except that nothing can be booted when nothing could be built.
+//! except that nothing can be booted when nothing could be built. A step that failed is tried again:
+//! [`system_tests::summary`] says what becomes of one that works then.
 
 use std::time::Instant;
 
@@ -48,6 +49,7 @@ pub fn run(args: &mut Args) -> Result<()> {
     }
     println!("\n{}", summary.table());
     println!("{:.0} s in all", started.elapsed().as_secs_f64());
+    print!("{}", summary.complaints());
     println!("{}", summary.closing_line());
     match summary.passed() {
         true => Ok(()),
@@ -58,7 +60,7 @@ pub fn run(args: &mut Args) -> Result<()> {
 /// What needs a booted machine.
 fn machines(summary: &mut Summary, paths: &Paths, images: &Images) {
     println!("\n== system tests");
-    let everything = Selection::default();
+    let everything = Selection { tries_again: true, ..Selection::default() };
     summary.append(cases::run(images, &everything));
     step(summary, "bench", || match bench::guard(paths, images) {
         Ok(line) => Outcome::Passed(line),
@@ -77,13 +79,18 @@ fn machines(summary: &mut Summary, paths: &Paths, images: &Images) {
     step(summary, "demo", || passed(demo::tell_on(images, demo::CPUS)));
 }
 
-/// Runs one step and prints how it ended.
-fn step(summary: &mut Summary, name: &str, run: impl FnOnce() -> Outcome) {
+/// Runs one step, again where it failed, and prints how it ended.
+fn step(summary: &mut Summary, name: &str, mut run: impl FnMut() -> Outcome) {
     println!("\n== {name}");
     let started = Instant::now();
-    let outcome = run();
+    let mut outcome = run();
+    if let Outcome::Failed(text) = &outcome {
+        println!("{name}: FAILED: {text}\n{name}: once more, and again");
+        outcome = outcome.or_again(run);
+    }
     match &outcome {
         Outcome::Passed(detail) => println!("{name}: ok {detail}"),
+        Outcome::Unsteady(text) => println!("{name}: unsteady: {text}"),
         Outcome::Failed(text) => println!("{name}: FAILED: {text}"),
         Outcome::Skipped(why) => println!("{name}: skipped: {why}"),
     }

@@ -80,7 +80,23 @@ fn once(paths: &Paths, filter: &str, seed: Seed) -> Result<()> {
     if !filter.is_empty() {
         command.arg(filter);
     }
-    sh::run(&mut command)
+    sh::run_telling(&mut command, tells_why)
+}
+
+/// Lines of cargo's and of the tests' output that say which test failed, and how it is repeated.
+fn tells_why(line: &str) -> bool {
+    let line = line.trim_start();
+    [
+        "---- ",
+        "thread '",
+        "minimal failing",
+        "assertion",
+        "left: ",
+        "right: ",
+        "test result: FAILED",
+    ]
+    .iter()
+    .any(|start| line.starts_with(start))
 }
 
 /// The tests that try all interleavings, in a build of their own.
@@ -99,7 +115,7 @@ fn loom(paths: &Paths) -> Result<()> {
     command.env("CARGO_PROFILE_RELEASE_LTO", "off");
     command.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     command.env("CARGO_TARGET_DIR", paths.target.join("loom"));
-    sh::run(&mut command)
+    sh::run_telling(&mut command, tells_why)
 }
 
 /// The names of the test files that are made for loom.

@@ -1,7 +1,9 @@
 //! Running other programs.
 
+use std::collections::VecDeque;
 use std::env;
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -29,6 +31,34 @@ pub fn run(command: &mut Command) -> Result<()> {
         false => Err(format!("`{}` failed ({status})", line(command))),
     }
 }
+
+/// As [`run`], and the failure repeats those of the last lines on standard output that `telling` picks:
+/// what a long run printed far above.
+pub fn run_telling(command: &mut Command, telling: fn(&str) -> bool) -> Result<()> {
+    let failed = |error: std::io::Error, command: &Command| format!("{}: {error}", line(command));
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|e| failed(e, command))?;
+    let mut told = VecDeque::new();
+    for text in BufReader::new(child.stdout.take().expect("it was piped")).split(b'\n') {
+        let text = text.map_err(|error| failed(error, command))?;
+        let text = String::from_utf8_lossy(&text);
+        println!("{text}");
+        if telling(&text) {
+            told.push_back(text.into_owned());
+            told.drain(..told.len().saturating_sub(TOLD));
+        }
+    }
+    let status = child.wait().map_err(|error| failed(error, command))?;
+    match status.success() {
+        true => Ok(()),
+        false => {
+            let told: String = told.iter().map(|text| format!("\n{text}")).collect();
+            Err(format!("`{}` failed ({status}){told}", line(command)))
+        }
+    }
+}
+
+/// How many lines a failure repeats.
+const TOLD: usize = 12;
 
 /// Runs a command and returns what it printed on standard output.
 pub fn capture(command: &mut Command) -> Result<Vec<u8>> {
@@ -72,6 +102,15 @@ const POLL: Duration = Duration::from_millis(50);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_repeats_what_tells_why() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo one; echo two; echo three; exit 3"]);
+        let said = run_telling(&mut shell, |text| text.starts_with('t')).unwrap_err();
+        assert!(said.ends_with("\ntwo\nthree") && said.contains("exit status: 3"), "{said}");
+        assert_eq!(run_telling(&mut Command::new("true"), |_| true), Ok(()));
+    }
 
     #[test]
     fn a_command_that_hangs_is_ended_at_its_limit() {

@@ -26,7 +26,7 @@ pub fn run(args: &mut Args) -> Result<()> {
     if is_soak && filter.is_empty() {
         filter = cases::SOAK.to_string();
     }
-    let selection = Selection { filter, hypervisor: None, cpus, is_soak };
+    let selection = Selection { filter, cpus, is_soak, ..Selection::default() };
     if list {
         for (case, hypervisor, cpus) in selection.runs() {
             println!("{} ({}, {cpus} CPU)", case.name, hypervisor.name());

@@ -165,6 +165,8 @@ pub struct Selection {
     pub cpus: Option<u32>,
     /// Cases that repeat something do it many more times.
     pub is_soak: bool,
+    /// A case that failed is tried again; see [`crate::summary`].
+    pub tries_again: bool,
 }
 
 /// The cases whose repetitions a soak multiplies begin with this.
@@ -188,25 +190,44 @@ impl Selection {
 pub fn run(images: &Images, selection: &Selection) -> Summary {
     let mut summary = Summary::default();
     for (case, hypervisor, cpus) in selection.runs() {
-        let label = format!("{}-{}-{cpus}cpu", case.name, hypervisor.name());
         let started = Instant::now();
-        let outcome = match images.hypervisor(hypervisor) {
-            Err(why) => Outcome::Skipped(why.to_string()),
-            Ok(_) => {
-                let mut session = Session::new(images, hypervisor, cpus, &label);
-                session.is_soak = selection.is_soak;
-                run_one(case, &session)
-            }
+        let mut times = 0;
+        let mut step = || {
+            times += 1;
+            attempt(images, selection, (case, hypervisor, cpus), times)
         };
+        let mut outcome = step();
+        if selection.tries_again {
+            outcome = outcome.or_again(step);
+        }
         let name = format!("{} ({}, {cpus} CPU)", case.name, hypervisor.name());
         let row = Row { name: name.clone(), outcome: outcome.clone(), took: started.elapsed() };
         println!("{}", row_line(&row, 46));
-        if let Outcome::Failed(text) = &outcome {
+        if let Outcome::Failed(text) | Outcome::Unsteady(text) = &outcome {
             println!("{}", indented(text));
         }
         summary.add(&name, outcome, row.took);
     }
     summary
+}
+
+/// Tries one case; each time has transcripts of its own.
+fn attempt(
+    images: &Images,
+    selection: &Selection,
+    (case, hypervisor, cpus): (&Case, Hypervisor, u32),
+    times: usize,
+) -> Outcome {
+    if let Err(why) = images.hypervisor(hypervisor) {
+        return Outcome::Skipped(why.to_string());
+    }
+    let mut label = format!("{}-{}-{cpus}cpu", case.name, hypervisor.name());
+    if times > 1 {
+        label += &format!("-again{}", times - 1);
+    }
+    let mut session = Session::new(images, hypervisor, cpus, &label);
+    session.is_soak = selection.is_soak;
+    run_one(case, &session)
 }
 
 /// Runs one case; a panic of the case itself is a failure of that case only.
