@@ -23,6 +23,8 @@ use crate::session::Session;
 const WITHIN: Duration = Duration::from_secs(30);
 /// How long dom0 may take to forget a connection.
 const SETTLES: Duration = Duration::from_secs(15);
+/// Counts that did not move for so long stay: what the first use of something keeps.
+const STILL: Duration = Duration::from_secs(3);
 /// How often a program that ends is looked at.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -284,11 +286,17 @@ fn files_come_and_go(dom0: &mut Dom0<'_>, host: &Host) -> Verdict {
     dom0.ok("rm -r /images/deep").map(|_| ())
 }
 
-/// Waits until dom0 has noticed that connections ended; what never comes back is found by the caller.
+/// Waits until dom0 has noticed that connections ended: the counts are those from before, or stay. What
+/// never comes back is found by the caller.
 fn settled(dom0: &mut Dom0<'_>, before: &Counts) -> Verdict {
     let limit = Instant::now() + SETTLES;
-    while dom0.counts()? != *before && Instant::now() < limit {
+    let (mut last, mut since) = (dom0.counts()?, Instant::now());
+    while last != *before && Instant::now() < limit && since.elapsed() < STILL {
         thread::sleep(Duration::from_millis(100));
+        let now = dom0.counts()?;
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
     }
     Ok(())
 }
