@@ -10,6 +10,8 @@ pub const MOST_SESSIONS: usize = 8;
 pub const MOST_STRANGERS: usize = 3;
 /// How long a stranger may take to prove itself.
 pub const PROOF_LIMIT_NS: u64 = 5_000_000_000;
+/// The same while all places of strangers are taken: who says nothing makes room for who does.
+pub const CROWDED_LIMIT_NS: u64 = 1_000_000_000;
 
 const NS_PER_MS: u64 = 1_000_000;
 /// The wait after the first wrong proof; it doubles with each further one.
@@ -42,6 +44,15 @@ impl Doorman {
         self.sessions += 1;
         self.strangers += 1;
         true
+    }
+
+    /// How long a stranger may take at this moment.
+    #[must_use]
+    pub fn patience_ns(&self) -> u64 {
+        match self.strangers >= MOST_STRANGERS {
+            true => CROWDED_LIMIT_NS,
+            false => PROOF_LIMIT_NS,
+        }
     }
 
     /// A stranger has proven itself.
@@ -89,6 +100,16 @@ mod tests {
         doorman.leave(false);
         assert!(doorman.admit());
         assert_eq!(doorman.sessions(), MOST_STRANGERS + 1);
+    }
+
+    #[test]
+    fn strangers_are_hurried_while_others_wait() {
+        let mut doorman = Doorman::new();
+        assert_eq!(doorman.patience_ns(), PROOF_LIMIT_NS);
+        (0..MOST_STRANGERS).for_each(|_| assert!(doorman.admit()));
+        assert_eq!(doorman.patience_ns(), CROWDED_LIMIT_NS);
+        doorman.leave(false);
+        assert_eq!(doorman.patience_ns(), PROOF_LIMIT_NS);
     }
 
     #[test]

@@ -54,7 +54,9 @@ impl Link {
             let error = match attempt(address, run) {
                 Ok(link) => return Ok(link),
                 // Others come and go, as in a script that starts many at a time.
-                Err(Failed::Refused(Refusal::Busy)) if begun.elapsed() < CROWDED => {
+                Err(Failed::Refused(Refusal::Busy | Refusal::Late))
+                    if begun.elapsed() < CROWDED =>
+                {
                     thread::sleep(PAUSE);
                     continue;
                 }

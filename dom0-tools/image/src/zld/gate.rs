@@ -4,11 +4,13 @@ use super::DOORMAN;
 use alloc::vec::Vec;
 use pvkernel_core::net::{NetError, TcpStream};
 use pvkernel_xen::{thread, time};
-use zl_client::doorman::PROOF_LIMIT_NS;
 use zl_client::handshake::{refuse, Refusal, Server};
 
-/// How long a refusal may take to be sent.
-const REFUSAL_LIMIT_NS: u64 = 500_000_000;
+/// How long an answer to a stranger may take to be sent.
+const ANSWER_LIMIT_NS: u64 = 500_000_000;
+
+/// How often a stranger that says nothing is looked at: others may be waiting for its place.
+const LOOK_NS: u64 = 250_000_000;
 
 /// Tells a connection that there is no place for it.
 pub fn turn_away(link: &TcpStream) {
@@ -19,22 +21,19 @@ pub fn turn_away(link: &TcpStream) {
 
 /// Waits for the proof of the other end; false when the connection is to be dropped.
 pub fn pass(link: &TcpStream, server: &mut Server) -> bool {
-    let limit_ns = time::now_ns() + PROOF_LIMIT_NS;
-    let mut byte = [0; 1];
+    let begun_ns = time::now_ns();
     loop {
-        // Byte for byte, so that what follows the handshake is left to the session.
-        let read = link.read(&mut byte, Some(limit_ns));
         let mut out = Vec::new();
-        match read {
-            Ok(1..) => {}
+        let byte = match next_byte(link, begun_ns) {
+            Ok(byte) => byte,
             Err(NetError::TimedOut) => {
                 refuse(Refusal::Late, &mut out);
                 say_and_end(link, &out);
                 return false;
             }
-            Ok(0) | Err(_) => return false,
-        }
-        server.push(&byte);
+            Err(_) => return false,
+        };
+        server.push(&[byte]);
         let taken = server.take(&mut out).map(|frame| frame.is_some());
         if let Err(refusal) = taken {
             if refusal == Refusal::Token {
@@ -44,7 +43,8 @@ pub fn pass(link: &TcpStream, server: &mut Server) -> bool {
             say_and_end(link, &out);
             return false;
         }
-        if link.write_all(&out, Some(limit_ns)).is_err() {
+        let limit_ns = Some(time::now_ns() + ANSWER_LIMIT_NS);
+        if link.write_all(&out, limit_ns).is_err() {
             return false;
         }
         if server.is_open() {
@@ -53,8 +53,24 @@ pub fn pass(link: &TcpStream, server: &mut Server) -> bool {
     }
 }
 
+/// Byte for byte, so that what follows the handshake is left to the session. How long a stranger is
+/// waited for depends on who else comes meanwhile.
+fn next_byte(link: &TcpStream, begun_ns: u64) -> Result<u8, NetError> {
+    let mut byte = [0; 1];
+    loop {
+        let limit_ns = begun_ns + DOORMAN.lock().patience_ns();
+        let now_ns = time::now_ns();
+        match link.read(&mut byte, Some(limit_ns.min(now_ns + LOOK_NS))) {
+            Ok(1..) => return Ok(byte[0]),
+            Ok(0) => return Err(NetError::Closed),
+            Err(NetError::TimedOut) if now_ns < limit_ns => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn say_and_end(link: &TcpStream, out: &[u8]) {
-    let limit_ns = Some(time::now_ns() + REFUSAL_LIMIT_NS);
+    let limit_ns = Some(time::now_ns() + ANSWER_LIMIT_NS);
     // A stranger that does not listen misses nothing.
     let _ = link.write_all(out, limit_ns);
     link.shutdown();

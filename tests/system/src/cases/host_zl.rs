@@ -10,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use zl_client::doorman::MOST_STRANGERS;
 use zl_host::offer::Offer;
 
 use super::files::fresh_image;
@@ -375,7 +376,26 @@ pub fn strangers(session: &Session<'_>) -> Verdict {
     })?;
     listens_on_loopback_only(host.port)?;
     host.ok(&["list"])?;
+    idle_strangers_make_room(session, &host)?;
     dom0.poweroff()
+}
+
+/// Strangers that take all places and say nothing keep the owner of the token waiting for a moment only.
+fn idle_strangers_make_room(session: &Session<'_>, host: &Host) -> Verdict {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, host.port));
+    let come = |_| {
+        let stream = TcpStream::connect(address).map_err(|error| Failure(error.to_string()));
+        // QEMU accepts at once; dom0 takes two at a time from its queue.
+        thread::sleep(Duration::from_millis(200));
+        stream
+    };
+    let idle = (0..MOST_STRANGERS).map(come).collect::<Result<Vec<_>, _>>()?;
+    let started = Instant::now();
+    host.ok(&["list"])?;
+    let took = started.elapsed();
+    drop(idle);
+    session.note(format!("beside idle strangers after {:.1} s", took.as_secs_f64()));
+    check(took < Duration::from_secs(4), || format!("idle strangers held it up for {took:?}"))
 }
 
 /// What one says who does not know the protocol is answered by at most a refusal, and the end.
