@@ -282,6 +282,21 @@ fn leaves_nothing(
     Err(Failure(format!("{what}, done {TRIES} times, still changed {}", changes.join(", "))))
 }
 
+/// Rounds before the counts are looked at: buffers grow in the first ones and stay. (The history of what was
+/// typed grows for longer where rounds are short.)
+const WARM_UP: usize = 8;
+
+/// The same for something that is done in many rounds; each is told its number.
+fn rounds_leave_nothing(
+    dom0: &mut Dom0<'_>,
+    what: &str,
+    rounds: usize,
+    mut round: impl FnMut(&mut Dom0<'_>, usize) -> Verdict,
+) -> Result<usize, Failure> {
+    (0..WARM_UP).try_for_each(|number| round(dom0, number))?;
+    leaves_nothing(dom0, what, |dom0| (0..rounds).try_for_each(|number| round(dom0, number)))
+}
+
 /// The counts that differ.
 fn changed(before: &Counts, after: &Counts) -> Vec<String> {
     let differs = |(key, count): (&String, &u64)| {

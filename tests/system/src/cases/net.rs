@@ -1,7 +1,7 @@
 //! Network cards of domains, below IP: frames arrive, whoever pretends is not heard, cards come and go
 //! while they are used, and neither end takes the other with it.
 
-use super::{check, leaves_nothing, Verdict};
+use super::{check, leaves_nothing, rounds_leave_nothing, Verdict};
 use crate::dom0::Dom0;
 use crate::session::Session;
 
@@ -105,13 +105,10 @@ pub fn killed(session: &Session<'_>) -> Verdict {
     let mut dom0 = Dom0::boot(session)?;
     create(&mut dom0, "serves", "mtu=65500", "")?;
     says(&mut dom0, "serves", "nettest: ready")?;
-    leaves_nothing(&mut dom0, "guests killed while they send", |dom0| {
-        for _ in 0..KILLS {
-            create(dom0, "sends", "mtu=65500", "badly")?;
-            says(dom0, "sends", "nettest: ready")?;
-            dom0.ok("zl destroy sends")?;
-        }
-        Ok(())
+    rounds_leave_nothing(&mut dom0, "guests killed while they send", KILLS, |dom0, _| {
+        create(dom0, "sends", "mtu=65500", "badly")?;
+        says(dom0, "sends", "nettest: ready")?;
+        dom0.ok("zl destroy sends").map(|_| ())
     })?;
     dom0.poweroff()
 }
