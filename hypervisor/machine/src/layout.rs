@@ -20,16 +20,17 @@ pub const HUGE_PAGE: u64 = 1 << 30;
 
 /// Machine-to-physical table.
 pub const M2P_BASE: u64 = 0xffff_8000_0000_0000;
-/// The image: address of physical 0 in its window of 1 GiB.
+/// The image: address of physical 0 in its window of 512 MiB. The windows behind it are in the same
+/// GiB, so that the CPU needs one second-level table for all of them.
 pub const IMAGE_BASE: u64 = 0xffff_82d0_4000_0000;
 /// Windows of the CPUs; within reach of a relative jump to the image.
-pub const PERCPU_BASE: u64 = IMAGE_BASE + HUGE_PAGE;
+pub const PERCPU_BASE: u64 = IMAGE_BASE + HUGE_PAGE / 2;
 /// Size of one CPU's window: what one leaf table maps.
 pub const PERCPU_STRIDE: u64 = LARGE_PAGE;
 /// Device registers and firmware tables.
-pub const MMIO_BASE: u64 = PERCPU_BASE + HUGE_PAGE;
+pub const MMIO_BASE: u64 = PERCPU_BASE + HUGE_PAGE / 4;
 /// Machine-to-physical table again, for writing.
-pub const M2P_WRITE_BASE: u64 = MMIO_BASE + HUGE_PAGE;
+pub const M2P_WRITE_BASE: u64 = IMAGE_BASE + 3 * HUGE_PAGE;
 /// Frame table, behind the largest possible table before it.
 pub const FRAME_TABLE_BASE: u64 = M2P_WRITE_BASE + 16 * HUGE_PAGE;
 /// Direct map of all RAM.

@@ -32,8 +32,8 @@ pub struct VcpuState {
     pub regs: GuestRegs,
     /// Whether the guest is in its kernel mode.
     pub kernel_mode: bool,
-    /// The guest's trap table.
-    pub traps: TrapTable,
+    /// The guest's trap table. Apart, so that what a switch needs is in one page.
+    pub traps: Box<TrapTable>,
     /// Entry points for events, system calls and failed segment loads.
     pub callbacks: Callbacks,
     /// Stack segment for entries from user mode, as last set.

@@ -11,6 +11,7 @@ use crate::layout::{
 };
 use crate::mem::pt::{self, Rights, Table};
 use crate::mem::{frames, hvslots};
+use crate::percpu::MAX_CPUS;
 use crate::pure::memmap::Ranges;
 use crate::tlb;
 
@@ -118,4 +119,5 @@ pub(super) fn build_window(cpu: u32) {
     }
 }
 
-const _: () = assert!(PERCPU_BASE.is_multiple_of(HUGE_PAGE));
+const _: () = assert!(percpu_page(MAX_CPUS as u32, 0) <= MMIO_BASE);
+const _: () = assert!(IMAGE_BASE.is_multiple_of(HUGE_PAGE) && MMIO_BASE - IMAGE_BASE < HUGE_PAGE);

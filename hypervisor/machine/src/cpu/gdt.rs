@@ -106,10 +106,19 @@ fn replace(leaf: Table, page: usize, entry: u64) {
 ///
 /// # Panics
 /// When a frame is no RAM.
+#[inline]
 pub fn set_guest_gdt(new: &[Mfn]) {
-    let new = &new[..new.len().min(window::GDT_GUEST_PAGES)];
+    let shown = percpu::info().gdt_pages.load(Ordering::Relaxed) as usize;
+    if shown != 0 || !new.is_empty() {
+        show_gdt(&new[..new.len().min(window::GDT_GUEST_PAGES)], shown);
+    }
+}
+
+/// Changes what is shown of `shown` pages before.
+#[inline(never)]
+fn show_gdt(new: &[Mfn], shown: usize) {
     let leaf = own_window();
-    let shown = percpu::info().gdt_pages.swap(new.len() as u32, Ordering::Relaxed) as usize;
+    percpu::info().gdt_pages.store(new.len() as u32, Ordering::Relaxed);
     for page in 0..new.len().max(shown) {
         let entry = new.get(page).map_or_else(|| leaf.get(window::GDT_ZERO), |mfn| alias(*mfn));
         replace(leaf, window::GDT + page, entry);
@@ -118,11 +127,16 @@ pub fn set_guest_gdt(new: &[Mfn]) {
 
 /// Loads an LDT of `entries` descriptors whose pages are shown one by one with [`ldt_map_page`]; an
 /// access to another page faults inside the window. 0 means no LDT.
+#[inline]
 pub fn ldt_set(entries: u32) {
     let bytes = entries.min(8192) * 8;
-    if percpu::info().ldt_bytes.swap(bytes, Ordering::Relaxed) == bytes {
-        return;
+    if percpu::info().ldt_bytes.swap(bytes, Ordering::Relaxed) != bytes {
+        load_ldt(bytes);
     }
+}
+
+#[inline(never)]
+fn load_ldt(bytes: u32) {
     let mut selector = 0;
     if let (Some(last), Some(reserved)) =
         (bytes.checked_sub(1), own_window().next(window::GDT_RESERVED))
@@ -148,7 +162,15 @@ pub fn ldt_map_page(index: usize, mfn: Mfn) {
 }
 
 /// Takes all pages of the LDT away; its size stays.
+#[inline]
 pub fn ldt_clear() {
+    if percpu::info().ldt_pages.load(Ordering::Relaxed) != 0 {
+        hide_ldt();
+    }
+}
+
+#[inline(never)]
+fn hide_ldt() {
     let shown = percpu::info().ldt_pages.swap(0, Ordering::Relaxed);
     bits(shown.into()).for_each(|index| replace(own_window(), window::LDT + index as usize, 0));
 }

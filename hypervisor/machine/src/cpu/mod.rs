@@ -46,11 +46,12 @@ pub mod cr4 {
 /// Makes a validated guest root the present one.
 ///
 /// # Panics
-/// When the frame is no RAM. That its hypervisor slots hold what [`crate::hvslots`] says is what
-/// validation of a root means; the image loads validated roots only.
+/// When there can be no such frame. That it is RAM whose hypervisor slots hold what
+/// [`crate::hvslots`] says is what validation of a root means; the image loads validated roots only.
+#[inline]
 pub fn load_guest_root(root: Mfn) {
-    assert!(crate::frames::is_ram(root), "root table {root:#x} is no RAM");
-    // SAFETY: a root with the hypervisor's slots; the number of a frame of RAM has no reserved bit.
+    assert!(root.get() < crate::frames::max_mfn(), "a root table is no RAM");
+    // SAFETY: a root with the hypervisor's slots; the number has no reserved bit.
     unsafe { tlb::load_root(root.maddr()) };
 }
 
