@@ -3,6 +3,8 @@
 //! The instruction `iretq` in ring 3 is not tested: QEMU's TCG reads its frame as if in ring 0, which
 //! faults under a hypervisor that uses SMAP.
 
+use core::sync::atomic::AtomicU64;
+
 use crate::harness::Report;
 use crate::probe::{iret, landing, Landed};
 use hypercall_abi::regs::{IretContext, VGCF_IN_SYSCALL};
@@ -10,7 +12,13 @@ use pvkernel_xen::event;
 
 const IF: u64 = 1 << 9;
 const AC: u64 = 1 << 18;
-const STACK: u64 = 0xffff_8800_0000_0ff8;
+
+/// A stack of its own: an event that waits is delivered on it.
+static ROOM: [AtomicU64; 512] = [const { AtomicU64::new(0) }; 512];
+
+fn stack() -> u64 {
+    &raw const ROOM[511] as u64
+}
 
 fn frame() -> IretContext {
     IretContext {
@@ -21,7 +29,7 @@ fn frame() -> IretContext {
         rip: landing(),
         cs: 0xe030,
         rflags: IF | 2,
-        rsp: STACK,
+        rsp: stack(),
         ss: 0xe02b,
     }
 }
@@ -32,7 +40,7 @@ pub fn run(t: &mut Report) {
     let general = |landed: Result<Landed, (u64, u64)>| landed.map(|l| l.general);
     t.eq("registers", Ok([0xa1, 0xa3, 0xa2]), general(landed(&frame())));
     let all = landed(&frame()).map(|l| (l.rsp, l.selectors));
-    t.eq("stack-and-selectors", Ok((STACK, [0xe033, 0xe02b])), all);
+    t.eq("stack-and-selectors", Ok((stack(), [0xe033, 0xe02b])), all);
     let fast = IretContext { flags: VGCF_IN_SYSCALL, ..frame() };
     // The return by SYSRET leaves rip and flags in rcx and r11.
     t.eq("in-syscall", Ok([0xa1, landing(), IF | 2]), general(landed(&fast)));
