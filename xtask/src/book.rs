@@ -1,6 +1,6 @@
 //! `book`: the numbers in the book of the teaching kernel, and what `tidy` asks of its chapters.
 //!
-//! A chapter names rows of `docs/bench.csv`, `docs/kernel.csv` or `docs/kernel-events.csv` in a comment, and the table behind it is
+//! A chapter, and the README, names rows of `docs/bench.csv`, `docs/kernel.csv` or `docs/kernel-events.csv` in a comment, and the table behind it is
 //! written from them: nobody types a number, and `tidy` fails when one is old. Chapters are read as plain
 //! text; mdBook is not needed for anything.
 
@@ -14,6 +14,8 @@ use crate::Result;
 
 /// Where the chapters are.
 const FOLDER: &str = "pvkernel/book/src";
+/// What has such tables, too.
+const README: &str = "README.md";
 /// The list of them.
 const SUMMARY: &str = "SUMMARY.md";
 /// A kind of table.
@@ -80,15 +82,18 @@ pub fn run(args: &mut Args) -> Result<()> {
     args.finish()?;
     let root = Paths::find()?.root;
     let written = update(&root)?;
-    println!("book: {} chapters, {written} of them written anew", chapters(&root)?.len());
+    println!(
+        "book: {} chapters and {README}, {written} of them written anew",
+        chapters(&root)?.len()
+    );
     Ok(())
 }
 
-/// Writes the tables of all chapters anew; how many changed.
+/// Writes the tables of all chapters and of the README anew; how many changed.
 pub fn update(root: &Path) -> Result<usize> {
     let numbers = Numbers::read(root)?;
     let mut written = 0;
-    for path in chapters(root)? {
+    for path in chapters(root)?.into_iter().chain([root.join(README)]) {
         let old = read(&path)?;
         let new = filled(&old, &numbers).map_err(|text| format!("{}: {text}", path.display()))?;
         if new != old {
@@ -116,11 +121,7 @@ pub fn problems(root: &Path) -> Result<Vec<String>> {
         let is_numbered = name.starts_with(|first: char| first.is_ascii_digit());
         let missing = HEADINGS.iter().filter(|heading| !text.lines().any(|line| line == **heading));
         missing.filter(|_| is_numbered).for_each(|heading| say(format!("has no '{heading}'")));
-        match filled(&text, &numbers) {
-            Ok(new) if new == text => {}
-            Ok(_) => say("its numbers are not those in docs: `cargo xtask book`".to_string()),
-            Err(what) => say(what),
-        }
+        stale(&text, &numbers).map(&mut say);
         let lines = prose(&text).map(|(number, line)| (number, unchecked(root, line)));
         for (number, what) in lines.filter_map(|(number, what)| Some((number, what?))) {
             say(format!("line {number}: {what}"));
@@ -129,7 +130,18 @@ pub fn problems(root: &Path) -> Result<Vec<String>> {
             say(format!("`cargo xtask {verb}`: there is no such verb"));
         }
     }
+    let readme = stale(&read(&root.join(README))?, &numbers);
+    found.extend(readme.map(|what| format!("{README}: {what}")));
     Ok(found)
+}
+
+/// What is wrong with the tables of a text.
+fn stale(text: &str, numbers: &Numbers) -> Option<String> {
+    match filled(text, numbers) {
+        Ok(new) if new == text => None,
+        Ok(_) => Some("its numbers are not those in docs: `cargo xtask book`".to_string()),
+        Err(what) => Some(what),
+    }
 }
 
 /// The lines of a chapter that are no blocks of code, with their numbers.
