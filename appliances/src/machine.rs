@@ -28,8 +28,14 @@ pub fn give_up(program: &str, why: impl core::fmt::Display) -> ! {
     power::poweroff()
 }
 
-/// Starts to listen to the tools, and IP on the first card; ends the domain when that fails.
-pub fn network(program: &str, boot: &'static BootInfo) -> &'static Stack {
+/// Starts to listen to the tools, and IP on the first card; ends the domain when that fails. `ready` makes
+/// what must be there before the address is announced, as a listener: who waited for the address comes at
+/// once, and whose first packet finds nobody may try again only after seconds.
+pub fn network<T>(
+    program: &str,
+    boot: &'static BootInfo,
+    ready: impl FnOnce(&'static Stack) -> T,
+) -> (&'static Stack, T) {
     services::start();
     let Some(card) = netfront::wait_card(0, time::now_ns() + CONNECT_NS) else {
         give_up(program, "no network card within 15 s; give the domain one with vif=['']")
@@ -44,11 +50,13 @@ pub fn network(program: &str, boot: &'static BootInfo) -> &'static Stack {
         Ok(stack) => stack,
         Err(error) => give_up(program, format_args!("no IP: {error}")),
     };
+    // The stack's thread has not run yet.
+    let ready = ready(stack);
     let Some(now) = stack.wait_address(Some(time::now_ns() + CONNECT_NS)) else {
         give_up(program, "no address by DHCP within 15 s; give it one with vif=['ip=ADDRESS']")
     };
     println!("{program}: {} mtu {}, address {}/{}", mac(card), info.mtu, now.address, now.prefix);
-    stack
+    (stack, ready)
 }
 
 fn mac(card: &Netfront) -> String {

@@ -8,7 +8,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use appliances::httpd::server::{serve, Site};
+use appliances::httpd::server::{listen, serve, Site};
 use appliances::machine::{give_up, network, Domain};
 use pvkernel_xen::boot::BootInfo;
 use pvkernel_xen::println;
@@ -28,14 +28,14 @@ fn run(boot: &'static BootInfo) -> ! {
     let Ok(port) = u16::try_from(port) else {
         give_up(NAME, format_args!("port={port}: a port from 1 to 65535 was expected"))
     };
-    let stack = network(NAME, boot);
+    let (stack, listener) = network(NAME, boot, |stack| listen(stack, port));
     let domain: &'static Domain = Box::leak(Box::new(Domain::find(boot, stack)));
     let count = files.files().count();
     let site = Site::new(domain, files);
     if let Some(address) = stack.address() {
         println!("{NAME}: serving http://{address}:{port}/ and {count} files");
     }
-    match serve(stack, port, &site) {
+    match listener.and_then(|listener| serve(stack, &listener, &site)) {
         Ok(()) => give_up(NAME, "the server ended"),
         Err(error) => give_up(NAME, error),
     }

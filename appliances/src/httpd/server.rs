@@ -70,13 +70,24 @@ impl Site {
     }
 }
 
-/// Serves a site at a port for ever.
+/// Listens at a port.
+///
+/// # Errors
+/// What prevents it.
+pub fn listen(stack: &'static Stack, port: u16) -> Result<TcpListener, NetError> {
+    let options = TcpOptions { receive: 16 << 10, send: 64 << 10 };
+    TcpListener::bind(stack, port, 8, options)
+}
+
+/// Serves a site for ever.
 ///
 /// # Errors
 /// What prevents listening.
-pub fn serve(stack: &'static Stack, port: u16, site: &Arc<Site>) -> Result<(), NetError> {
-    let options = TcpOptions { receive: 16 << 10, send: 64 << 10 };
-    let listener = TcpListener::bind(stack, port, 8, options)?;
+pub fn serve(
+    stack: &'static Stack,
+    listener: &TcpListener,
+    site: &Arc<Site>,
+) -> Result<(), NetError> {
     loop {
         let stream = listener.accept(None)?;
         let site = Arc::clone(site);

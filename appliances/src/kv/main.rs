@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 
 use appliances::kv::disk::BlockDisk;
 use appliances::kv::log::Kv;
-use appliances::kv::server::serve;
+use appliances::kv::server::{listen, serve};
 use appliances::machine::{give_up, network};
 use pvkernel_core::device::block::{BlockDevice, BlockInfo};
 use pvkernel_core::sleep_lock::SleepLock;
@@ -36,11 +36,11 @@ fn run(boot: &'static BootInfo) -> ! {
     let kv = open(boot, name);
     println!("{NAME}: {name} holds {} keys, generation {}", kv.count(), kv.generation());
     let kv = Arc::new(SleepLock::new(kv));
-    let stack = network(NAME, boot);
+    let (stack, listener) = network(NAME, boot, |stack| listen(stack, port));
     if let Some(address) = stack.address() {
         println!("{NAME}: serving {address}:{port}");
     }
-    match serve(stack, port, &kv) {
+    match listener.and_then(|listener| serve(stack, &listener, &kv)) {
         Ok(()) => give_up(NAME, "the server ended"),
         Err(error) => give_up(NAME, error),
     }

@@ -20,16 +20,23 @@ const ANSWERS: usize = 64 << 10;
 /// The store as its clients share it.
 pub type Shared<D> = Arc<SleepLock<Kv<D>>>;
 
-/// Serves clients at a port for ever.
+/// Listens at a port.
+///
+/// # Errors
+/// What prevents it.
+pub fn listen(stack: &'static Stack, port: u16) -> Result<TcpListener, NetError> {
+    TcpListener::bind(stack, port, 4, TcpOptions::default())
+}
+
+/// Serves clients for ever.
 ///
 /// # Errors
 /// What prevents listening or another thread.
 pub fn serve<D: Disk + Send + 'static>(
     stack: &'static Stack,
-    port: u16,
+    listener: &TcpListener,
     kv: &Shared<D>,
 ) -> Result<(), NetError> {
-    let listener = TcpListener::bind(stack, port, 4, TcpOptions::default())?;
     let places = Arc::new(());
     loop {
         let stream = listener.accept(None)?;

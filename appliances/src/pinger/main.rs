@@ -22,7 +22,7 @@ fn run(boot: &'static BootInfo) -> ! {
         Ok(job) => job,
         Err(why) => give_up(NAME, why),
     };
-    let stack = network(NAME, boot);
+    let (stack, ()) = network(NAME, boot, |_| ());
     match carry_out(stack, &job, options) {
         Ok(()) => power::poweroff(),
         Err(error) => give_up(NAME, error),

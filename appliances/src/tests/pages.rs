@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::httpd::facts::{FactSource, Facts};
-use crate::httpd::server::{serve, Site, MAX_CONNECTIONS};
+use crate::httpd::server::{listen, serve, Site, MAX_CONNECTIONS};
 use std::format;
 use std::vec::Vec;
 use zl_toolstack::archive::Archive;
@@ -39,7 +39,8 @@ fn archive(name: &str, data: &str) -> Archive<'static> {
 fn site() -> &'static Stack {
     let (server, client) = stacks();
     let site = Site::new(&Here, archive("a.txt", "a file"));
-    let body = move || serve(server, 80, &site).expect("serves");
+    let listener = listen(server, 80).expect("listens");
+    let body = move || serve(server, &listener, &site).expect("serves");
     server.kernel().spawn("httpd", body).expect("memory");
     client
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::kv::log::{Disk, DiskError, Kv, MIN_SECTORS};
-use crate::kv::server::serve;
+use crate::kv::server::{listen, serve};
 use pvkernel_core::sleep_lock::SleepLock;
 use std::format;
 use std::sync::Arc;
@@ -39,7 +39,8 @@ fn served(disk: &Memory) -> &'static Stack {
     let (server, client) = stacks();
     let kv = Kv::open(disk.clone(), 5, 1 << 20).expect("usable");
     let kv = Arc::new(SleepLock::new(kv));
-    let body = move || serve(server, 7000, &kv).expect("serves");
+    let listener = listen(server, 7000).expect("listens");
+    let body = move || serve(server, &listener, &kv).expect("serves");
     server.kernel().spawn("kv", body).expect("memory");
     client
 }
