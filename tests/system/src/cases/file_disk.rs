@@ -3,9 +3,8 @@
 
 use super::block::Setting;
 use super::files::{boot_with_disk, fresh_image};
-use super::{check, rounds_leave_nothing, Verdict};
+use super::{check, leaves_nothing, Verdict};
 use crate::disk_image;
-use crate::dom0::Dom0;
 use crate::machine::Failure;
 use crate::session::Session;
 use std::path::Path;
@@ -119,14 +118,15 @@ pub fn killed_at_work(session: &Session<'_>) -> Verdict {
     let image = fresh_image(session, "file-disk-killed")?;
     let mut setting = Setting::of(boot_with_disk(session, &image)?);
     setting.dom0.ok("truncate -s 8M /images/a.img")?;
-    let round = |dom0: &mut Dom0<'_>, number: usize| {
-        let options = format!("name=victim 'disk=[\"{DISK}\"]' 'extra=\"forever\"'");
-        dom0.ok(&format!("zl create blktest.cfg {options}"))?;
-        dom0.ok(&format!("sleep 0.{}", 1 + number % 4))?;
-        dom0.ok("zl destroy victim").map(|_| ())
-    };
-    let what = "domains with a file killed at work";
-    rounds_leave_nothing(&mut setting.dom0, what, KILLS, round)?;
+    leaves_nothing(&mut setting.dom0, "domains with a file killed at work", |dom0| {
+        for number in 0..KILLS {
+            let options = format!("name=victim 'disk=[\"{DISK}\"]' 'extra=\"forever\"'");
+            dom0.ok(&format!("zl create blktest.cfg {options}"))?;
+            dom0.ok(&format!("sleep 0.{}", 1 + number % 4))?;
+            dom0.ok("zl destroy victim")?;
+        }
+        Ok(())
+    })?;
     setting.run("after", &[DISK], "write=3 verify=3")?;
     setting.end()?;
     disk_image::check(&image).map_err(Failure)?;
